@@ -1,0 +1,47 @@
+"""Image denoising: a tool that cleans pictures, and a workbench that makes the networks for it.
+
+    import unnoise
+    clean = unnoise.denoise("noisy.png")
+
+Names are imported when they are first used, so that `import unnoise` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unnoise.api import add_noise, denoise, evaluate, inspect, train
+    from unnoise.denoisers import Denoiser
+    from unnoise.errors import UnnoiseError
+    from unnoise.image_io import Picture
+    from unnoise.noise import Noise
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Denoiser": "unnoise.denoisers:Denoiser",
+    "Noise": "unnoise.noise:Noise",
+    "Picture": "unnoise.image_io:Picture",
+    "UnnoiseError": "unnoise.errors:UnnoiseError",
+    "add_noise": "unnoise.api:add_noise",
+    "denoise": "unnoise.api:denoise",
+    "evaluate": "unnoise.api:evaluate",
+    "inspect": "unnoise.api:inspect",
+    "train": "unnoise.api:train",
+}
+
+__all__ = ["Denoiser", "Noise", "Picture", "UnnoiseError", "add_noise", "denoise", "evaluate", "inspect", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'unnoise' has no attribute '{name}'")
+    module, _, attribute = _LAZY[name].partition(":")
+    value = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

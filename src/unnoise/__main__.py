@@ -1,0 +1,5 @@
+"""`python -m unnoise` is `unnoise`."""
+
+from unnoise.cli import main
+
+main()

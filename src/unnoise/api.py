@@ -1,0 +1,150 @@
+"""The Python face: what the command line does, on pictures in memory as well as in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from unnoise import datasets, denoisers, estimation, evaluation, image_io, noise as noises, pipeline
+from unnoise.denoisers.base import Denoiser
+from unnoise.errors import UnnoiseError
+from unnoise.estimation import NoiseReport
+from unnoise.evaluation import Row
+from unnoise.image_io import Picture
+from unnoise.noise import Noise
+from unnoise.noise.base import FULL_SCALE
+from unnoise.optional import need
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from unnoise.recipe import Recipe
+
+Source = TypeVar("Source", str, Path, bytes, np.ndarray, "Image", Picture)
+DEFAULT_MODEL = "color"
+
+
+def denoise(
+    source: Source, model: str | Path | Denoiser = DEFAULT_MODEL, *, sigma: float | None = None, strength: float = 1.0
+) -> Any:
+    """Clean a picture; the same kind comes back.
+
+    Args:
+        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file, a PIL image, or
+            an array `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1].
+        model: name of a shipped model, a classical filter, or a model file.
+        sigma: noise level in 8-bit units (25 is 25/255); None to find it.
+        strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
+
+    Raises:
+        UnnoiseError: the picture or the model cannot be read.
+
+    >>> denoise(np.full((8, 8), 0.5, np.float32), "median").shape
+    (8, 8)
+    """
+    level = None if sigma is None else sigma / FULL_SCALE
+    settings = pipeline.Settings(denoisers.make(model), sigma=level, strength=strength)
+    clean, _ = pipeline.clean_picture(_open(source), settings)
+    return _like(source, clean)
+
+
+def add_noise(source: Source, noise: str | Noise, *, seed: int = 0) -> Any:
+    """Put noise into a picture; the same kind comes back.
+
+    Args:
+        source: as for `denoise`.
+        noise: its spec, such as "poisson:30 + gaussian:10".
+        seed: the same seed gives the same noise.
+    """
+    picture = _open(source)
+    return _like(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)))
+
+
+def inspect(source: Source) -> NoiseReport:
+    """Find what noise is in a picture; see `estimation.NoiseReport`."""
+    return estimation.inspect(_open(source).pixels)
+
+
+def evaluate(
+    models: Iterable[str | Path],
+    data: str,
+    noise: Iterable[str] = (),
+    *,
+    seed: int = 0,
+    blind: bool = False,
+) -> list[Row]:
+    """Measure models on the same noisy pictures; see `evaluation.evaluate`.
+
+    Args:
+        models: as for `denoise`.
+        data: dataset spec, such as "images:FOLDER", or "pairs:FOLDER" of noisy and clean pictures.
+        noise: noise specs; none for pairs.
+        seed: of the noise.
+        blind: do not tell the models the noise level.
+    """
+    opened = {str(model): denoisers.make(model) for model in models}
+    made = [noises.make(spec) for spec in noise] or [None]
+    return list(evaluation.evaluate(opened, datasets.make(data), made, data=data, seed=seed, blind=blind))
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Run a recipe; return the `.safetensors` file of the model. Needs the extra `train`.
+
+    Args:
+        recipe: a file, a mapping, or a `Recipe`.
+        overrides: dotted key -> value.
+        out: folder of the run; `runs/NAME` by default.
+        resume: go on where the folder's run was broken off.
+    """
+    need("torch", extra="train")
+    from unnoise import recipe as recipes, training
+
+    if isinstance(recipe, recipes.Recipe):
+        recipe = recipe.model_dump()
+    return training.train(recipes.load(recipe, overrides), out, resume=resume)
+
+
+def _open(source: Any) -> Picture:
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, str | Path | bytes):
+        return image_io.read(source)
+    if isinstance(source, np.ndarray):
+        return image_io.from_array(source)
+    if hasattr(source, "convert") and hasattr(source, "getbands"):
+        return image_io.from_array(np.asarray(_plain(source)))
+    raise UnnoiseError(f"a picture is a path, bytes, an array or a PIL image, not {type(source).__name__}")
+
+
+def _plain(image: Image) -> Image:
+    """Turn a PIL image into one whose array is grey, RGB, or either with alpha."""
+    if image.mode in ("L", "LA", "RGB", "RGBA", "F", "I;16"):
+        return image
+    return image.convert("RGBA" if "transparency" in image.info or "A" in image.getbands() else "RGB")
+
+
+def _like(source: Any, picture: Picture) -> Any:
+    """Return a picture as the kind of thing that it came from."""
+    if isinstance(source, str | Path | Picture):
+        return picture
+    if isinstance(source, bytes):
+        return image_io.encode(picture, image_io.suffix_of(source))
+    if isinstance(source, np.ndarray):
+        array = picture.to_array().reshape(source.shape)
+        return array.astype(source.dtype, copy=False)
+    from PIL import Image
+
+    array = picture.to_array()
+    array = array[:, :, 0] if array.shape[2] == 1 else array
+    made = Image.fromarray(array)
+    made.info = dict(source.info)
+    return made

@@ -1,0 +1,47 @@
+"""Datasets: pictures to learn from and to be judged on.
+
+`make("images:DIR")` is a dataset, `make("pairs:DIR")` one of noisy and clean pictures; the text after the first colon
+is a path, as it is. A relative path that is not found from here is looked for under the data root, the folder that the
+variable UNNOISE_DATA names.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from unnoise.datasets.base import Dataset, Joined
+from unnoise.errors import UnnoiseError
+from unnoise.spec import unknown
+
+DATASETS = {
+    "images": "unnoise.datasets.images:Images",
+    "pairs": "unnoise.datasets.pairs:Pairs",
+}
+
+
+def make(spec: str | list[str], *, channels: int | None = None, exclude: str | None = None) -> Dataset:
+    """Open the dataset that a spec, or a list of them one after the other, names.
+
+    A spec that stands twice in a list makes its pictures count twice.
+
+    Args:
+        spec: "images:DIR", "pairs:DIR", or several of them.
+        channels: 1 to make every picture grey, 3 to make it RGB; None leaves it as it is.
+        exclude: a text file of pictures to leave out, one path a line, relative to the file itself.
+
+    Raises:
+        UnnoiseError: an unknown kind, or nothing to read.
+    """
+    if isinstance(spec, list):
+        opened = {one: make(one, channels=channels, exclude=exclude) for one in spec}
+        return Joined([opened[one] for one in spec])
+    kind, separator, path = spec.partition(":")
+    if kind not in DATASETS:
+        raise UnnoiseError(unknown("dataset", kind, DATASETS))
+    if not (separator and path):
+        raise UnnoiseError(f"dataset '{spec}': name its place, as in {kind}:FOLDER")
+    module, _, name = DATASETS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude)
+
+
+__all__ = ["DATASETS", "Dataset", "make"]

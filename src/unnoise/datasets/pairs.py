@@ -1,0 +1,64 @@
+"""Pairs of a noisy picture and a clean one of the same scene, such as a single shot and the mean of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unnoise.datasets.base import Dataset, find, list_pictures, read_stored
+from unnoise.errors import UnnoiseError
+
+ENDINGS = {"_real": "_mean", "_noisy": "_clean", "_NOISY": "_GT"}
+"""How the two files of a pair end, noisy -> clean: in PolyU (Xu et al., arXiv:1804.02603), plainly, and in SIDD."""
+
+
+class Pairs(Dataset):
+    """All pairs of a folder and its sub-folders, told by the endings of their names, sorted by path.
+
+    `NAME_real.*` goes with `NAME_mean.*`, `NAME_noisy.*` with `NAME_clean.*`, and `NAME_NOISY.*` with `NAME_GT.*`.
+
+    Args:
+        folder: the folder; see `datasets.find` for where it may lie.
+        channels: 1 or 3 to convert, None to leave as they are.
+        exclude: text file of pictures to leave out, paths relative to the file.
+    """
+
+    def __init__(self, folder: str, *, channels: int | None = None, exclude: str | None = None) -> None:
+        self.folder = find(folder)
+        self.channels = channels
+        stems = {path.with_suffix(""): path for path in list_pictures(self.folder, exclude)}
+        self.paths = [(noisy, stems[_partner(stem)]) for stem, noisy in stems.items() if _partner(stem) in stems]
+        self._stored: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        if not self.paths:
+            expected = ", or ".join(f"NAME{noisy} and NAME{clean}" for noisy, clean in ENDINGS.items())
+            raise UnnoiseError(f"no pairs in '{self.folder}': name the two files {expected}")
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (noisy, clean) in their stored types, `[H, W, C]`.
+
+        Raises:
+            UnnoiseError: the two differ in size or channels.
+        """
+        if index not in self._stored:
+            noisy, clean = (read_stored(path, self.channels) for path in self.paths[index])
+            if noisy.shape != clean.shape:
+                raise UnnoiseError(f"{self.label(index)}: the pair differs in shape, {noisy.shape} and {clean.shape}")
+            self._stored[index] = noisy, clean
+        return self._stored[index]
+
+    def label(self, index: int) -> str:
+        """Name a pair by the path of its noisy picture inside the folder."""
+        return str(self.paths[index][0].relative_to(self.folder))
+
+
+def _partner(stem: Path) -> Path | None:
+    """Return what the clean picture of a noisy one is called, without suffix."""
+    for noisy, clean in ENDINGS.items():
+        if stem.name.endswith(noisy):
+            return stem.with_name(stem.name.removesuffix(noisy) + clean)
+    return None

@@ -1,0 +1,67 @@
+"""Denoisers: everything that takes a noisy array and returns a clean one.
+
+`make("color")` opens a model that travels inside the package, `make("nlm:strength=1")` a classical filter, and
+`make("mine.onnx")` or `make("mine.safetensors")` a model file. To add one, write its class in a file here and its row
+in the table below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unnoise.denoisers.base import Denoiser
+from unnoise.errors import UnnoiseError
+from unnoise.optional import need
+from unnoise.spec import Registry, unknown
+
+DENOISERS: Registry[Denoiser] = Registry(
+    "denoiser",
+    {
+        "adaptive-median": "unnoise.denoisers.classical:AdaptiveMedian",
+        "bilateral": "unnoise.denoisers.classical:Bilateral",
+        "median": "unnoise.denoisers.classical:Median",
+        "nlm": "unnoise.denoisers.classical:NLM",
+        "tv": "unnoise.denoisers.classical:TV",
+        "wavelet": "unnoise.denoisers.classical:Wavelet",
+    },
+)
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the models that travel inside the package, name -> `.onnx` file."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
+
+
+def make(spec: str | Path | Denoiser) -> Denoiser:
+    """Open the denoiser that `spec` names: a shipped model, a classical filter, or a model file.
+
+    Raises:
+        UnnoiseError: no such model, or a file that is none.
+    """
+    if isinstance(spec, Denoiser):
+        return spec
+    path = shipped().get(str(spec), Path(spec))
+    if path.suffix == ".onnx":
+        from unnoise.denoisers.onnx import Onnx
+
+        _check_file(path)
+        return Onnx(path)
+    if path.suffix == ".safetensors":
+        _check_file(path)
+        need("torch", extra="train")
+        from unnoise.denoisers import checkpoint
+
+        return checkpoint.Checkpoint(checkpoint.load(path)[0])
+    name = str(spec).partition(":")[0].strip()
+    if name not in DENOISERS.members:
+        raise UnnoiseError(unknown("model", name, [*DENOISERS.members, *shipped()]))
+    return DENOISERS.make(str(spec))
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UnnoiseError(f"no model file '{path}'")
+
+
+__all__ = ["DENOISERS", "Denoiser", "make", "shipped"]

@@ -1,0 +1,85 @@
+"""The contract of everything that takes a noisy array and returns a clean one.
+
+A denoiser states facts (`channels`, `multiple_of`, `halo`, `wants_sigma`); what stands here turns any picture into one
+that fits them, and back. Members only write `run`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from unnoise import estimation
+from unnoise.errors import UnnoiseError
+
+Sigma = float | np.ndarray
+
+
+class Denoiser(ABC):
+    """A function from noisy pictures to clean ones, and facts about it.
+
+    Attributes:
+        channels: channels that `run` takes; None for any number.
+        multiple_of: `run` takes heights and widths that are multiples of this.
+        halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
+        wants_sigma: whether the noise level matters; where it is not told, it is estimated.
+    """
+
+    channels: int | None = None
+    multiple_of: int = 1
+    halo: int | None = None
+    wants_sigma: bool = False
+
+    def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
+        """Clean a picture.
+
+        Args:
+            noisy: float32 `[H, W, C]`, nominally in [0, 1]. NaN and infinity are left where they are.
+            sigma: noise deviation in [0, 1] units, a number or a map `[H, W]`; None to estimate it where it matters.
+
+        Returns:
+            The clean picture, float32 `[H, W, C]`.
+
+        Raises:
+            UnnoiseError: the array has another shape than `[H, W, C]`, or channels that the denoiser cannot take.
+        """
+        noisy = np.asarray(noisy, dtype=np.float32)
+        if noisy.ndim != 3 or 0 in noisy.shape:
+            raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
+        if not self.wants_sigma:
+            sigma = None
+        elif sigma is None:
+            sigma = estimation.inspect(noisy).sigma
+        finite = np.isfinite(noisy)
+        if finite.all():
+            return self._fit_channels(noisy, sigma)
+        middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
+        clean = self._fit_channels(np.where(finite, noisy, middle), sigma)
+        return np.where(finite, clean, noisy)
+
+    @abstractmethod
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean a finite float32 picture `[H, W, channels]` whose sides are multiples of `multiple_of`."""
+
+    def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        have = noisy.shape[2]
+        if self.channels in (None, have):
+            return self._fit_size(noisy, sigma)
+        if self.channels == 1:
+            return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
+        if have == 1:
+            # Three copies share one noise: it is as strong in their mean as independent noise of sqrt(3) the level.
+            told = None if sigma is None else sigma * np.float32(self.channels) ** 0.5
+            clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), told)
+            return clean.mean(axis=2, keepdims=True)
+        raise UnnoiseError(f"this model takes pictures of {self.channels} channels, not of {have}")
+
+    def _fit_size(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        height, width = noisy.shape[:2]
+        below, right = -height % self.multiple_of, -width % self.multiple_of
+        if below or right:
+            noisy = np.pad(noisy, ((0, below), (0, right), (0, 0)), mode="symmetric")
+            if isinstance(sigma, np.ndarray):
+                sigma = np.pad(sigma, ((0, below), (0, right)), mode="symmetric")
+        return np.asarray(self.run(noisy, sigma)[:height, :width], dtype=np.float32)

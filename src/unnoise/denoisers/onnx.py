@@ -1,0 +1,48 @@
+"""A model in an ONNX file as a denoiser, on ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from unnoise.card import Card
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.errors import UnnoiseError
+
+
+class Onnx(Denoiser):
+    """An exported network; the facts about it come from the card in its file.
+
+    Args:
+        path: the `.onnx` file.
+        threads: processor threads; 0 for one per core that this process may use.
+
+    Raises:
+        UnnoiseError: the file cannot be read, or is not a model of ours.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = (
+            threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
+        )
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a family of its own for every way a file can be wrong
+            raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
+        self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
+        self.channels, self.multiple_of = self.card.channels, self.card.multiple_of
+        self.halo, self.wants_sigma = self.card.halo, self.card.wants_sigma
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture."""
+        feed = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
+        if self.wants_sigma:
+            feed["sigma"] = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])[None, None]
+        (clean,) = self.session.run(["clean"], feed)
+        return clean[0].transpose(1, 2, 0)

@@ -1,0 +1,112 @@
+"""Models x noises x pictures -> rows: what each model makes of the same noisy pixels.
+
+Noise is seeded by (seed, index of the picture): every model meets the same noisy pixels, and no two pictures share a
+noise field. Noisy pictures are not clipped unless the noise says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from unnoise.datasets.base import Dataset, as_float
+from unnoise.denoisers.base import Denoiser
+from unnoise.errors import UnnoiseError
+from unnoise.metrics import psnr, ssim
+from unnoise.noise import Noise
+
+
+@dataclass(frozen=True)
+class Row:
+    """The mean result of one model on one set of pictures under one noise.
+
+    Attributes:
+        model: its name.
+        data: the dataset's spec.
+        noise: the noise's spec; "" for pairs that are noisy by themselves.
+        images: how many pictures.
+        psnr_noisy: of the noisy pictures, in dB.
+        psnr: of the cleaned ones, in dB.
+        ssim: of the cleaned ones; NaN where a picture is too small for it.
+        seconds_per_megapixel: of the model alone.
+    """
+
+    model: str
+    data: str
+    noise: str
+    images: int
+    psnr_noisy: float
+    psnr: float
+    ssim: float
+    seconds_per_megapixel: float
+
+
+def noisy_pairs(
+    dataset: Dataset, noise: Noise | None, *, seed: int = 0, crop: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
+    """Yield (noisy, clean, sigma) for every picture, float32 `[H, W, C]`; sigma is None where noise has no one level.
+
+    Args:
+        dataset: clean pictures, or pairs.
+        noise: what spoils a clean picture; None for pairs.
+        seed: of the noise.
+        crop: cut the pictures to at most this side, from the top left.
+    """
+    for index in range(len(dataset)):
+        item = dataset[index]
+        pictures = item if isinstance(item, tuple) else (item,)
+        cut = [as_float(picture[:crop, :crop]) for picture in pictures]
+        if noise is None:
+            if len(cut) == 1:
+                raise UnnoiseError("these pictures are clean: name a noise to put into them, such as gaussian:25")
+            yield cut[0], cut[-1], None
+        else:
+            rng = np.random.default_rng((seed, index))
+            drawn = noise.draw(rng)
+            yield drawn(cut[-1], rng), cut[-1], drawn.sigma
+
+
+def evaluate(
+    models: Mapping[str, Denoiser],
+    dataset: Dataset,
+    noises: Iterable[Noise | None],
+    *,
+    data: str = "",
+    seed: int = 0,
+    blind: bool = False,
+    crop: int | None = None,
+    with_ssim: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Row]:
+    """Yield one row per noise and model, each as soon as it is measured.
+
+    Args:
+        models: name -> denoiser.
+        dataset: clean pictures to spoil, or pairs.
+        noises: what spoils them; None for pairs.
+        data: how the rows call the dataset.
+        seed: of the noise.
+        blind: let models that want the noise level estimate it; else they are told, where one number says it.
+        crop: see `noisy_pairs`.
+        with_ssim: also measure SSIM, which takes longer than some models.
+        progress: called with a line per picture.
+    """
+    for noise in noises:
+        before: list[float] = []
+        after: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
+        for index, (noisy, clean, sigma) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop)):
+            before.append(psnr(clean, noisy))
+            megapixels = clean.shape[0] * clean.shape[1] / 1e6
+            for name, model in models.items():
+                start = time.perf_counter()
+                cleaned = model(noisy, None if blind else sigma)
+                seconds = time.perf_counter() - start
+                similarity = ssim(clean, cleaned) if with_ssim and min(clean.shape[:2]) >= 11 else np.nan
+                after[name].append((psnr(clean, cleaned), similarity, seconds / megapixels))
+            progress(f"{noise or data}: {index + 1} of {len(dataset)}")
+        for name, results in after.items():
+            means = np.mean(results, axis=0).tolist()
+            yield Row(name, data, "" if noise is None else str(noise), len(before), float(np.mean(before)), *means)

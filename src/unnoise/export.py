@@ -1,0 +1,95 @@
+"""From a `.safetensors` model to the `.onnx` file that runs without PyTorch, checked against the original."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from unnoise.card import Card
+from unnoise.denoisers import checkpoint
+from unnoise.denoisers.checkpoint import Checkpoint
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
+from unnoise.networks import Network
+
+TOLERANCE = 0.25 / 255  # a quarter of an 8-bit level
+
+
+def export(model: str | Path, target: str | Path | None = None, *, scores: dict[str, float] | None = None) -> Path:
+    """Write a model as ONNX, of any picture size, with its card; the file appears only if it agrees with the original.
+
+    Args:
+        model: the `.safetensors` file.
+        target: the file to write; beside the model by default.
+        scores: measured results to put on the card, of both files.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UnnoiseError: the model cannot be read, or the two disagree by more than a quarter of an 8-bit level.
+    """
+    model, target = Path(model), Path(target or Path(model).with_suffix(".onnx"))
+    network, card = checkpoint.load(model)
+    if scores:
+        card = dataclasses.replace(card, scores=scores)
+        checkpoint.save(network, card, model)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(to_onnx(network, card))
+        difference = disagreement(network, temporary)
+        if difference > TOLERANCE:
+            raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} levels of 255")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def to_onnx(network: Network, card: Card) -> bytes:
+    """Return the network as an ONNX model: `noisy` (and `sigma`, a map) in, `clean` out, all `[1, C, H, W]` float32."""
+    network = network.eval()
+    side = 8 * network.multiple_of
+    inputs: dict[str, torch.Tensor] = {"noisy": torch.zeros(1, network.channels, side, side)}
+    if network.wants_sigma:
+        inputs["sigma"] = torch.zeros(1, 1, side, side)
+    axes = {name: {2: "height", 3: "width"} for name in [*inputs, "clean"]}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The TorchScript exporter is the one that leaves sizes free without a proof for each network; it says that it
+        # is not the newest.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            buffer,  # type: ignore[arg-type]
+            input_names=list(inputs),
+            output_names=["clean"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
+    exported = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(exported, card.to_metadata())
+    onnx.checker.check_model(exported)
+    return exported.SerializeToString()
+
+
+def disagreement(network: Network, exported: Path) -> float:
+    """Return the largest difference between a network and its export, in [0, 1] units, on noise of several sizes."""
+    rng = np.random.default_rng(0)
+    sides = [(1, 1), (2, 3), (5, 4)]
+    original, copy, worst = Checkpoint(network), Onnx(exported), 0.0
+    for tall, wide in sides:
+        height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
+        noisy = rng.random((height, width, network.channels), dtype=np.float32)
+        sigma = 0.1 if network.wants_sigma else None
+        worst = max(worst, float(np.abs(original(noisy, sigma) - copy(noisy, sigma)).max()))
+    return worst

@@ -1,0 +1,63 @@
+"""How near a picture is to the truth: PSNR and SSIM on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from unnoise.errors import UnnoiseError
+
+
+def to_8_bit(picture: np.ndarray) -> np.ndarray:
+    """Clip to [0, 1] and round to the 256 levels that a published figure is measured on; float64 in [0, 1]."""
+    return np.rint(np.clip(picture, 0, 1, dtype=np.float64) * 255) / 255
+
+
+def psnr(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> float:
+    """Peak signal-to-noise ratio in dB over all channels, peak 1; infinite for equal pictures.
+
+    Args:
+        truth: `[H, W, C]` in [0, 1].
+        picture: the same shape.
+        rounded: clip and round `picture` to 8 bits first, as published figures are; `truth` is taken as it is.
+
+    Raises:
+        UnnoiseError: the shapes differ.
+    """
+    _same_shape(truth, picture)
+    seen = to_8_bit(picture) if rounded else picture.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        return float(peak_signal_noise_ratio(truth.astype(np.float64), seen, data_range=1))
+
+
+def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> float:
+    """Structural similarity, mean over channels, as Wang et al. (TIP 2004) compute it: Gaussian window of sigma 1.5.
+
+    Args:
+        truth: `[H, W, C]` in [0, 1], both sides at least 11 pixels.
+        picture: the same shape.
+        rounded: as for `psnr`.
+
+    Raises:
+        UnnoiseError: the shapes differ or a side is under 11 pixels.
+    """
+    _same_shape(truth, picture)
+    if min(truth.shape[:2]) < 11:
+        raise UnnoiseError(f"SSIM needs sides of at least 11 pixels, not {truth.shape[1]}x{truth.shape[0]}")
+    seen = to_8_bit(picture) if rounded else picture.astype(np.float64)
+    return float(
+        structural_similarity(
+            truth.astype(np.float64),
+            seen,
+            data_range=1,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def _same_shape(truth: np.ndarray, picture: np.ndarray) -> None:
+    if truth.shape != picture.shape:
+        raise UnnoiseError(f"pictures of different shape cannot be compared: {truth.shape} and {picture.shape}")

@@ -1,0 +1,63 @@
+"""What a network is, and the facts that it states about itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from unnoise.errors import UnnoiseError
+from unnoise.spec import Spelled
+
+
+class Network(Spelled, nn.Module):
+    """A module that maps noisy pictures to clean ones.
+
+    Members keep each constructor argument under its own name, so that `str(network)` is the spec that builds it again.
+
+    Attributes:
+        channels: channels of the picture, in and out.
+        multiple_of: height and width must be multiples of this.
+        halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
+        wants_sigma: whether `forward` needs the noise level.
+    """
+
+    name: ClassVar[str]
+    channels: int
+    multiple_of: int = 1
+    halo: int | None = None
+    wants_sigma: bool = False
+
+    @abstractmethod
+    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
+        """Clean a batch.
+
+        Args:
+            noisy: `[B, C, H, W]`, nominally in [0, 1]; H and W multiples of `multiple_of`.
+            sigma: noise deviation in [0, 1] units, `[B, 1, 1, 1]` or a map `[B, 1, H, W]`, where `wants_sigma`.
+
+        Returns:
+            The clean batch, `[B, C, H, W]`.
+        """
+
+    def forward_train(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """Clean a batch and return beside the `prediction` whatever else a loss of this network needs."""
+        return {"prediction": self(noisy, sigma)}
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of learned values."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def sigma_map(noisy: torch.Tensor, sigma: torch.Tensor | None) -> torch.Tensor:
+    """Spread the noise level to a map `[B, 1, H, W]` beside the picture.
+
+    Raises:
+        UnnoiseError: `sigma` is missing.
+    """
+    if sigma is None:
+        raise UnnoiseError("this network needs the noise level: pass sigma")
+    return sigma.to(noisy.dtype).expand(noisy.shape[0], 1, *noisy.shape[2:])

@@ -1,0 +1,39 @@
+"""Parts that several networks are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def conv3x3(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size (zeros beyond the border)."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
+
+
+def start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Set a convolution to zero, so that what it adds begins as nothing (Zhang et al., Fixup, ICLR 2019)."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), `[B, width, H, W]` to the same; the identity when fresh."""
+
+    reach = 2  # pixels, at the block's own resolution
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = conv3x3(width, width)
+        self.second = start_at_zero(conv3x3(width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add what two convolutions find."""
+        return x + self.second(torch.relu(self.first(x)))
+
+
+def residual_blocks(width: int, count: int) -> nn.Sequential:
+    """Return `count` residual blocks in a row."""
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))

@@ -1,0 +1,52 @@
+"""DnCNN: a plain stack of convolutions that predicts the noise.
+
+Zhang, Zuo, Chen, Meng, Zhang, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", IEEE
+TIP 26(7), 2017, arXiv:1608.03981. As in the paper: 3x3 convolutions of 64 features, ReLU, batch normalisation in every
+layer but the first and last, and the residual R = noise as output, x = y - R. It is not told the level.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from unnoise.errors import UnnoiseError
+from unnoise.networks.base import Network
+from unnoise.networks.blocks import conv3x3
+
+
+class DnCNN(Network):
+    """Denoising convolutional network with residual learning.
+
+    Args:
+        channels: channels of the picture.
+        depth: number of convolutions; the paper has 17 for one known level and 20 for a blind or colour network.
+        width: features of each hidden layer.
+        norm: batch normalisation in the hidden layers.
+    """
+
+    name: ClassVar[str] = "dncnn"
+
+    def __init__(self, *, channels: int = 3, depth: int = 17, width: int = 64, norm: bool = True) -> None:
+        super().__init__()
+        if depth < 2:
+            raise UnnoiseError(f"dncnn: depth must be at least 2, not {depth}")
+        self.channels, self.depth, self.width, self.norm = channels, depth, width, norm
+        self.halo = depth
+        layers: list[nn.Module] = [conv3x3(channels, width), nn.ReLU(inplace=True)]
+        for _ in range(depth - 2):
+            layers.append(conv3x3(width, width, bias=not norm))
+            if norm:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.ReLU(inplace=True))
+        layers.append(conv3x3(width, channels, bias=not norm))
+        self.layers = nn.Sequential(*layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
+        """Clean `[B, C, H, W]`; `sigma` is not used."""
+        return noisy - self.layers(noisy)

@@ -1,0 +1,88 @@
+"""A residual U-Net on the pixel-unshuffled picture: the fast network that we ship.
+
+A U-Net (Ronneberger, Fischer, Brox, MICCAI 2015, arXiv:1505.04597) of plain residual blocks, as in DRUNet (Zhang et
+al., TPAMI 2021, arXiv:2008.13751), on a picture that is first folded 2x2 into channels, with the noise level beside it
+as a map, as in FFDNet (Zhang, Zuo, Zhang, TIP 2018, arXiv:1710.04026). What differs: strided 2x2 convolutions down and
+transposed ones up, additions as skips, and every residual branch starting at zero, so that the fresh network is the
+identity and learns at a high rate without normalisation.
+
+It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from unnoise.errors import UnnoiseError
+from unnoise.networks.base import Network, sigma_map
+from unnoise.networks.blocks import ResidualBlock, conv3x3, residual_blocks, start_at_zero
+
+FOLD = 2
+
+
+class ResUNet(Network):
+    """Residual U-Net with noise-level map on 2x2 unshuffled input.
+
+    Args:
+        channels: channels of the picture.
+        widths: channels of the features at each level, finest (half size) first.
+        blocks: residual blocks at each level, on the way down and again on the way up.
+    """
+
+    name: ClassVar[str] = "resunet"
+    wants_sigma = True
+
+    def __init__(
+        self, *, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128), blocks: tuple[int, ...] = (2, 2, 2)
+    ):
+        super().__init__()
+        if len(widths) != len(blocks) or len(widths) < 2:
+            raise UnnoiseError(
+                f"resunet: widths and blocks need the same two or more levels, not {widths} and {blocks}"
+            )
+        self.channels, self.widths, self.blocks = channels, tuple(widths), tuple(blocks)
+        self.multiple_of = FOLD ** len(widths)
+        self.halo = self._reach()
+        steps = list(itertools.pairwise(widths))
+        self.head = conv3x3((channels + 1) * FOLD**2, widths[0])
+        self.encoders = nn.ModuleList(
+            residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
+        )
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in steps)
+        # No bias: the skip that is added brings one, and its gradient alone took most of a step on processors.
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2, bias=False) for fine, coarse in steps
+        )
+        self.decoders = nn.ModuleList(
+            residual_blocks(width, count) for (width, _), count in zip(steps, blocks, strict=False)
+        )
+        self.tail = start_at_zero(conv3x3(widths[0], channels * FOLD**2))
+
+    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
+        """Clean `[B, C, H, W]`, told its noise level."""
+        told = torch.cat([noisy, sigma_map(noisy, sigma)], dim=1)
+        folded = F.pixel_unshuffle(told, FOLD).contiguous(memory_format=torch.channels_last)
+        features = first = self.head(folded)
+        skips = []
+        for encode, shrink in zip(self.encoders, self.down, strict=False):
+            features = encode(features)
+            skips.append(features)
+            features = shrink(features)
+        features = self.encoders[-1](features)
+        for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
+            features = decode(grow(features) + skip)
+        return noisy + F.pixel_shuffle(self.tail(features + first), FOLD)
+
+    def _reach(self) -> int:
+        """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
+        convolution = 1
+        reach = 2 * convolution * FOLD  # head and tail
+        for level, count in enumerate(self.blocks):
+            passes = 1 if level == len(self.blocks) - 1 else 2
+            reach += passes * count * ResidualBlock.reach * FOLD ** (level + 1)
+        return reach + self.multiple_of

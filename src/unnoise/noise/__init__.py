@@ -1,0 +1,29 @@
+"""Noise: what spoils a picture, as values that can be spelt, chained and drawn from.
+
+`make("poisson:30 + gaussian:10 + clip")` is a `Noise`; calling it with an image and a NumPy generator gives the noisy
+image. To add a noise, write its class in a file here and its row in the table below.
+"""
+
+from __future__ import annotations
+
+from unnoise.noise.base import Noise, chain, choice
+from unnoise.spec import Registry
+
+NOISES: Registry[Noise] = Registry(
+    "noise",
+    {
+        "clip": "unnoise.noise.codec:Clip",
+        "gaussian": "unnoise.noise.synthetic:Gaussian",
+        "jpeg": "unnoise.noise.codec:Jpeg",
+        "poisson": "unnoise.noise.synthetic:Poisson",
+        "quantize": "unnoise.noise.codec:Quantize",
+        "salt-pepper": "unnoise.noise.synthetic:SaltPepper",
+        "speckle": "unnoise.noise.synthetic:Speckle",
+        "uniform": "unnoise.noise.synthetic:Uniform",
+    },
+    join=chain,
+    choose=choice,
+)
+make = NOISES.make
+
+__all__ = ["NOISES", "Noise", "make"]

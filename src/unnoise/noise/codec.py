@@ -1,0 +1,74 @@
+"""What storing does to a picture: clipping, rounding to few levels, JPEG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyvips
+
+from unnoise.noise.base import Noise, check
+from unnoise.spec import Range
+
+
+@dataclass(frozen=True)
+class Clip(Noise):
+    """Cut off what lies outside [0, 1], as every sensor and every integer file does."""
+
+    name: ClassVar[str] = "clip"
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Clip."""
+        return np.clip(image, 0, 1)
+
+
+@dataclass(frozen=True)
+class Quantize(Noise):
+    """Round to 2^bits levels from 0 to 1, error at most half a step; what lies outside keeps the same steps."""
+
+    name: ClassVar[str] = "quantize"
+    bits: float | Range = 8
+
+    def __post_init__(self) -> None:
+        """Check the depth."""
+        check(self, "bits", 1, 16)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Round."""
+        top = 2 ** round(float(self.bits)) - 1  # type: ignore[arg-type]
+        return np.rint(image * top) / top
+
+
+@dataclass(frozen=True)
+class Jpeg(Noise):
+    """Store as JPEG and read back; clips to [0, 1] and 8 bits, as the format does.
+
+    Args:
+        quality: libjpeg's, 1 to 100.
+        full_color: keep the colour at full size (4:4:4); else halve it (4:2:0), as most cameras do.
+    """
+
+    name: ClassVar[str] = "jpeg"
+    quality: float | Range
+    full_color: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the quality."""
+        check(self, "quality", 1, 100)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Encode and decode; more than three channels, or two, are stored one by one."""
+        height, width, channels = image.shape
+        if channels not in (1, 3):
+            planes = [self.apply(image[:, :, c : c + 1], rng) for c in range(channels)]
+            return np.concatenate(planes, axis=2)
+        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        stored = pyvips.Image.new_from_memory(pixels.tobytes(), width, height, channels, "uchar")
+        stored = stored.copy(interpretation="srgb" if channels == 3 else "b-w")
+        data = stored.jpegsave_buffer(
+            Q=round(float(self.quality)),  # type: ignore[arg-type]
+            subsample_mode="off" if self.full_color else "on",
+        )
+        read = pyvips.Image.jpegload_buffer(data).numpy()
+        return read.reshape(height, width, channels).astype(np.float32) / np.float32(255)

@@ -1,0 +1,117 @@
+"""Noises of the textbooks, each with its moments given the clean value x in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from unnoise.noise.base import Noise, check, level
+from unnoise.spec import Range
+
+
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """Additive white Gaussian noise: mean x, standard deviation `sd` (8-bit units)."""
+
+    name: ClassVar[str] = "gaussian"
+    sd: float | Range
+
+    def __post_init__(self) -> None:
+        """Check the deviation."""
+        check(self, "sd", 0)
+
+    @property
+    def sigma(self) -> float | None:
+        """The deviation in [0, 1] units, once it is settled."""
+        return None if isinstance(self.sd, Range) else level(self.sd)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Add it."""
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        noise *= np.float32(level(self.sd))
+        noise += image
+        return noise
+
+
+@dataclass(frozen=True)
+class Uniform(Noise):
+    """Additive uniform noise on [-width, width] (8-bit units): mean x, standard deviation width / sqrt(3)."""
+
+    name: ClassVar[str] = "uniform"
+    width: float | Range
+
+    def __post_init__(self) -> None:
+        """Check the width."""
+        check(self, "width", 0)
+
+    @property
+    def sigma(self) -> float | None:
+        """The deviation in [0, 1] units, once it is settled."""
+        return None if isinstance(self.width, Range) else level(self.width) / 3**0.5
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Add it."""
+        unit = rng.random(image.shape, dtype=np.float32)
+        return image + np.float32(level(self.width)) * (2 * unit - 1)
+
+
+@dataclass(frozen=True)
+class Speckle(Noise):
+    """Multiplicative Gaussian noise, x + x n: mean x, standard deviation x sd (`sd` in 8-bit units: that at white)."""
+
+    name: ClassVar[str] = "speckle"
+    sd: float | Range
+
+    def __post_init__(self) -> None:
+        """Check the deviation."""
+        check(self, "sd", 0)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Add it in proportion to the image."""
+        return image + image * np.float32(level(self.sd)) * rng.standard_normal(image.shape, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Poisson(Noise):
+    """Photon noise, Poisson(peak x) / peak with `peak` photons at white: mean x, variance x / peak.
+
+    Negative values, which no light can have, count as black.
+    """
+
+    name: ClassVar[str] = "poisson"
+    peak: float | Range
+
+    def __post_init__(self) -> None:
+        """Check the number of photons."""
+        check(self, "peak", 1e-3, 1e9)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Count the photons."""
+        return (rng.poisson(np.maximum(image, 0) * float(self.peak)) / float(self.peak)).astype(np.float32)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SaltPepper(Noise):
+    """Impulse noise: a `share` of the pixels (0 to 1) is lost, half of them to white and half to black.
+
+    Args:
+        share: the probability that a pixel is lost.
+        independent: each channel is lost by its own draw; else all channels of a pixel together.
+    """
+
+    name: ClassVar[str] = "salt-pepper"
+    share: float | Range
+    independent: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        check(self, "share", 0, 1)
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Lose pixels: u < share/2 is pepper, u >= 1 - share/2 is salt."""
+        u = rng.random(image.shape if self.independent else (*image.shape[:2], 1), dtype=np.float32)
+        half = float(self.share) / 2  # type: ignore[arg-type]
+        noisy = np.where(u < half, np.float32(0), image)
+        return np.where(u >= 1 - half, np.float32(1), noisy)

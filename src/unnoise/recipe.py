@@ -1,0 +1,208 @@
+"""A recipe: a training run as data, one validated schema in YAML or JSON.
+
+Every key has its place here, and a key that has none is refused with the nearest spelling. `load` takes dotted
+overrides as the command line does: `{"train.steps": 5000, "data.train": ["images:mine"]}`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from unnoise import losses, networks, noise, tasks
+from unnoise.errors import UnnoiseError
+from unnoise.spec import Registry, unknown
+
+
+class _Section(BaseModel):
+    """A part of a recipe; unknown keys are errors, and a recipe does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """What is learned from.
+
+    Attributes:
+        train: dataset specs; one that stands twice counts twice.
+        validation: dataset specs of pictures that are never trained on; may be empty.
+        exclude: text file of pictures to leave out of both.
+        channels: 1 for grey, 3 for colour.
+    """
+
+    train: list[str] = Field(min_length=1)
+    validation: list[str] = []
+    exclude: str | None = None
+    channels: Literal[1, 3] = 3
+
+
+class Stage(_Section):
+    """Patches of one size.
+
+    Attributes:
+        until: the share of the training at which the stage ends, up to 1.
+        patch: side of the patches, in pixels.
+        batch: patches a step.
+    """
+
+    until: float = Field(gt=0, le=1)
+    patch: int = Field(ge=8)
+    batch: int = Field(ge=1)
+
+
+class Validation(_Section):
+    """How progress is judged.
+
+    Attributes:
+        noise: noise specs; PSNR is reported for each.
+        every: steps between two looks.
+        crop: the pictures are cut to at most this side, in pixels.
+    """
+
+    noise: list[str] = []
+    every: int = Field(default=2000, ge=1)
+    crop: int = Field(default=320, ge=8)
+
+
+class Train(_Section):
+    """How long and how fast is learned.
+
+    Attributes:
+        steps: optimizer steps of the whole schedule.
+        minutes: if set, the schedule also ends after this much time of training, whichever comes first.
+        stages: patch and batch sizes over the training.
+        learning_rate: its peak; reached after `warmup` steps, then down a half cosine to zero.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient; None for no limit.
+        ema: decay of the running average of the weights, which is the model that is kept.
+        precision: "auto" is bfloat16 autocast where the processor has it, else float32.
+        workers: processes that prepare patches; 0 prepares them in the training process.
+        checkpoint_every: steps between two checkpoints.
+        seed: seeds weights, patches and noise.
+    """
+
+    steps: int = Field(ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    stages: list[Stage] = [Stage(until=1, patch=64, batch=32)]
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warmup: int = Field(default=200, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip: float | None = Field(default=0.5, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    workers: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=500, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _stages_in_order(self) -> Train:
+        ends = [stage.until for stage in self.stages]
+        if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError("stages must end one after the other, the last with until: 1")
+        return self
+
+
+class Recipe(_Section):
+    """A training run.
+
+    Attributes:
+        name: of the model that it makes.
+        summary: what the model is for, one line.
+        network: spec of the network.
+        noise: spec of the noise that it learns to remove.
+        loss: spec of the loss.
+        task: how it learns.
+        terms: what its training data are and under which terms, for the model's card.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    summary: str = ""
+    network: str
+    noise: str
+    loss: str = "l1"
+    task: str = "supervised"
+    data: Data
+    train: Train
+    validation: Validation = Validation()
+    terms: str = ""
+
+    @field_validator("network", "noise", "loss", "task")
+    @classmethod
+    def _can_be_made(cls, spec: str, info: Any) -> str:
+        registries: dict[str, Registry[Any]] = {
+            "network": networks.NETWORKS,
+            "noise": noise.NOISES,
+            "loss": losses.LOSSES,
+            "task": tasks.TASKS,
+        }
+        return str(registries[info.field_name].make(spec))
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe and change it.
+
+    Args:
+        source: a YAML or JSON file, or the recipe as a mapping.
+        overrides: dotted key -> value; text is read as YAML, so that "5000" is a number.
+
+    Raises:
+        UnnoiseError: no such file, not YAML or JSON, or a key or value that does not fit; one line.
+    """
+    tree = _read(Path(source)) if isinstance(source, str | Path) else json.loads(json.dumps(source))
+    for key, value in (overrides or {}).items():
+        _set(tree, key.split("."), yaml.safe_load(value) if isinstance(value, str) else value)
+    where = "" if isinstance(source, Mapping) else f"{source}: "
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise UnnoiseError(where + _explain(error)) from error
+
+
+def dump(recipe: Recipe) -> str:
+    """Write a recipe as YAML, every value stated."""
+    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except OSError as error:
+        raise UnnoiseError(f"cannot read the recipe '{path}': {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnnoiseError(f"{path} is not YAML or JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UnnoiseError(f"{path} is not a recipe: it must be a mapping of keys, such as 'network: dncnn'")
+    return tree
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise UnnoiseError(f"'{'.'.join(keys)}' cannot be set: '{key}' is not a section")
+    tree[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """Tell the first thing that does not fit in one line."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return unknown("key", ".".join(path), _keys(Recipe))
+    if first["type"] == "missing":
+        return f"the key '{'.'.join(path)}' is missing"
+    return f"{'.'.join(path)}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for key, field in section.model_fields.items():
+        kind = field.annotation
+        inner = isinstance(kind, type) and issubclass(kind, BaseModel)
+        keys.extend(_keys(kind, f"{prefix}{key}.") if inner else [prefix + key])  # type: ignore[arg-type]
+    return keys

@@ -1,0 +1,290 @@
+"""The small language in which noises, losses and networks are spelt, and the tables of their names.
+
+    gaussian:25                      a name and its first argument
+    dncnn:depth=17,channels=1        named arguments
+    gaussian:0..55                   a range: one value is drawn from it per image
+    resunet:widths=32/64/128         a list of values
+    poisson:30 + gaussian:10 + clip  "then"
+    gaussian:25 | salt-pepper:0.03   "one of them, drawn per image"
+    0.8*l1 + 0.2*ssim                weights, where a sum is meant (losses)
+
+The same text is the argument of a command, the value in a recipe, the heading in a table and the note in a model file:
+`make(str(x)) == x`. An object of the language keeps each constructor argument under its own name, so that `spell` can
+read it back. `|` binds weaker than `+`, and `+` weaker than `*`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from unnoise.errors import UnnoiseError
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"  # a sign inside an exponent is not "then"
+    r"|(?P<word>[A-Za-z_]\w*(?:-\w+)*)"
+    r"|(?P<sign>\.\.|[:,=/+|*]))"
+)
+T = TypeVar("T")
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers from `low` to `high`, spelt `low..high`; each image draws its own."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        """Refuse a range that holds nothing."""
+        if self.low > self.high:
+            raise UnnoiseError(f"the range {self} is empty: write the smaller number first")
+
+    def __str__(self) -> str:
+        """Spell the range as it is written in a spec."""
+        return f"{_spell_value(self.low)}..{_spell_value(self.high)}"
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw one value, uniformly."""
+        return float(rng.uniform(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One parsed term, `weight*name:arguments,key=value`."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    weight: float = 1.0
+
+
+def parse(text: str) -> list[list[Call]]:
+    """Read a spec: a list of alternatives (`|`), each a list of terms (`+`).
+
+    Raises:
+        UnnoiseError: `text` does not follow the grammar; the message shows the place.
+    """
+    return _Parser(text).alternatives()
+
+
+def spell(thing: Spelled) -> str:
+    """Write an object of the language as the shortest spec that makes it again.
+
+    Arguments that have their default value are left out; the first positional one stands without its name.
+    """
+    bare, named = "", []
+    for position, parameter in enumerate(_arguments(type(thing)).values()):
+        value = getattr(thing, parameter.name)
+        if value == parameter.default:
+            continue
+        if position == 0 and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            bare = _spell_value(value)
+        else:
+            named.append(f"{parameter.name}={_spell_value(value)}")
+    arguments = ",".join([bare, *named] if bare else named)
+    return f"{thing.name}:{arguments}" if arguments else thing.name
+
+
+class Spelled:
+    """Something that the small language can name; `str` of it is its spec."""
+
+    name: ClassVar[str]
+
+    def __str__(self) -> str:
+        """Spell the object as a spec."""
+        return spell(self)
+
+
+class Registry(Generic[T]):
+    """The names of one kind of thing, each with the place of its class; imported when first made.
+
+    Args:
+        kind: what the members are, for messages ("noise").
+        members: name -> "module:Class".
+        join: makes one object of weighted terms, `join([(weight, object), ...])`; None where `+` means nothing.
+        choose: makes one object of alternatives; None where `|` means nothing.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        members: dict[str, str],
+        *,
+        join: Callable[[list[tuple[float, T]]], T] | None = None,
+        choose: Callable[[list[T]], T] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.members = members
+        self._join = join
+        self._choose = choose
+
+    def __iter__(self):
+        """Iterate over the names, sorted."""
+        return iter(sorted(self.members))
+
+    def find(self, name: str) -> type[T]:
+        """Return the class behind a name, importing its module.
+
+        Raises:
+            UnnoiseError: no member has that name; the nearest one is offered.
+        """
+        if name not in self.members:
+            raise UnnoiseError(unknown(self.kind, name, self.members))
+        module, _, attribute = self.members[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def make(self, spec: str | T) -> T:
+        """Make the object that `spec` spells; an object is returned as it is.
+
+        Raises:
+            UnnoiseError: the spec cannot be read, or names something that does not exist.
+        """
+        if not isinstance(spec, str):
+            return spec
+        made = [self._chain(terms, spec) for terms in parse(spec)]
+        if len(made) == 1:
+            return made[0]
+        if self._choose is None:
+            raise UnnoiseError(f"'|' has no meaning for a {self.kind}: '{spec}'")
+        return self._choose(made)
+
+    def _chain(self, terms: list[Call], spec: str) -> T:
+        made = [(term.weight, self._call(term)) for term in terms]
+        if len(made) == 1 and made[0][0] == 1:
+            return made[0][1]
+        if self._join is None:
+            raise UnnoiseError(f"'+' and '*' have no meaning for a {self.kind}: '{spec}'")
+        return self._join(made)
+
+    def _call(self, term: Call) -> T:
+        cls = self.find(term.name)
+        parameters = _arguments(cls)
+        for key, _ in term.options:
+            if key not in parameters:
+                raise UnnoiseError(unknown(f"option of {term.name}", key, parameters))
+        try:
+            return cls(*term.arguments, **dict(term.options))
+        except TypeError as error:  # a missing or surplus argument, told in Python's words
+            accepted = ", ".join(parameters) or "none"
+            raise UnnoiseError(f"{self.kind} '{term.name}': {error} (arguments: {accepted})") from error
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is unknown, and offer the nearest one, or all."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    offer = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names) or 'none'}"
+    return f"unknown {kind} '{name}': {offer}"
+
+
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a constructor."""
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {key: one for key, one in inspect.signature(cls).parameters.items() if one.kind not in rest}
+
+
+def _spell_value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "/".join(map(_spell_value, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+class _Parser:
+    """Recursive descent over the tokens of one spec."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens: list[tuple[str, str]] = []
+        position, end = 0, len(text.rstrip())
+        while position < end:
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise UnnoiseError(f"cannot read '{text}': '{text[position:].strip()}' is not understood")
+            self.tokens.append((str(match.lastgroup), match.group(str(match.lastgroup))))
+            position = match.end()
+        self.position = 0
+
+    def alternatives(self) -> list[list[Call]]:
+        found = [self.terms()]
+        while self.take("|"):
+            found.append(self.terms())
+        if self.position < len(self.tokens):
+            raise self.expected("'+', '|' or the end")
+        return found
+
+    def terms(self) -> list[Call]:
+        found = [self.term()]
+        while self.take("+"):
+            found.append(self.term())
+        return found
+
+    def term(self) -> Call:
+        weight = 1.0
+        if self.peek()[0] == "number":
+            weight = float(self.next("number"))
+            if not self.take("*"):
+                raise self.expected("'*' after a weight")
+        name, arguments, options = self.next("word"), [], []
+        if self.take(":"):
+            while True:
+                if self.peek()[0] == "word" and self.peek(1) == ("sign", "="):
+                    key = self.next("word")
+                    self.take("=")
+                    options.append((key, self.value()))
+                elif options:
+                    raise self.expected("key=value")
+                else:
+                    arguments.append(self.value())
+                if not self.take(","):
+                    break
+        return Call(name, tuple(arguments), tuple(options), weight)
+
+    def value(self) -> Any:
+        values = [self.atom()]
+        while self.take("/"):
+            values.append(self.atom())
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def atom(self) -> Any:
+        if self.peek()[0] == "word":
+            word = self.next("word")
+            return _WORDS.get(word, word)
+        low = self.number()
+        return Range(low, self.number()) if self.take("..") else low
+
+    def number(self) -> float:
+        text = self.next("number")
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+
+    def peek(self, ahead: int = 0) -> tuple[str, str]:
+        index = self.position + ahead
+        return self.tokens[index] if index < len(self.tokens) else ("end", "")
+
+    def take(self, sign: str) -> bool:
+        taken = self.peek() == ("sign", sign)
+        self.position += taken
+        return taken
+
+    def next(self, kind: str) -> str:
+        if self.peek()[0] != kind:
+            raise self.expected({"word": "a name", "number": "a number"}[kind])
+        self.position += 1
+        return self.tokens[self.position - 1][1]
+
+    def expected(self, what: str) -> UnnoiseError:
+        found = f"'{self.peek()[1]}'" if self.peek()[1] else "the end"
+        return UnnoiseError(f"cannot read '{self.text}': expected {what}, found {found}")

@@ -1,0 +1,73 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# The tests' arrays are small: threads would only fight for the cores, and change the order of sums between runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    marked = [item for item in items if "gpu" in item.keywords]
+    if marked and not _has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _has_gpu() -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator that is the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def fresh_python() -> Callable[[str], str]:
+    """Return a function that runs code in a new interpreter and returns what it printed; it fails as the code does."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+    def run(code: str) -> str:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    """Return a piece of a real photograph, float32 `[128, 160, 3]` in [0, 1]; read-only."""
+    from skimage import data
+
+    piece = data.chelsea()[60:188, 120:280].astype(np.float32) / 255
+    piece.setflags(write=False)
+    return piece
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Return the folder of image sets: UNNOISE_DATA, or `data` in the folder `shared` beside the repository."""
+    root = Path(os.environ.get("UNNOISE_DATA") or ROOT.parent / "shared" / "data")
+    if not root.is_dir():
+        pytest.skip("needs the image sets: set UNNOISE_DATA to their folder")
+    return root
