@@ -2,8 +2,8 @@
 
     python benchmarks/results.py [--data ../shared/data] [--out docs/results.md]
 
-The data folder holds the test sets cbsd68, bsd68, set12 and kodak24, none of which was trained on or tuned with, and the
-PolyU development pairs. Takes about ten minutes on two cores.
+The data folder holds the test sets cbsd68, bsd68, set12 and kodak24, none of which was trained on or tuned with, and
+the PolyU development pairs. Takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+LEVELS = "--noise gaussian:15 gaussian:25 gaussian:50"
 SECTIONS = {
     "Gaussian noise, colour": (
         "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits.",
         [
-            "unnoise evaluate color nlm wavelet --data images:{data}/cbsd68 --noise gaussian:15 gaussian:25 gaussian:50",
-            "unnoise evaluate color --data images:{data}/kodak24 --noise gaussian:15 gaussian:25 gaussian:50",
+            f"unnoise evaluate color nlm wavelet --data images:{{data}}/cbsd68 {LEVELS}",
+            f"unnoise evaluate color --data images:{{data}}/kodak24 {LEVELS}",
         ],
     ),
     "Gaussian noise, level found": (
         "The same pictures, and nothing told.",
-        ["unnoise evaluate color --blind --data images:{data}/cbsd68 --noise gaussian:15 gaussian:25 gaussian:50"],
+        [f"unnoise evaluate color --blind --data images:{{data}}/cbsd68 {LEVELS}"],
     ),
     "Grey pictures": (
         "The colour network on three copies of the grey picture; a network for grey pictures is still to come.",
         [
-            "unnoise evaluate color --data images:{data}/bsd68 --noise gaussian:15 gaussian:25 gaussian:50",
-            "unnoise evaluate color --data images:{data}/set12 --noise gaussian:15 gaussian:25 gaussian:50",
+            f"unnoise evaluate color --data images:{{data}}/bsd68 {LEVELS}",
+            f"unnoise evaluate color --data images:{{data}}/set12 {LEVELS}",
         ],
     ),
     "Real camera noise, nothing told": (

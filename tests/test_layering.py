@@ -18,7 +18,7 @@ HOUSE = {
     "vocabularies": ["noise networks losses"],
     "what denoises": ["weights denoisers"],
     "what learns": ["datasets tasks", "recipe evaluation", "training export", "report"],
-    "faces": ["pipeline tables", "api", "serve", "cli", "__init__ __main__"],
+    "faces": ["pipeline progress tables", "api", "serve demo", "cli", "__init__ __main__"],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,14 +34,15 @@ def denoise(
     """Clean a picture; the same kind comes back.
 
     Args:
-        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file, a PIL image, or
-            an array `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1].
+        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file (GIF comes back as
+            PNG), a PIL image (palettes come back as RGB, bilevel as grey), or an array `[H, W]` or `[H, W, C]` of
+            uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB, either with alpha.
         model: name of a shipped model, a classical filter, or a model file.
         sigma: noise level in 8-bit units (25 is 25/255); None to find it.
         strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
 
     Raises:
-        UnnoiseError: the picture or the model cannot be read.
+        UnnoiseError: the picture or the model cannot be read, or a number is out of range.
 
     >>> denoise(np.full((8, 8), 0.5, np.float32), "median").shape
     (8, 8)
@@ -116,8 +118,8 @@ def train(
 def _open(source: Any) -> Picture:
     if isinstance(source, Picture):
         return source
-    if isinstance(source, str | Path | bytes):
-        return image_io.read(source)
+    if isinstance(source, str | os.PathLike | bytes):
+        return image_io.read(source if isinstance(source, bytes) else Path(source))
     if isinstance(source, np.ndarray):
         return image_io.from_array(source)
     if hasattr(source, "convert") and hasattr(source, "getbands"):
@@ -126,25 +128,26 @@ def _open(source: Any) -> Picture:
 
 
 def _plain(image: Image) -> Image:
-    """Turn a PIL image into one whose array is grey, RGB, or either with alpha."""
-    if image.mode in ("L", "LA", "RGB", "RGBA", "F", "I;16"):
-        return image
-    return image.convert("RGBA" if "transparency" in image.info or "A" in image.getbands() else "RGB")
+    """Turn a PIL image into one whose array is grey, RGB, or either with alpha, where nothing is lost by that."""
+    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
+    if mode not in ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L"):
+        raise UnnoiseError(f"a PIL image of mode {mode} cannot be cleaned: convert it to L, RGB, RGBA, I;16 or F")
+    return image if mode == image.mode else image.convert(mode)
 
 
 def _like(source: Any, picture: Picture) -> Any:
     """Return a picture as the kind of thing that it came from."""
-    if isinstance(source, str | Path | Picture):
+    if isinstance(source, str | os.PathLike | Picture):
         return picture
     if isinstance(source, bytes):
-        return image_io.encode(picture, image_io.suffix_of(source))
+        return image_io.encode(picture, pipeline.writable(image_io.suffix_of(source)))
+    array = picture.to_array()
     if isinstance(source, np.ndarray):
-        array = picture.to_array().reshape(source.shape)
-        return array.astype(source.dtype, copy=False)
+        return array.reshape(source.shape).astype(source.dtype, copy=False)
     from PIL import Image
 
-    array = picture.to_array()
-    array = array[:, :, 0] if array.shape[2] == 1 else array
-    made = Image.fromarray(array)
-    made.info = dict(source.info)
+    made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    made.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
     return made

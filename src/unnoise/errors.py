@@ -9,3 +9,16 @@ class UnnoiseError(ValueError):
     The command line prints the line and exits with a status; the service turns it into a problem document.
     Anything else that is raised is a bug of ours.
     """
+
+
+def one_line(error: Exception) -> str:
+    """Tell any error in one line; one that nobody foresaw is told as ours."""
+    if isinstance(error, UnnoiseError):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory: take a smaller picture, or a larger machine"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error} (nobody foresaw this; unnoise --debug ... shows where it happened)"
+    return " ".join(text.split())

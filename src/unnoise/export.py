@@ -34,19 +34,23 @@ def export(model: str | Path, target: str | Path | None = None, *, scores: dict[
         The file that was written.
 
     Raises:
-        UnnoiseError: the model cannot be read, or the two disagree by more than a quarter of an 8-bit level.
+        UnnoiseError: the model cannot be read, the target is not named `.onnx`, or the two disagree by more than a
+            quarter of an 8-bit level.
     """
     model, target = Path(model), Path(target or Path(model).with_suffix(".onnx"))
+    if target.suffix != ".onnx":
+        raise UnnoiseError(f"'{target}': the name of an ONNX model ends in .onnx")
     network, card = checkpoint.load(model)
     if scores:
         card = dataclasses.replace(card, scores=scores)
-        checkpoint.save(network, card, model)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temporary.write_bytes(to_onnx(network, card))
         difference = disagreement(network, temporary)
         if difference > TOLERANCE:
             raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} levels of 255")
+        if scores:
+            checkpoint.save(network, card, model)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, Spelled
 
 
@@ -51,13 +52,15 @@ class Charbonnier(Loss):
     """A smooth L1, sqrt((p - t)^2 + epsilon^2) (Charbonnier et al., ICIP 1994).
 
     Args:
-        epsilon: where the parabola turns into the line, in [0, 1] units.
+        epsilon: where the parabola turns into the line, in [0, 1] units; above 0.
     """
 
     name: ClassVar[str] = "charbonnier"
 
     def __init__(self, epsilon: float = 1e-3) -> None:
         super().__init__()
+        if not epsilon > 0:
+            raise UnnoiseError(f"charbonnier: epsilon must be above 0, not {epsilon} (at 0 it is l1)")
         self.epsilon = epsilon
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> torch.Tensor:
@@ -66,7 +69,7 @@ class Charbonnier(Loss):
 
 
 class WeightedSum(Loss):
-    """Several losses, each times its weight; every part is reported by its name."""
+    """Several losses, each times its weight; every part is reported by its spec."""
 
     name: ClassVar[str] = "sum"
 
@@ -81,14 +84,14 @@ class WeightedSum(Loss):
 
     def parts(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the sum and each unweighted part."""
-        parts = {loss.name: loss(prediction, target, **extras) for loss in self._members()}
-        total = sum(weight * part for weight, part in zip(self.weights, parts.values(), strict=True))
-        return {"loss": torch.as_tensor(total), **parts}
+        parts = [loss(prediction, target, **extras) for loss in self._members()]
+        total = sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
+        return {"loss": torch.as_tensor(total), **dict(zip(map(str, self._members()), parts, strict=True))}
 
     def __str__(self) -> str:
         """Spell the sum."""
         terms = zip(self.weights, self._members(), strict=True)
-        return " + ".join(str(loss) if weight == 1 else f"{weight:g}*{loss}" for weight, loss in terms)
+        return " + ".join(str(loss) if weight == 1 else f"{weight:.15g}*{loss}" for weight, loss in terms)
 
     def _members(self) -> list[Loss]:
         return [loss for loss in self.losses if isinstance(loss, Loss)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -24,10 +26,9 @@ def psnr(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> flo
     Raises:
         UnnoiseError: the shapes differ.
     """
-    _same_shape(truth, picture)
-    seen = to_8_bit(picture) if rounded else picture.astype(np.float64)
+    exact, seen = _pair(truth, picture, rounded)
     with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(truth.astype(np.float64), seen, data_range=1))
+        return float(peak_signal_noise_ratio(exact, seen, data_range=1))
 
 
 def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> float:
@@ -41,23 +42,24 @@ def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> flo
     Raises:
         UnnoiseError: the shapes differ or a side is under 11 pixels.
     """
-    _same_shape(truth, picture)
+    exact, seen = _pair(truth, picture, rounded)
     if min(truth.shape[:2]) < 11:
         raise UnnoiseError(f"SSIM needs sides of at least 11 pixels, not {truth.shape[1]}x{truth.shape[0]}")
-    seen = to_8_bit(picture) if rounded else picture.astype(np.float64)
-    return float(
-        structural_similarity(
-            truth.astype(np.float64),
-            seen,
-            data_range=1,
-            channel_axis=2,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
+    similarity: Any = structural_similarity(
+        exact,
+        seen,
+        data_range=1,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
     )
+    return float(similarity)
 
 
-def _same_shape(truth: np.ndarray, picture: np.ndarray) -> None:
+def _pair(truth: np.ndarray, picture: np.ndarray, rounded: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return both in float64; a rounded picture first takes the precision of the truth, whose levels it may equal."""
     if truth.shape != picture.shape:
         raise UnnoiseError(f"pictures of different shape cannot be compared: {truth.shape} and {picture.shape}")
+    seen = to_8_bit(picture).astype(truth.dtype) if rounded else picture
+    return truth.astype(np.float64), seen.astype(np.float64)

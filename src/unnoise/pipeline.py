@@ -7,6 +7,9 @@ not at all.
 from __future__ import annotations
 
 import glob
+import logging
+import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,8 +19,11 @@ import numpy as np
 
 from unnoise import estimation, image_io, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
-from unnoise.errors import UnnoiseError
+from unnoise.errors import UnnoiseError, one_line
 from unnoise.image_io import Picture
+from unnoise.noise.base import FULL_SCALE
+
+log = logging.getLogger(__name__)
 
 MARK = ".clean"
 """Stands before the suffix of an output that lies beside its input."""
@@ -30,10 +36,13 @@ class Settings:
     Attributes:
         denoiser: does the work.
         sigma: noise level in [0, 1] units; None to find it in each picture.
-        strength: 0 leaves the picture, 1 is the denoiser's own result, more goes beyond it.
+        strength: 0 leaves the picture, 1 is the denoiser's own result, up to 1.5 goes beyond it.
         max_pixels: pictures of more pixels are refused before they are decoded.
         overwrite: replace outputs that exist.
-        quality: of JPEG, WebP and AVIF outputs; None for the format's default.
+        quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
+
+    Raises:
+        UnnoiseError: a value is out of its range.
     """
 
     denoiser: Denoiser
@@ -42,6 +51,15 @@ class Settings:
     max_pixels: int = image_io.MAX_PIXELS
     overwrite: bool = False
     quality: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range before any picture is touched."""
+        if self.sigma is not None and not 0 <= self.sigma < math.inf:
+            raise UnnoiseError("sigma is a noise level: a number from 0 up, or none to find it")
+        if not 0 <= self.strength <= 1.5:
+            raise UnnoiseError(f"strength {self.strength:g} is not between 0 and 1.5")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,17 @@ class Outcome:
     sigma: float | None = None
     megapixels: float = 0.0
     seconds: float = 0.0
+
+    def row(self) -> dict[str, str | float | None]:
+        """Return all of it as machines are told, the level in 8-bit units."""
+        return {
+            "source": str(self.job.source),
+            "target": str(self.job.target),
+            "error": self.error,
+            "sigma": None if self.sigma is None else round(self.sigma * FULL_SCALE, 2),
+            "megapixels": round(self.megapixels, 3),
+            "seconds": round(self.seconds, 3),
+        }
 
 
 Report = Callable[[float], None]
@@ -101,8 +130,6 @@ def clean_pixels(
     Returns:
         The clean picture, float32 `[H, W, C]`.
     """
-    if denoiser.wants_sigma and isinstance(sigma, int | float) and sigma <= 0:
-        return noisy.copy()
     if denoiser.halo is None:
         clean = denoiser(noisy, sigma)
     else:
@@ -126,101 +153,161 @@ def clean_picture(
 
 
 def clean_file(job: Job, settings: Settings, progress: Report = lambda _: None) -> Outcome:
-    """Read, clean and write one file.
+    """Read, clean and write one file; the folder of its target is made when the clean picture is there.
 
     Raises:
         UnnoiseError: it cannot be read, or its target cannot be written or cannot hold it; told before the work.
     """
     start = time.perf_counter()
-    image_io.check_target(job.target, overwrite=settings.overwrite)
+    check_target(job.target, overwrite=settings.overwrite)
     picture = image_io.read(job.source, max_pixels=settings.max_pixels)
     if reason := image_io.cannot_hold(picture, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {reason}")
     clean, sigma = clean_picture(picture, settings, progress)
+    make_folder(job.target.parent)
     clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
     megapixels = picture.pixels.shape[0] * picture.pixels.shape[1] / 1e6
     return Outcome(job, None, sigma, megapixels, time.perf_counter() - start)
 
 
-def run(jobs: Iterable[Job], settings: Settings, progress: Callable[[Job, float], None]) -> Iterator[Outcome]:
-    """Do jobs one after the other; one that fails yields its error and the rest go on."""
-    for job in jobs:
+def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:
+    """Clean the bytes of a file; they come back as a file of the same kind, or are written to `target`.
+
+    Raises:
+        UnnoiseError: as `clean_file`.
+    """
+    if target is not None:
+        image_io.check_target(target, overwrite=settings.overwrite)
+    suffix = writable(image_io.suffix_of(data)) if target is None else Path(target).suffix
+    picture = image_io.read(data, max_pixels=settings.max_pixels)
+    if reason := image_io.cannot_hold(picture, suffix):
+        raise UnnoiseError(reason)
+    clean, _ = clean_picture(picture, settings)
+    if target is None:
+        return image_io.encode(clean, suffix, quality=settings.quality)
+    clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
+
+
+def run(
+    jobs: Iterable[Job], settings: Settings, progress: Callable[[Job, float], None] = lambda job, done: None
+) -> Iterator[Outcome]:
+    """Do jobs one after the other; one that fails yields its error and the rest go on.
+
+    Args:
+        jobs: what `plan` made.
+        settings: the same for all.
+        progress: called with the job at hand and how many jobs are done, the finished part of this one included.
+    """
+    for index, job in enumerate(jobs):
+        progress(job, index)
         try:
-            yield clean_file(job, settings, lambda share, job=job: progress(job, share))
+            outcome = clean_file(job, settings, lambda share, job=job, index=index: progress(job, index + share))
         except UnnoiseError as error:
-            yield Outcome(job, str(error))
+            outcome = Outcome(job, str(error))
+        except Exception as error:
+            log.debug("%s", job.source, exc_info=True)
+            outcome = Outcome(job, f"{job.source}: {one_line(error)}")
+        progress(job, index + 1)
+        yield outcome
 
 
-def plan(paths: Iterable[str], out: Path | None = None) -> list[Job]:
-    """Turn what the caller named into jobs.
+def plan(paths: Iterable[str | Path], out: str | Path | None = None) -> list[Job]:
+    """Turn what the caller named into jobs; nothing is touched yet.
+
+    A file that is the default output of another one named here (`photo.clean.jpg` beside `photo.jpg`) is left out: it
+    comes from an earlier run. So is what lies in `out`, where that is inside a folder to be cleaned.
 
     Args:
         paths: files, folders (searched through, their pictures in order) and patterns such as `scans/*.png`.
-        out: None puts each output beside its input as `STEM.clean.SUFFIX`. A folder takes the outputs under the names
-            of the inputs, folders mirrored; any other name is the output of a single file.
+        out: None puts each output beside its input as `STEM.clean.SUFFIX`. A name with a suffix is the output of a
+            single file. Any other name, one that ends in a slash, and a folder that exists, are folders: they take the
+            outputs under the names of the inputs, folders mirrored.
 
     Raises:
-        UnnoiseError: a path that does not exist, nothing to do, two outputs of one name, or `out` cannot be made.
+        UnnoiseError: nothing to do, two outputs of one name, or `out` cannot be made.
     """
-    named = [found for path in paths for found in _expand(path)]
-    single = len(named) == 1 and named[0].is_file()
-    if out is not None and single and not out.is_dir() and not str(out).endswith(("/", "\\")) and out.suffix:
-        return [Job(named[0], out)]
-    jobs = [job for path in named for job in _jobs_of(path, out)]
+    if out is not None and not str(out):
+        raise UnnoiseError("an empty name is no output: name a file or a folder")
+    found = find(paths)
+    earlier = {beside(source) for source in found}
+    found = {source: place for source, place in found.items() if source not in earlier}
+    if out is None:
+        jobs = [Job(source, beside(source)) for source in found]
+    elif _names_a_file(out):
+        if len(found) > 1:
+            raise UnnoiseError(f"'{out}' is the name of one file, and there are {len(found)} pictures: name a folder")
+        jobs = [Job(source, Path(out)) for source in found]
+    else:
+        folder, home = Path(out), Path(out).resolve()
+        jobs = [
+            Job(source, folder / place.with_name(place.stem + writable(place.suffix)))
+            for source, place in found.items()
+            if home not in map(Path.resolve, source.parents[: len(place.parts) - 1])
+        ]
     if not jobs:
-        raise UnnoiseError(f"no pictures in {', '.join(map(str, named))}")
+        raise UnnoiseError(f"no pictures but those in '{out}' itself: name another output folder")
     targets: dict[Path, Path] = {}
     for job in jobs:
-        other = targets.setdefault(job.target, job.source)
-        if other != job.source:
-            raise UnnoiseError(f"{other} and {job.source} would both become {job.target}: clean them one by one")
+        if job.target in targets:
+            both = f"{targets[job.target]} and {job.source}"
+            raise UnnoiseError(f"{both} would both become {job.target}: clean them one by one")
+        targets[job.target] = job.source
     if out is not None:
-        for folder in sorted({job.target.parent for job in jobs}):
-            make_folder(folder)
+        for above in sorted({target.parent for target in targets}):
+            _check_folder(above)
     return jobs
 
 
+def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
+    """Find the files that the caller named: each, once, with its place below what was named.
+
+    A folder gives its pictures, told by their suffix, but not what is hidden in it. Any other name stands for a file,
+    there or not: reading it will tell.
+
+    Args:
+        paths: files, folders and patterns, as in `plan`.
+
+    Returns:
+        File -> its name, or its path inside the folder that was named.
+
+    Raises:
+        UnnoiseError: no file at all, a folder that cannot be searched, or what cannot be read twice, such as a pipe.
+    """
+    paths, found = list(paths), {}
+    for named in (match for path in paths for match in _expand(path)):
+        if not os.path.isdir(named):
+            if os.path.exists(named) and not named.is_file():
+                raise UnnoiseError(f"'{named}' is neither a file nor a folder: pipe it in (-)")
+            found.setdefault(named, Path(named.name))
+        elif not os.access(named, os.R_OK | os.X_OK):
+            raise UnnoiseError(f"no permission to read the folder '{named}'")
+        else:
+            for inner in sorted(named.rglob("*")):
+                place = inner.relative_to(named)
+                hidden = any(part.startswith(".") for part in place.parts)
+                if image_io.is_picture(inner) and inner.is_file() and not hidden:
+                    found.setdefault(inner, place)
+    if not found:
+        raise UnnoiseError(f"no pictures in {', '.join(map(str, paths))}")
+    return found
+
+
 def beside(source: Path) -> Path:
-    """Return the default output of a file: `photo.jpg` -> `photo.clean.jpg`; formats that are only read become PNG."""
+    """Return the default output of a file: `photo.jpg` -> `photo.clean.jpg`; see `writable`."""
     return source.with_name(source.stem + MARK + writable(source.suffix))
 
 
 def writable(suffix: str) -> str:
-    """Return the suffix under which a kind of file is written: its own, or PNG for a kind that is only read."""
-    return ".png" if suffix.lower() == ".gif" else suffix
+    """Return the suffix under which a kind of file is written: its own, or PNG for one only read, or unknown."""
+    return suffix if image_io.is_picture(f"name{suffix}") and suffix.lower() != ".gif" else ".png"
 
 
-def _expand(path: str) -> list[Path]:
-    found = Path(path)
-    if found.exists():
-        return [found]
-    if glob.has_magic(path):
-        matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]
-        if matches:
-            return matches
-        raise UnnoiseError(f"nothing matches '{path}'")
-    raise UnnoiseError(f"no file or folder '{path}'")
-
-
-def _jobs_of(path: Path, out: Path | None) -> list[Job]:
-    if path.is_file():
-        return [Job(path, beside(path) if out is None else out / (path.stem + writable(path.suffix)))]
-    inside = path.resolve()
-    skipped = None if out is None or not out.exists() else out.resolve()
-    sources = [
-        source
-        for source in sorted(path.rglob("*"))
-        if source.is_file()
-        and image_io.is_picture(source)
-        and not source.stem.endswith(MARK)  # an output of an earlier run
-        and not (skipped and skipped != inside and skipped in source.resolve().parents)
-    ]
-    if out is None:
-        return [Job(source, beside(source)) for source in sources]
-    return [
-        Job(source, out / source.relative_to(path).with_name(source.stem + writable(source.suffix)))
-        for source in sources
-    ]
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be written, as `image_io.check_target`; its folder need not be there yet."""
+    if target.parent.is_dir():
+        image_io.check_target(target, overwrite=overwrite)
+    else:
+        _check_folder(target.parent)
 
 
 def make_folder(folder: Path) -> None:
@@ -229,3 +316,25 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnnoiseError(f"cannot make the output folder '{folder}': {error.strerror}") from error
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that `make_folder` could not make, or that cannot be written into."""
+    above = next(above for above in (folder, *folder.parents) if above.exists())
+    if not above.is_dir():
+        raise UnnoiseError(f"cannot make the output folder '{folder}': '{above}' is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"cannot write into the output folder '{folder}': no permission for '{above}'")
+
+
+def _names_a_file(out: str | Path) -> bool:
+    return bool(Path(out).suffix) and not str(out).endswith(("/", os.sep)) and not Path(out).is_dir()
+
+
+def _expand(path: str | Path) -> list[Path]:
+    """Return what a pattern matches; a name that is no pattern, or matches nothing, stands for itself."""
+    if not str(path):
+        raise UnnoiseError("an empty name is no file: name a file, a folder or a pattern")
+    if os.path.exists(path) or not (matches := sorted(glob.glob(str(path), recursive=True))):
+        return [Path(path)]
+    return [Path(match) for match in matches]

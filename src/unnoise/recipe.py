@@ -6,10 +6,10 @@ overrides as the command line does: `{"train.steps": 5000, "data.train": ["image
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -68,6 +68,11 @@ class Validation(_Section):
     every: int = Field(default=2000, ge=1)
     crop: int = Field(default=320, ge=8)
 
+    @field_validator("noise")
+    @classmethod
+    def _can_be_made(cls, specs: list[str]) -> list[str]:
+        return [str(noise.make(spec)) for spec in specs]
+
 
 class Train(_Section):
     """How long and how fast is learned.
@@ -97,7 +102,7 @@ class Train(_Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Train:
@@ -153,9 +158,9 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     Raises:
         UnnoiseError: no such file, not YAML or JSON, or a key or value that does not fit; one line.
     """
-    tree = _read(Path(source)) if isinstance(source, str | Path) else json.loads(json.dumps(source))
+    tree = _read(Path(source)) if isinstance(source, str | Path) else copy.deepcopy(dict(source))
     for key, value in (overrides or {}).items():
-        _set(tree, key.split("."), yaml.safe_load(value) if isinstance(value, str) else value)
+        _set(tree, key.split("."), _parse(value, key) if isinstance(value, str) else value)
     where = "" if isinstance(source, Mapping) else f"{source}: "
     try:
         return Recipe.model_validate(tree)
@@ -170,14 +175,22 @@ def dump(recipe: Recipe) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UnnoiseError(f"cannot read the recipe '{path}': {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnnoiseError(f"{path} is not YAML or JSON: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise UnnoiseError(f"'{path}' is not YAML or JSON: it is not text") from error
+    tree = _parse(text, str(path))
     if not isinstance(tree, dict):
         raise UnnoiseError(f"{path} is not a recipe: it must be a mapping of keys, such as 'network: dncnn'")
     return tree
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)  # JSON is YAML
+    except yaml.YAMLError as error:
+        raise UnnoiseError(f"'{source}' is not YAML or JSON: {' '.join(str(error).split())}") from error
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -189,20 +202,22 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """Tell the first thing that does not fit in one line."""
-    first = error.errors()[0]
+    """Tell one thing that does not fit in one line: a key with a typo first, since its right spelling is missing."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        return unknown("key", ".".join(path), _keys(Recipe))
+        return unknown("key", ".".join(part for part in path if not part.isdigit()), _keys(Recipe))
     if first["type"] == "missing":
         return f"the key '{'.'.join(path)}' is missing"
     return f"{'.'.join(path)}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    """List the dotted keys of a section and of the sections, and lists of sections, within."""
     keys = []
     for key, field in section.model_fields.items():
-        kind = field.annotation
-        inner = isinstance(kind, type) and issubclass(kind, BaseModel)
-        keys.extend(_keys(kind, f"{prefix}{key}.") if inner else [prefix + key])  # type: ignore[arg-type]
+        keys.append(prefix + key)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys += _keys(kind, f"{prefix}{key}.")
     return keys

@@ -34,20 +34,22 @@ def side_by_side(pictures: dict[str, np.ndarray]) -> np.ndarray:
         pictures: label -> `[H, W, C]` in [0, 1].
 
     Returns:
-        float32 `[H + label, sum of W, 3]` in [0, 1], on white.
+        float32 `[H + label, sum of W, 3]` in [0, 1], on white, with margins; labels wider than their picture make room.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     shown = [np.broadcast_to(to_8_bit(picture), (*picture.shape[:2], 3)) for picture in pictures.values()]
+    font = ImageFont.load_default(_TEXT)
+    widths = [
+        max(picture.shape[1], math.ceil(font.getlength(label))) for label, picture in zip(pictures, shown, strict=True)
+    ]
     height = max(picture.shape[0] for picture in shown)
-    width = sum(picture.shape[1] + _MARGIN for picture in shown) + _MARGIN
-    sheet = Image.new("RGB", (width, height + 3 * _MARGIN + _TEXT), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
-    left = _MARGIN
-    for label, picture in zip(pictures, shown, strict=True):
+    sheet = Image.new("RGB", (sum(widths) + _MARGIN * (len(widths) + 1), height + 3 * _MARGIN + _TEXT), "white")
+    draw, left = ImageDraw.Draw(sheet), _MARGIN
+    for label, picture, width in zip(pictures, shown, widths, strict=True):
         sheet.paste(Image.fromarray(np.rint(picture * 255).astype(np.uint8)), (left, _MARGIN))
         draw.text((left, height + 2 * _MARGIN), label, fill="black", font=font, anchor="lt")
-        left += picture.shape[1] + _MARGIN
+        left += width + _MARGIN
     return np.asarray(sheet, dtype=np.float32) / 255
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -207,10 +208,10 @@ class _Parser:
     """Recursive descent over the tokens of one spec."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text = " ".join(text.split())  # one line, for the messages
         self.tokens: list[tuple[str, str]] = []
-        position, end = 0, len(text.rstrip())
-        while position < end:
+        position = 0
+        while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
                 raise UnnoiseError(f"cannot read '{text}': '{text[position:].strip()}' is not understood")
@@ -235,7 +236,7 @@ class _Parser:
     def term(self) -> Call:
         weight = 1.0
         if self.peek()[0] == "number":
-            weight = float(self.next("number"))
+            weight = float(self.number())
             if not self.take("*"):
                 raise self.expected("'*' after a weight")
         name, arguments, options = self.next("word"), [], []
@@ -243,6 +244,8 @@ class _Parser:
             while True:
                 if self.peek()[0] == "word" and self.peek(1) == ("sign", "="):
                     key = self.next("word")
+                    if key in dict(options):
+                        raise UnnoiseError(f"cannot read '{self.text}': '{key}' is given twice")
                     self.take("=")
                     options.append((key, self.value()))
                 elif options:
@@ -268,6 +271,8 @@ class _Parser:
 
     def number(self) -> float:
         text = self.next("number")
+        if math.isinf(float(text)):
+            raise UnnoiseError(f"cannot read '{self.text}': a number is too large")
         return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
 
     def peek(self, ahead: int = 0) -> tuple[str, str]:

@@ -2,25 +2,27 @@
 
 A run has a folder: `recipe.yaml` (what was run), `checkpoint.pt` (to go on from), `log.jsonl` (a line per look) and
 `NAME.safetensors` (the averaged weights, with their card). What a step sees depends on the recipe and the step's number
-alone, so a run that is resumed ends with the weights of an unbroken one.
+alone, so a run that is resumed ends with the weights of an unbroken one (unless `train.minutes` cuts both short).
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import logging
 import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from unnoise import __version__, datasets, losses, networks, noise, recipe as recipes, tasks
 from unnoise.card import Card
@@ -29,9 +31,11 @@ from unnoise.datasets.patches import Patches
 from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
+from unnoise.networks import Network
 from unnoise.recipe import Recipe, Stage
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
 
 
 @dataclass
@@ -42,11 +46,15 @@ class Progress:
         step: optimizer steps done.
         samples: patches seen.
         seconds: time spent training, over all resumptions.
+        sums: the values of every step since the last line of the log, summed by name.
+        summed: how many steps these are.
     """
 
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    summed: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Look:
         step: optimizer steps done.
         share: of the whole schedule, 0 to 1.
         seconds_left: estimated from the pace so far.
-        values: averages since the last look (loss, its parts, psnr), the learning rate, and, on a validation, a PSNR in
-            dB by noise.
+        values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
+            validation, a PSNR in dB by noise.
         validated: whether this is one of the looks that go into the log.
     """
 
@@ -88,38 +96,40 @@ def train(
         The `.safetensors` file of the trained model.
 
     Raises:
-        UnnoiseError: the folder holds a run already and `resume` is not set, or it holds another recipe's run.
+        UnnoiseError: the folder holds a run already and `resume` is not set, or it holds another recipe's run; parts of
+            the recipe do not fit together, or its data cannot be read; the loss is no longer a number.
     """
     folder = Path(folder or Path("runs") / recipe.name)
-    _claim(folder, recipe, resume=resume)
-    # Named, since for "auto" Fabric would autocast on a GPU that is not there.
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=_precision(recipe.train.precision))
-    return _Run(fabric, recipe, folder, watch).fit(resume=resume)
+    _check_folder(folder, recipe, resume=resume)
+    return _Run(recipe, folder, watch).fit(resume=resume)
 
 
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, folder: Path, watch: Callable[[Look], None]) -> None:
-        self.fabric, self.recipe, self.folder, self.watch = fabric, recipe, folder, watch
+    def __init__(self, recipe: Recipe, folder: Path, watch: Callable[[Look], None]) -> None:
+        self.recipe, self.folder, self.watch = recipe, folder, watch
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
+        # Named, since for "auto" Fabric would autocast on a GPU that is not there.
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        self.precision = _precision(recipe.train.precision)
+        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self.precision)
         torch.manual_seed(recipe.train.seed)
-        network = networks.make(recipe.network).to(memory_format=torch.channels_last)
-        if network.channels != recipe.data.channels:
-            raise UnnoiseError(f"the network has {network.channels} channels and the data {recipe.data.channels}")
+        network = networks.make(recipe.network)
+        _check_fit(network, recipe)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=recipe.train.weight_decay)
-        self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
-        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.average = copy.deepcopy(network).to(self.fabric.device).requires_grad_(False).eval()
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.network.mark_forward_method("forward_train")
         self.progress = Progress()
-        self.sums: dict[str, float] = {}
-        self.summed = 0
 
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
         training, validation = self._datasets()
-        if resume and (self.folder / CHECKPOINT).exists():
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
+        if resume:
             self._restore()
         self.network.train()
         self._clock = time.monotonic() - self.progress.seconds
@@ -132,6 +142,7 @@ class _Run:
     def _datasets(self) -> tuple[Dataset, Dataset | None]:
         data = self.recipe.data
         training = datasets.make(data.train, channels=data.channels, exclude=data.exclude)
+        Patches(training, None, max(stage.patch for stage in self.recipe.train.stages)).check()
         if not data.validation:
             return training, None
         return training, datasets.make(data.validation, channels=data.channels, exclude=data.exclude)
@@ -142,13 +153,14 @@ class _Run:
         loader = DataLoader(
             patches,  # type: ignore[arg-type]
             batch_size=stage.batch,
-            sampler=_From(self.progress.samples),
+            sampler=itertools.count(self.progress.samples),
             num_workers=settings.workers,
-            persistent_workers=settings.workers > 0,
+            # A process that is forked after libvips has worked waits forever for threads that it has not got.
+            multiprocessing_context="spawn" if settings.workers else None,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        for batch in self.fabric.setup_dataloaders(loader, use_distributed_sampler=False):
-            self._step(batch)
+        for batch in loader:
+            self._step(self.fabric.to_device(batch))
             self.progress.samples += stage.batch
             self.progress.seconds = time.monotonic() - self._clock
             self._look(validation)
@@ -164,25 +176,29 @@ class _Run:
             values = self.task.step(self.network, self.loss, batch)  # type: ignore[arg-type]
         self.optimizer.zero_grad()
         self.fabric.backward(values["loss"])
-        if settings.clip is not None:
-            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=settings.clip)
+        limit = settings.clip or math.inf  # then the norm is only measured
+        norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        if not torch.isfinite(values["loss"] + torch.as_tensor(norm)):
+            raise UnnoiseError(self._why_not_finite(batch))
         self.optimizer.step()
         self.progress.step += 1
         self._follow()
         for key, value in values.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value.item()
-        self.summed += 1
-        if not math.isfinite(self.sums["loss"]):
-            raise UnnoiseError(
-                f"the loss is no longer a number at step {self.progress.step}: lower train.learning_rate"
-            )
+            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value.item()
+        self.progress.summed += 1
+
+    def _why_not_finite(self, batch: dict[str, torch.Tensor]) -> str:
+        if self.average.wants_sigma and batch["sigma"].isnan().any():
+            return f"{self.average.name} is told the noise level, and '{self.recipe.noise}' has no single one"
+        return f"the loss is no longer a number at step {self.progress.step + 1}: lower train.learning_rate"
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the average towards the weights; slowly at the end, at once in the beginning."""
         step = self.progress.step
         decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
         for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             mean.copy_(now)
 
@@ -199,33 +215,31 @@ class _Run:
 
     def _look(self, validation: Dataset | None) -> None:
         """Report, validate and write a checkpoint where it is time."""
-        step, share, settings = self.progress.step, self._share(), self.recipe.train
+        progress, step, share = self.progress, self.progress.step, self._share()
         last = share >= 1
         due = last or step % self.recipe.validation.every == 0
         if due or step % 20 == 0:
-            values = {key: total / self.summed for key, total in self.sums.items()}
+            values = {key: total / progress.summed for key, total in progress.sums.items()}
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
             if due and validation is not None:
                 values.update(self._validate(validation))
-            seconds_left = self.progress.seconds * (1 - share) / max(share, 1e-9)
+            seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
             self.watch(Look(step, share, seconds_left, values, validated=due))
             if due:
-                self._log({"step": step, "seconds": round(self.progress.seconds, 1), **values})
-                self.sums, self.summed = {}, 0
-        if step % settings.checkpoint_every == 0 and not last:
+                self._log({"step": step, "seconds": round(progress.seconds, 1), **values})
+                progress.sums, progress.summed = {}, 0
+        if step % self.recipe.train.checkpoint_every == 0 and not last:
             self._checkpoint()
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
-        model = {
-            self.recipe.name: checkpoint.Checkpoint(self.average, bf16=self.fabric._precision.precision != "32-true")
-        }
+        model = {self.recipe.name: checkpoint.Checkpoint(self.average, bf16=self.precision == "bf16-mixed")}
         settings = self.recipe.validation
         noises = [noise.make(spec) for spec in settings.noise]
         rows = evaluate(model, validation, noises, seed=self.recipe.train.seed, crop=settings.crop, with_ssim=False)
         return {row.noise: row.psnr for row in rows}
 
     def _log(self, values: dict[str, float]) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(values) + "\n")
 
     def _state(self) -> dict[str, Any]:
@@ -234,13 +248,19 @@ class _Run:
     def _checkpoint(self) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""
         path = self.folder / CHECKPOINT
-        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
         os.replace(temporary, path)
 
     def _restore(self) -> None:
-        rest = self.fabric.load(self.folder / CHECKPOINT, self._state(), weights_only=True)
-        self.progress = Progress(**rest["progress"])
+        """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
+        if (self.folder / CHECKPOINT).exists():
+            rest = self.fabric.load(self.folder / CHECKPOINT, self._state(), weights_only=True)
+            self.progress = Progress(**rest["progress"])
+        log = self.folder / LOG
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
+        log.write_text("".join(kept), encoding="utf-8")
 
     def _save_model(self) -> Path:
         path = self.folder / f"{self.recipe.name}.safetensors"
@@ -266,31 +286,22 @@ class _Run:
         )
 
 
-class _From(Sampler[int]):
-    """The numbers from `start` on, without end."""
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        index = self.start
-        while True:
-            yield index
-            index += 1
+def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Refuse a folder that holds a run, unless it is this recipe's and goes on."""
+    path = folder / "recipe.yaml"
+    if path.exists() and not resume:
+        raise UnnoiseError(f"'{folder}' holds a run already: go on with --resume, or name another folder with --out")
+    if path.exists() and recipes.load(path) != recipe:
+        raise UnnoiseError(f"'{folder}' holds a run of another recipe: see {path}")
 
 
-def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make the folder of a run, or check that it is this recipe's."""
-    text, path = recipes.dump(recipe), folder / "recipe.yaml"
-    if path.exists():
-        if not resume:
-            raise UnnoiseError(
-                f"'{folder}' holds a run already: go on with --resume, or name another folder with --out"
-            )
-        if path.read_text(encoding="utf-8") != text:
-            raise UnnoiseError(f"'{folder}' holds a run of another recipe: see {path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _check_fit(network: Network, recipe: Recipe) -> None:
+    """Refuse pictures or patches that the network cannot take."""
+    if network.channels != recipe.data.channels:
+        raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
+    for stage in recipe.train.stages:
+        if stage.patch % network.multiple_of:
+            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
 
 
 def _precision(wanted: str) -> Any:

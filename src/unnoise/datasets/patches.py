@@ -14,8 +14,6 @@ from unnoise.datasets.base import Dataset, as_float
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 
-LENGTH = 2**48  # a training never gets there
-
 
 @dataclass(frozen=True)
 class Patches:
@@ -33,10 +31,6 @@ class Patches:
     size: int
     seed: int = 0
 
-    def __len__(self) -> int:
-        """Return a number beyond any training."""
-        return LENGTH
-
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Make patch `index`.
 
@@ -45,9 +39,7 @@ class Patches:
             `[1, 1, 1]` (NaN where no single number says it).
         """
         rng = np.random.default_rng((self.seed, index))
-        item = self.dataset[int(rng.integers(len(self.dataset)))]
-        pictures = item if isinstance(item, tuple) else (item,)
-        patches = self._cut(pictures, rng)
+        patches = self._cut(self._pictures(int(rng.integers(len(self.dataset)))), rng)
         sigma: float | None = None
         if self.noise is None:
             noisy, clean = patches
@@ -56,16 +48,32 @@ class Patches:
             noise = self.noise.draw(rng)
             noisy, sigma = noise(clean, rng), noise.sigma
         return {
-            "noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1)),
-            "clean": np.ascontiguousarray(clean.transpose(2, 0, 1)),
+            "noisy": noisy.transpose(2, 0, 1).copy(),
+            "clean": clean.transpose(2, 0, 1).copy(),
             "sigma": np.full((1, 1, 1), np.nan if sigma is None else sigma, dtype=np.float32),
         }
+
+    def check(self) -> None:
+        """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
+
+        Raises:
+            UnnoiseError: a picture cannot be read, or is smaller than a patch.
+        """
+        for index in range(len(self.dataset)):
+            self._pictures(index)
+
+    def _pictures(self, index: int) -> tuple[np.ndarray, ...]:
+        item = self.dataset[index]
+        pictures = item if isinstance(item, tuple) else (item,)
+        height, width = pictures[0].shape[:2]
+        if min(height, width) < self.size:
+            label = self.dataset.label(index)
+            raise UnnoiseError(f"'{label}', {width}x{height} pixels, is smaller than a patch of {self.size}")
+        return pictures
 
     def _cut(self, pictures: tuple[np.ndarray, ...], rng: np.random.Generator) -> list[np.ndarray]:
         """Cut the same square from each picture and turn it to one of its eight orientations."""
         height, width = pictures[0].shape[:2]
-        if min(height, width) < self.size:
-            raise UnnoiseError(f"a picture of {width}x{height} is smaller than the patch of {self.size}")
         top = int(rng.integers(height - self.size + 1))
         left = int(rng.integers(width - self.size + 1))
         turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))

@@ -54,6 +54,8 @@ def make(spec: str | Path | Denoiser) -> Denoiser:
 
         return checkpoint.Checkpoint(checkpoint.load(path)[0])
     name = str(spec).partition(":")[0].strip()
+    if name in shipped():
+        raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
     if name not in DENOISERS.members:
         raise UnnoiseError(unknown("model", name, [*DENOISERS.members, *shipped()]))
     return DENOISERS.make(str(spec))

@@ -6,6 +6,7 @@ that fits them, and back. Members only write `run`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -42,25 +43,36 @@ class Denoiser(ABC):
             The clean picture, float32 `[H, W, C]`.
 
         Raises:
-            UnnoiseError: the array has another shape than `[H, W, C]`, or channels that the denoiser cannot take.
+            UnnoiseError: the array has another shape than `[H, W, C]`, or channels that the denoiser cannot take, or
+                `sigma` is neither a level nor a map of levels of that size.
         """
         noisy = np.asarray(noisy, dtype=np.float32)
         if noisy.ndim != 3 or 0 in noisy.shape:
             raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
-        if not self.wants_sigma:
-            sigma = None
-        elif sigma is None:
-            sigma = estimation.inspect(noisy).sigma
         finite = np.isfinite(noisy)
-        if finite.all():
-            return self._fit_channels(noisy, sigma)
-        middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
-        clean = self._fit_channels(np.where(finite, noisy, middle), sigma)
-        return np.where(finite, clean, noisy)
+        if not finite.all():
+            middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
+            return np.where(finite, self(np.where(finite, noisy, middle), sigma), noisy)
+        told = self._level(noisy, sigma)
+        if told is not None and not np.any(told):
+            return noisy.copy()  # there is no noise to take out
+        return self._fit_channels(noisy, told)
 
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean a finite float32 picture `[H, W, channels]` whose sides are multiples of `multiple_of`."""
+
+    def _level(self, noisy: np.ndarray, sigma: Sigma | None) -> Sigma | None:
+        """Settle what `run` is told: nothing where the level does not matter, an estimate where it is not known."""
+        if not self.wants_sigma:
+            return None
+        if sigma is None:
+            return estimation.inspect(noisy).sigma
+        told = np.asarray(sigma, dtype=np.float32)
+        if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
+            height, width = noisy.shape[:2]
+            raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
+        return told if told.shape else float(sigma)
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]
@@ -70,7 +82,7 @@ class Denoiser(ABC):
             return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
         if have == 1:
             # Three copies share one noise: it is as strong in their mean as independent noise of sqrt(3) the level.
-            told = None if sigma is None else sigma * np.float32(self.channels) ** 0.5
+            told = None if sigma is None else sigma * math.sqrt(self.channels)
             clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), told)
             return clean.mean(axis=2, keepdims=True)
         raise UnnoiseError(f"this model takes pictures of {self.channels} channels, not of {have}")

@@ -27,9 +27,7 @@ class Onnx(Denoiser):
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = (
-            threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
-        )
+        options.intra_op_num_threads = threads or _cores()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -45,4 +43,10 @@ class Onnx(Denoiser):
         if self.wants_sigma:
             feed["sigma"] = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])[None, None]
         (clean,) = self.session.run(["clean"], feed)
-        return clean[0].transpose(1, 2, 0)
+        return np.asarray(clean)[0].transpose(1, 2, 0)
+
+
+def _cores() -> int:
+    """Count the cores that this process may use; all of them where the system does not say."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

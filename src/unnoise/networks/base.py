@@ -52,6 +52,15 @@ class Network(Spelled, nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def check_counts(network: str, **counts: int | tuple[int, ...]) -> None:
+    """Raise UnnoiseError unless each argument, or each member of one, is a whole number of at least 1."""
+    for argument, value in counts.items():
+        members = value if isinstance(value, tuple) else (value,)
+        if not all(type(member) is int and member >= 1 for member in members):
+            spelt = "/".join(map(str, members))
+            raise UnnoiseError(f"{network}: {argument} takes whole numbers of at least 1, not '{spelt}'")
+
+
 def sigma_map(noisy: torch.Tensor, sigma: torch.Tensor | None) -> torch.Tensor:
     """Spread the noise level to a map `[B, 1, H, W]` beside the picture.
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from unnoise.errors import UnnoiseError
-from unnoise.networks.base import Network
+from unnoise.networks.base import Network, check_counts
 from unnoise.networks.blocks import conv3x3
 
 
@@ -31,6 +31,7 @@ class DnCNN(Network):
 
     def __init__(self, *, channels: int = 3, depth: int = 17, width: int = 64, norm: bool = True) -> None:
         super().__init__()
+        check_counts(self.name, channels=channels, depth=depth, width=width)
         if depth < 2:
             raise UnnoiseError(f"dncnn: depth must be at least 2, not {depth}")
         self.channels, self.depth, self.width, self.norm = channels, depth, width, norm

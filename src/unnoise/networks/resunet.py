@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unnoise.errors import UnnoiseError
-from unnoise.networks.base import Network, sigma_map
+from unnoise.networks.base import Network, check_counts, sigma_map
 from unnoise.networks.blocks import ResidualBlock, conv3x3, residual_blocks, start_at_zero
 
 FOLD = 2
@@ -41,11 +41,12 @@ class ResUNet(Network):
         self, *, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128), blocks: tuple[int, ...] = (2, 2, 2)
     ):
         super().__init__()
-        if len(widths) != len(blocks) or len(widths) < 2:
+        check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
+        if not (isinstance(widths, tuple) and isinstance(blocks, tuple) and len(widths) == len(blocks) >= 2):
             raise UnnoiseError(
-                f"resunet: widths and blocks need the same two or more levels, not {widths} and {blocks}"
+                "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        self.channels, self.widths, self.blocks = channels, tuple(widths), tuple(blocks)
+        self.channels, self.widths, self.blocks = channels, widths, blocks
         self.multiple_of = FOLD ** len(widths)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))

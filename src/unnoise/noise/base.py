@@ -29,15 +29,19 @@ class Noise(Spelled, ABC):
         """Spoil an image.
 
         Args:
-            image: float32 `[H, W, C]`, nominally in [0, 1].
+            image: float32 `[H, W, C]`, nominally in [0, 1]. NaN and infinity are left where they are.
             rng: the source of all randomness, or a seed for one.
 
         Returns:
             The noisy image, float32 `[H, W, C]`; the input is left as it is.
         """
         rng = np.random.default_rng(rng)
-        noisy = self.draw(rng).apply(np.asarray(image, dtype=np.float32), rng)
-        return noisy.astype(np.float32, copy=False)
+        image = np.asarray(image, dtype=np.float32)
+        finite = np.isfinite(image)
+        if finite.all():
+            return self.draw(rng).apply(image, rng).astype(np.float32, copy=False)
+        noisy = self.draw(rng).apply(np.where(finite, image, np.float32(0)), rng)
+        return np.where(finite, noisy.astype(np.float32, copy=False), image)
 
     def draw(self, rng: np.random.Generator) -> Noise:
         """Settle what is left to chance per image: each range becomes a number, each choice one of its members."""
@@ -132,9 +136,17 @@ def check(noise: Noise, field: str, low: float, high: float = float("inf")) -> N
     """Raise UnnoiseError unless a field is a number, or a range of numbers, from `low` to `high`."""
     value: Any = getattr(noise, field)
     ends = (value.low, value.high) if isinstance(value, Range) else (value,)
-    if not all(isinstance(end, int | float) and not isinstance(end, bool) and low <= end <= high for end in ends):
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    if not numbers or not all(low <= end <= high and end < float("inf") for end in ends):
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
         raise UnnoiseError(f"{noise.name}: {field} must be a number {limits}, not '{value}'")
+
+
+def check_flag(noise: Noise, field: str) -> None:
+    """Raise UnnoiseError unless a field is true or false."""
+    value: Any = getattr(noise, field)
+    if not isinstance(value, bool):
+        raise UnnoiseError(f"{noise.name}: {field} must be true or false, not '{value}'")
 
 
 def level(value: float | Range) -> float:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pyvips
 
-from unnoise.noise.base import Noise, check
+from unnoise.noise.base import Noise, check, check_flag
 from unnoise.spec import Range
 
 
@@ -54,8 +54,9 @@ class Jpeg(Noise):
     full_color: bool = False
 
     def __post_init__(self) -> None:
-        """Check the quality."""
+        """Check the quality and the flag."""
         check(self, "quality", 1, 100)
+        check_flag(self, "full_color")
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Encode and decode; more than three channels, or two, are stored one by one."""

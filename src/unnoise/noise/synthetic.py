@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from unnoise.noise.base import Noise, check, level
+from unnoise.noise.base import Noise, check, check_flag, level
 from unnoise.spec import Range
 
 
@@ -106,8 +106,9 @@ class SaltPepper(Noise):
     independent: bool = False
 
     def __post_init__(self) -> None:
-        """Check the share."""
+        """Check the share and the flag."""
         check(self, "share", 0, 1)
+        check_flag(self, "independent")
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Lose pixels: u < share/2 is pepper, u >= 1 - share/2 is salt."""

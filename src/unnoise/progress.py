@@ -1,0 +1,90 @@
+"""What is shown on a terminal while work goes on: bars and a line; in a pipe, nothing or little.
+
+All of it is drawn on standard error. Standard output passes by the drawing only where it is a terminal too, so that a
+pipe gets every line of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+    from unnoise.training import Look
+
+
+@contextlib.contextmanager
+def over_files(count: int) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar over `count` files; what is yielded is called with the file at hand and how many files are done."""
+    if not sys.stderr.isatty():
+        yield lambda name, done: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TimeRemainingColumn
+
+    amount = MofNCompleteColumn() if count > 1 else TaskProgressColumn()
+    with _drawn(_text("description"), BarColumn(), amount, TimeRemainingColumn()) as progress:
+        bar = progress.add_task("", total=count)
+        yield lambda name, done: progress.update(bar, description=name, completed=done)
+
+
+@contextlib.contextmanager
+def line() -> Iterator[Callable[[str], None]]:
+    """Show the line that was said last."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.progress import SpinnerColumn
+
+    with _drawn(SpinnerColumn(), _text("description")) as progress:
+        spinner = progress.add_task("")
+        yield lambda text: progress.update(spinner, description=text)
+
+
+@contextlib.contextmanager
+def over_training() -> Iterator[Callable[[Look], None]]:
+    """Show a bar with loss, PSNR and time left, and a line for every validation; in a pipe, the lines alone."""
+    if not sys.stderr.isatty():
+        yield _tell
+        return
+    from rich.progress import BarColumn, TimeElapsedColumn
+
+    columns = (_text("description"), BarColumn(), TimeElapsedColumn(), _text("fields[left]"))
+    with _drawn(*columns, transient=False) as progress:
+        bar = progress.add_task("", total=1.0, left="")
+
+        def watch(look: Look) -> None:
+            left = f"{datetime.timedelta(seconds=round(look.seconds_left))} left"
+            progress.update(bar, completed=look.share, description=_told(look, "loss", "psnr"), left=left)
+            if look.validated:
+                progress.console.print(_told(look))
+
+        yield watch
+
+
+def _drawn(*columns: ProgressColumn, transient: bool = True) -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    return Progress(*columns, console=console, transient=transient, redirect_stdout=sys.stdout.isatty())
+
+
+def _text(field: str) -> Any:
+    from rich.progress import TextColumn
+
+    return TextColumn(f"{{task.{field}}}", markup=False)  # a file may be called [red]
+
+
+def _tell(look: Look) -> None:
+    if look.validated:
+        sys.stderr.write(f"{_told(look)}\n")
+
+
+def _told(look: Look, *keys: str) -> str:
+    values = (f"{key} {value:.4g}" for key, value in look.values.items() if key in (keys or look.values))
+    return f"step {look.step}: {', '.join(values)}"

@@ -1,0 +1,241 @@
+"""The Python face: whatever kind of picture goes in comes back, and means the same in every kind."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unnoise
+from unnoise import denoisers, image_io
+from unnoise.denoisers.base import Denoiser
+from unnoise.errors import UnnoiseError
+
+MODEL = "median"
+
+
+@pytest.fixture(scope="module")
+def levels(photograph: np.ndarray) -> np.ndarray:
+    """Return a small uint8 RGB picture."""
+    return np.rint(photograph[:24, :31] * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def clean(levels: np.ndarray) -> np.ndarray:
+    """Return the cleaned samples, by way of the denoiser alone."""
+    return np.rint(denoisers.make(MODEL)(levels.astype(np.float32) / 255) * 255).astype(np.uint8)
+
+
+def file_of(array: np.ndarray, format: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format)
+    return file.getvalue()
+
+
+# denoise: the same kind comes back
+
+
+def test_a_path_gives_a_picture_that_can_be_saved(levels: np.ndarray, clean: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a ü.png"
+    path.write_bytes(file_of(levels))
+    for source in (path, str(path)):
+        picture = unnoise.denoise(source, MODEL)
+        assert isinstance(picture, unnoise.Picture)
+        np.testing.assert_array_equal(picture.to_array(), clean)
+    picture.save(tmp_path / "b.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), clean)
+    assert path.read_bytes() == file_of(levels)
+
+
+def test_a_picture_gives_a_picture(levels: np.ndarray, clean: np.ndarray) -> None:
+    picture = unnoise.denoise(image_io.from_array(levels), MODEL)
+    assert isinstance(picture, unnoise.Picture)
+    np.testing.assert_array_equal(picture.to_array(), clean)
+
+
+@pytest.mark.parametrize(("format", "back"), [("PNG", "PNG"), ("TIFF", "TIFF"), ("GIF", "PNG"), ("WEBP", "WEBP")])
+def test_bytes_give_bytes_of_the_same_format(levels: np.ndarray, clean: np.ndarray, format: str, back: str) -> None:
+    data = unnoise.denoise(file_of(levels, format), MODEL)
+    assert isinstance(data, bytes)
+    image = Image.open(io.BytesIO(data))
+    assert image.format == back and image.size == (31, 24)
+    if format in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(np.asarray(image), clean)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+def test_an_array_gives_an_array(rng: np.random.Generator, dtype: str, channels: int | None) -> None:
+    scale = 1 if dtype.startswith("float") else np.iinfo(dtype).max
+    array = (rng.random((9, 8, *([channels] if channels else []))) * scale).astype(dtype)
+    kept = array.copy()
+    array.setflags(write=False)
+    back = unnoise.denoise(array, MODEL)
+    assert isinstance(back, np.ndarray) and back.dtype == dtype and back.shape == array.shape
+    np.testing.assert_array_equal(array, kept)
+    pixels, alpha = np.split(np.atleast_3d(array), [1 if channels in (None, 1, 2) else 3], axis=2)
+    expected = denoisers.make(MODEL)(pixels.astype(np.float32) / scale) * scale
+    np.testing.assert_allclose(
+        np.atleast_3d(back)[:, :, : pixels.shape[2]], expected, rtol=1e-3, atol=0.5 * (scale > 1)
+    )
+    np.testing.assert_allclose(np.atleast_3d(back)[:, :, pixels.shape[2] :], alpha, rtol=1e-6 if scale == 1 else 0)
+
+
+def test_an_array_need_not_be_contiguous(levels: np.ndarray, clean: np.ndarray) -> None:
+    np.testing.assert_array_equal(unnoise.denoise(levels.transpose(1, 0, 2), MODEL).transpose(1, 0, 2), clean)
+
+
+@pytest.mark.parametrize(
+    ("mode", "back"),
+    [
+        *(("1", "L"), ("L", "L"), ("LA", "LA"), ("P", "RGB"), ("PA", "RGBA"), ("RGB", "RGB"), ("RGBA", "RGBA")),
+        *(("F", "F"), ("I;16", "I;16")),
+    ],
+)
+def test_a_pil_image_gives_a_pil_image(levels: np.ndarray, mode: str, back: str) -> None:
+    image = Image.fromarray(levels)
+    image = (
+        image.convert("I").convert(mode)
+        if mode == "I;16"
+        else image.convert("LA" if mode == "PA" else mode).convert(mode)
+    )
+    image.info["icc_profile"] = b"profile"
+    made = unnoise.denoise(image, MODEL)
+    assert isinstance(made, Image.Image) and made.mode == back and made.size == image.size
+    assert made.info["icc_profile"] == b"profile"
+
+
+def test_a_pil_image_means_the_same(levels: np.ndarray, clean: np.ndarray) -> None:
+    np.testing.assert_array_equal(np.asarray(unnoise.denoise(Image.fromarray(levels), MODEL)), clean)
+
+
+def test_a_transparent_colour_becomes_alpha(levels: np.ndarray) -> None:
+    image = Image.fromarray(levels)
+    image.info["transparency"] = tuple(levels[3, 4].tolist())
+    made = unnoise.denoise(image, MODEL)
+    assert made.mode == "RGBA" and made.getpixel((4, 3))[3] == 0 and made.getpixel((0, 0))[3] == 255
+    assert "transparency" not in made.info
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV", "I"])
+def test_other_pil_modes_are_refused(levels: np.ndarray, mode: str) -> None:
+    with pytest.raises(UnnoiseError, match=f"mode {mode} cannot be cleaned: convert it"):
+        unnoise.denoise(Image.fromarray(levels).convert(mode), MODEL)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        3,
+        [[0.5]],
+        b"",
+        b"no picture",
+        "missing.png",
+        Path("missing.png"),
+        np.zeros((2, 2), int),
+        np.zeros((1, 2, 2, 3)),
+    ],
+    ids=lambda source: type(source).__name__,
+)
+def test_what_is_no_picture_is_refused_in_one_line(source: Any) -> None:
+    for call in (unnoise.denoise, unnoise.inspect, lambda one: unnoise.add_noise(one, "gaussian:5")):
+        with pytest.raises(UnnoiseError) as refused:
+            call(source)
+        assert "\n" not in str(refused.value)
+
+
+# denoise: what is asked
+
+
+class Level(Denoiser):
+    """A picture of the level that it is told."""
+
+    wants_sigma, halo = True, 0
+
+    def run(self, noisy, sigma):
+        return np.full_like(noisy, sigma)
+
+
+def test_sigma_is_in_8_bit_units(levels: np.ndarray) -> None:
+    np.testing.assert_array_equal(unnoise.denoise(levels, Level(), sigma=51), 51)
+
+
+def test_strength_goes_from_the_picture_to_the_clean_one(levels: np.ndarray) -> None:
+    np.testing.assert_array_equal(unnoise.denoise(levels, Level(), sigma=51, strength=0), levels)
+    np.testing.assert_allclose(unnoise.denoise(levels, Level(), sigma=51, strength=0.5), (levels + 51.0) / 2, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sigma": -1}, {"sigma": np.inf}, {"strength": 2}, {"model": "colour"}, {"model": "no.onnx"}]
+)
+def test_a_wrong_wish_is_refused(levels: np.ndarray, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UnnoiseError):
+        unnoise.denoise(levels, **wrong)
+
+
+def test_the_default_model_takes_noise_out(photograph: np.ndarray) -> None:
+    noisy = unnoise.add_noise(photograph, "gaussian:25", seed=1)
+    before, after = (np.square(picture - photograph).mean() for picture in (noisy, unnoise.denoise(noisy)))
+    assert after < before / 3  # 5 dB; networks gain 9 and more
+
+
+# add_noise, inspect, evaluate, train
+
+
+def test_add_noise_is_seeded_and_of_its_level(photograph: np.ndarray) -> None:
+    first, again, other = (unnoise.add_noise(photograph, "gaussian:25", seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert first.dtype == np.float32 and not np.array_equal(first, other)
+    assert np.std(first - photograph) == pytest.approx(25 / 255, rel=0.02)
+
+
+def test_add_noise_clips_what_holds_integers(levels: np.ndarray) -> None:
+    noisy = unnoise.add_noise(levels, "gaussian:200")
+    assert noisy.dtype == np.uint8 and noisy.min() == 0 and noisy.max() == 255
+
+
+def test_inspect_is_the_same_for_every_kind(levels: np.ndarray) -> None:
+    noisy = unnoise.add_noise(levels, "gaussian:20")
+    kinds = (noisy, Image.fromarray(noisy), file_of(noisy), image_io.from_array(noisy))
+    assert len({str(unnoise.inspect(kind)) for kind in kinds}) == 1
+
+
+def test_evaluate_gives_a_row_per_noise_and_model(levels: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(file_of(levels))
+    rows = unnoise.evaluate(["median", "tv"], f"images:{tmp_path}", ["gaussian:25", "salt-pepper:0.1"], seed=3)
+    assert [(row.noise, row.model, row.images) for row in rows] == [
+        *(("gaussian:25", "median", 2), ("gaussian:25", "tv", 2)),
+        *(("salt-pepper:0.1", "median", 2), ("salt-pepper:0.1", "tv", 2)),
+    ]
+    assert rows[0].psnr_noisy == rows[1].psnr_noisy == pytest.approx(20.2, abs=0.6)
+    assert rows[2].psnr > rows[2].psnr_noisy + 5, "a median takes impulses out"
+    with pytest.raises(UnnoiseError, match="name a noise"):
+        unnoise.evaluate(["median"], f"images:{tmp_path}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra train")
+def test_train_hands_on_the_recipe_with_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unnoise import recipe, training
+
+    seen = []
+    monkeypatch.setattr(training, "train", lambda *given, **named: seen.append((given, named)))
+    tree = {
+        "name": "x",
+        "network": "dncnn",
+        "noise": "gaussian:25",
+        "data": {"train": ["images:y"]},
+        "train": {"steps": 9},
+    }
+    unnoise.train(tree, {"train.steps": 2}, out="folder", resume=True)
+    unnoise.train(recipe.load(tree), {"train.steps": "3"})
+    (first, out), named = seen[0]
+    assert (first.train.steps, out, named["resume"], seen[1][0][0].train.steps) == (2, "folder", True, 3)
+    with pytest.raises(UnnoiseError, match=r"did you mean 'train.steps'"):
+        unnoise.train(tree, {"train.stepps": 2})

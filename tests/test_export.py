@@ -1,0 +1,194 @@
+"""Model files: what is learned in PyTorch runs the same in ONNX Runtime, and nothing but a model is taken for one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx  # noqa: TID253
+import pytest
+import safetensors.torch  # noqa: TID253
+import torch  # noqa: TID253
+
+from unnoise import denoisers, export as exporting, networks
+from unnoise.card import KEY, Card
+from unnoise.denoisers import checkpoint
+from unnoise.denoisers.checkpoint import Checkpoint
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
+from unnoise.tiling import tiled
+
+SPECS = ["resunet:widths=4/8,blocks=1/1", "dncnn:channels=1,depth=3,width=4"]
+SIZES = [(1, 1), (1, 7), (7, 5), (16, 24), (33, 50)]
+NO_MODEL = "cannot read the model|carries no card|do not fit"
+
+
+def save(spec: str, path: Path) -> Path:
+    """Write a model with random weights and statistics: nothing that the fresh network leaves at zero or one."""
+    torch.manual_seed(0)
+    network = networks.make(spec)
+    for value in network.state_dict().values():
+        if value.is_floating_point():
+            torch.nn.init.uniform_(value, *((-0.1, 0.1) if value.ndim > 1 else (0.2, 0.6)))
+    facts = {key: getattr(network, key) for key in ("channels", "multiple_of", "halo", "wants_sigma")}
+    summary = "für Tests, grün"  # not only ASCII
+    card = Card(name="tiny", summary=summary, network=str(network), noise="gaussian:0..50", terms="ours", **facts)
+    checkpoint.save(network, card, path)
+    return path
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model as a `.safetensors` file with its export beside it."""
+    path = save(request.param, tmp_path_factory.mktemp("model") / "tiny.safetensors")
+    assert exporting.export(path) == path.with_suffix(".onnx")
+    return path
+
+
+@pytest.fixture
+def learned(tmp_path: Path) -> Path:
+    return save(SPECS[0], tmp_path / "tiny.safetensors")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("told", ["number", "map"])
+def test_both_runtimes_agree_at_any_size(
+    model: Path, rng: np.random.Generator, size: tuple[int, int], told: str
+) -> None:
+    original, copy = denoisers.make(model), denoisers.make(model.with_suffix(".onnx"))
+    assert isinstance(original, Checkpoint)
+    assert isinstance(copy, Onnx)
+    noisy = rng.random((*size, original.channels or 3), dtype=np.float32)
+    sigma = 0.1 if told == "number" else rng.uniform(0.02, 0.2, size).astype(np.float32)
+    clean = original(noisy, sigma)
+    assert clean.shape == noisy.shape
+    assert np.abs(clean - noisy).max() > 0.01, "random weights do something"
+    np.testing.assert_allclose(copy(noisy, sigma), clean, atol=1e-5)
+
+
+def test_tiles_of_either_equal_the_whole(model: Path, rng: np.random.Generator) -> None:
+    for path in (model, model.with_suffix(".onnx")):
+        denoiser = denoisers.make(path)
+        noisy = rng.random((75, 61, denoiser.channels or 3), dtype=np.float32)
+        sigma = rng.uniform(0.02, 0.2, noisy.shape[:2]).astype(np.float32)
+        whole, facts = denoiser(noisy, sigma), {"halo": denoiser.halo or 0, "multiple_of": denoiser.multiple_of}
+        np.testing.assert_allclose(tiled(denoiser, noisy, sigma, size=16, **facts), whole, atol=1e-5)
+
+
+def test_both_files_carry_one_card(model: Path) -> None:
+    network, card = checkpoint.load(model)
+    assert Onnx(model.with_suffix(".onnx")).card == card
+    assert (card.name, card.summary, card.network) == ("tiny", "für Tests, grün", str(network))
+    for fact in ("channels", "multiple_of", "halo", "wants_sigma"):
+        assert getattr(denoisers.make(model.with_suffix(".onnx")), fact) == getattr(network, fact)
+    assert [path.name for path in sorted(model.parent.iterdir())] == ["tiny.onnx", "tiny.safetensors"]
+
+
+def test_scores_go_on_both_cards(learned: Path, tmp_path: Path) -> None:
+    target, scores = tmp_path / "other.onnx", {"images:x, gaussian:25": 31.25}
+    before, card = checkpoint.load(learned)
+    assert exporting.export(learned, target, scores=scores) == target
+    after, scored = checkpoint.load(learned)
+    assert scored == Onnx(target).card == dataclasses.replace(card, scores=scores)
+    torch.testing.assert_close(after.state_dict(), before.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("existing", [None, b"what was there"])
+def test_an_export_that_differs_is_refused(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bytes | None
+) -> None:
+    to_onnx, target = exporting.to_onnx, tmp_path / "tiny.onnx"
+    if existing is not None:
+        target.write_bytes(existing)
+
+    def to_another(network: networks.Network, card: Card) -> bytes:
+        with torch.no_grad():
+            network = networks.make(str(network))  # fresh: the identity
+        return to_onnx(network, card)
+
+    monkeypatch.setattr(exporting, "to_onnx", to_another)
+    before = learned.read_bytes()
+    with pytest.raises(UnnoiseError, match=r"differs from '.*tiny.safetensors' by \d+\.\d+ levels of 255$"):
+        exporting.export(learned, scores={"x": 1.0})
+    assert learned.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.safetensors"} | ({"tiny.onnx"} if existing else set())
+    assert existing is None or target.read_bytes() == existing
+
+
+def test_an_export_is_named_as_one(learned: Path, tmp_path: Path) -> None:
+    for target in (tmp_path / "tiny.pt", learned):
+        with pytest.raises(UnnoiseError, match=r"ends in \.onnx"):
+            exporting.export(learned, target)
+
+
+class Bomb:
+    """What a pickle may do to those who open it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def without_card(path: Path, learned: Path) -> bytes:
+    if path.suffix == ".safetensors":
+        return safetensors.torch.save(checkpoint.load(learned)[0].state_dict())
+    exported = onnx.load(exporting.export(learned, path.with_name("whole.onnx")))
+    del exported.metadata_props[:]
+    return exported.SerializeToString()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+@pytest.mark.parametrize("content", ["missing", "empty", "garbage", "pickle", "half", "no card", "folder"])
+def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, learned: Path, suffix: str, content: str) -> None:
+    path, exploded = tmp_path / f"bad{suffix}", tmp_path / "exploded"
+    make = {
+        "empty": lambda: b"",
+        "garbage": lambda: bytes(range(256)) * 20,
+        "pickle": lambda: pickle.dumps(Bomb(exploded)),
+        "half": lambda: learned.read_bytes()[: len(learned.read_bytes()) // 2],
+        "no card": lambda: without_card(path, learned),
+    }
+    if content == "folder":
+        path.mkdir()
+    elif content != "missing":
+        path.write_bytes(make[content]())
+    why = "no model file" if content in ("missing", "folder") else NO_MODEL
+    with pytest.raises(UnnoiseError, match=why) as caught:
+        denoisers.make(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert not exploded.exists()
+
+
+def test_weights_that_do_not_fit_the_card_are_refused(learned: Path) -> None:
+    network, card = checkpoint.load(learned)
+    checkpoint.save(network, dataclasses.replace(card, network="resunet:widths=4/12,blocks=1/1"), learned)
+    with pytest.raises(UnnoiseError, match=r"do not fit the network resunet:widths=4/12"):
+        checkpoint.load(learned)
+
+
+def test_a_card_may_say_more_than_is_known_here(learned: Path) -> None:
+    _, card = checkpoint.load(learned)
+    newer = json.loads(card.to_metadata()[KEY]) | {"sung": True}
+    assert Card.from_metadata({KEY: json.dumps(newer)}, "x") == card
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {KEY: "{"}, {KEY: "[]"}, {KEY: '{"name": "x"}'}, {KEY: "null"}])
+def test_what_is_no_card_is_refused(metadata: dict[str, str] | None) -> None:
+    with pytest.raises(UnnoiseError, match=r"^'x' is no unnoise model: it carries no card$"):
+        Card.from_metadata(metadata, "x")
+
+
+def test_a_network_is_left_in_the_mode_it_was_in(learned: Path) -> None:
+    network, _ = checkpoint.load(learned)
+    for mode in (True, False):
+        network.train(mode)
+        Checkpoint(network)(np.zeros((4, 4, 3), np.float32), 0.1)
+        assert network.training is mode

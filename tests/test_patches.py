@@ -1,0 +1,109 @@
+"""Patches: what a training sees depends on its number alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unnoise import noise
+from unnoise.datasets.base import Dataset
+from unnoise.datasets.patches import Patches
+from unnoise.errors import UnnoiseError
+
+
+class InMemory(Dataset):
+    """Pictures, or pairs of them, that a test made."""
+
+    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        return self.items[index]
+
+    def label(self, index: int) -> str:
+        return f"item {index}"
+
+
+def coordinates(height: int = 12, width: int = 15) -> np.ndarray:
+    """Return a float picture whose every value is its own: any patch tells where it was cut."""
+    return np.arange(height * width * 3, dtype=np.float32).reshape(height, width, 3)
+
+
+def test_a_patch_depends_on_seed_and_number_alone() -> None:
+    def patch(seed: int, index: int) -> dict[str, np.ndarray]:
+        return Patches(InMemory(coordinates(), coordinates()), noise.make("gaussian:0..50"), 8, seed)[index]
+
+    patches = Patches(InMemory(coordinates(), coordinates()), noise.make("gaussian:0..50"), 8, seed=1)
+    backwards = [patches[index] for index in reversed(range(5))][::-1]
+    for index, there in enumerate(backwards):
+        for key, value in patch(1, index).items():
+            np.testing.assert_array_equal(value, there[key])
+    for other in (patch(2, 0), patch(1, 1)):
+        assert not np.array_equal(other["noisy"], backwards[0]["noisy"])
+
+
+def test_shapes_and_types() -> None:
+    patch = Patches(InMemory(np.full((9, 9, 3), 51, np.uint8)), noise.make("gaussian:10"), 8)[0]
+    assert {key: (value.shape, value.dtype.name) for key, value in patch.items()} == {
+        "noisy": ((3, 8, 8), "float32"),
+        "clean": ((3, 8, 8), "float32"),
+        "sigma": ((1, 1, 1), "float32"),
+    }
+    np.testing.assert_allclose(patch["clean"], 0.2, rtol=1e-6)
+
+
+def test_the_recorded_level_is_that_of_the_noise() -> None:
+    patches = Patches(InMemory(np.zeros((64, 64, 3), np.uint8)), noise.make("gaussian:5..50"), 64)
+    levels = np.array([patches[index]["sigma"].item() for index in range(12)])
+    found = np.array([patches[index]["noisy"].std() for index in range(12)])
+    np.testing.assert_allclose(found, levels, rtol=0.03)
+    assert 5 / 255 <= levels.min() < 15 / 255 < 40 / 255 < levels.max() <= 50 / 255
+
+
+@pytest.mark.parametrize("spec", ["poisson:30", "gaussian:10 + clip", None])
+def test_a_level_that_no_number_says_is_nan(spec: str | None) -> None:
+    item = coordinates() / 1000
+    dataset = InMemory((item, item) if spec is None else item)
+    assert np.isnan(Patches(dataset, spec and noise.make(spec), 8)[0]["sigma"]).all()
+
+
+def test_all_eight_orientations_and_all_places_occur() -> None:
+    picture = coordinates(8, 8)
+    square = picture.transpose(2, 0, 1)
+    turned = {np.rot90(side, turns, (1, 2)).tobytes() for side in (square, square[:, :, ::-1]) for turns in range(4)}
+    patches = Patches(InMemory(picture), noise.make("gaussian:0"), 8)
+    assert {patches[index]["clean"].tobytes() for index in range(100)} == turned
+    corners = Patches(InMemory(picture), noise.make("gaussian:0"), 7)
+    lowest = {corners[index]["clean"].min() for index in range(100)}
+    assert lowest == {picture[y, x, 0] for y in (0, 1) for x in (0, 1)}
+
+
+def test_all_pictures_occur_and_none_changes() -> None:
+    dataset = InMemory(*(np.full((8, 8, 1), value, np.float32) for value in (0.1, 0.2, 0.3)))
+    patches = Patches(dataset, noise.make("gaussian:20"), 8)
+    seen = []
+    for index in range(30):
+        patch = patches[index]
+        seen.append(patch["clean"].max())
+        patch["clean"][:] = patch["noisy"][:] = 9
+    np.testing.assert_allclose(sorted(set(seen)), [0.1, 0.2, 0.3], rtol=1e-6)
+
+
+def test_pairs_stay_aligned() -> None:
+    patches = Patches(InMemory(*((clean + 0.5, clean) for clean in (coordinates(), coordinates(20, 9)))), None, 8)
+    for index in range(40):
+        patch = patches[index]
+        np.testing.assert_array_equal(patch["noisy"], patch["clean"] + 0.5)
+    assert len({patches[index]["clean"].tobytes() for index in range(40)}) > 20
+
+
+def test_a_picture_that_is_too_small_is_named_beforehand() -> None:
+    patches = Patches(InMemory(coordinates(8, 8), coordinates(8, 7)), noise.make("gaussian:5"), 8)
+    with pytest.raises(UnnoiseError, match=r"^'item 1', 7x8 pixels, is smaller than a patch of 8$"):
+        patches.check()
+    with pytest.raises(UnnoiseError, match="item 1"):
+        [patches[index] for index in range(20)]
+    Patches(InMemory(coordinates(8, 8)), None, 8).check()

@@ -1,0 +1,203 @@
+"""Training: it learns, it keeps its books, and a run that was broken off ends as if it never had been."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253
+
+from unnoise import image_io, networks, recipe as recipes, training
+from unnoise.denoisers import checkpoint
+from unnoise.recipe import Recipe
+from unnoise.training import Look
+
+MakeRecipe = Callable[..., Recipe]
+RESUNET, DNCNN = "resunet:widths=4/8,blocks=1/1", "dncnn:depth=3,width=4"
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> MakeRecipe:
+    """Return a function that makes a recipe of 20 steps on three small pictures, with dotted changes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(3):
+        piece = photograph[30 * index :][:32, 40 * index :][:, :40]
+        image_io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    data = {"train": [f"images:{folder}"], "validation": [f"images:{folder}"]}
+    stages = [{"until": 0.5, "patch": 16, "batch": 2}, {"until": 1, "patch": 24, "batch": 1}]
+    fixed = {"warmup": 4, "checkpoint_every": 4, "precision": "fp32", "stages": stages}
+    look = {"noise": ["gaussian:25"], "every": 5, "crop": 24}
+    base = {"name": "tiny", "network": RESUNET, "noise": "gaussian:0..50", "data": data, "validation": look}
+
+    def make(changes: dict[str, Any] | None = None, *, steps: int = 20) -> Recipe:
+        return recipes.load({**base, "train": {"steps": steps, **fixed}}, changes)
+
+    return make
+
+
+def stop_at(step: int) -> Callable[[Look], None]:
+    """Return a watcher that breaks the run off, as Ctrl-C does."""
+
+    def watch(look: Look) -> None:
+        if look.step == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def weights(model: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(model)[0].state_dict()
+
+
+def log(folder: Path, *, without: str = "") -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != without} for line in lines]
+
+
+def assert_same_run(folder: Path, other: Path) -> None:
+    """Hold two runs to the same weights, averaged and not, bit for bit, and to the same log but for the time."""
+    states = [torch.load(one / training.CHECKPOINT, weights_only=True) for one in (folder, other)]
+    for part in ("network", "average"):
+        torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
+    models = [weights(one / "tiny.safetensors") for one in (folder, other)]
+    torch.testing.assert_close(models[0], models[1], rtol=0, atol=0)
+    assert log(folder, without="seconds") == log(other, without="seconds")
+
+
+def test_it_learns(make: MakeRecipe, tmp_path: Path) -> None:
+    changes = {"network": "resunet:widths=16/16,blocks=1/1", "train.learning_rate": 0.01, "validation.every": 40}
+    changes |= {"noise": "gaussian:50", "validation.noise": ["gaussian:50"]}
+    training.train(make(changes, steps=120), tmp_path / "run")
+    lines = log(tmp_path / "run")
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
+    assert lines[-1]["gaussian:50"] > 20 * math.log10(255 / 50) + 4, "a gain of 4 dB over the noisy pictures"
+
+
+def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
+    recipe, seen = make({"loss": "0.5*l1 + 0.5*mse", "terms": "ours"}), []
+    model = training.train(recipe, tmp_path / "run", watch=seen.append)
+    assert model == tmp_path / "run" / "tiny.safetensors"
+    names = {path.name for path in model.parent.iterdir()}
+    assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "tiny.safetensors"}
+    assert recipes.load(model.parent / "recipe.yaml") == recipe
+    network, card = checkpoint.load(model)
+    assert (card.name, card.network, card.noise, card.terms) == ("tiny", RESUNET, "gaussian:0..50", "ours")
+    assert (card.channels, card.multiple_of, card.halo) == (network.channels, network.multiple_of, network.halo)
+    assert card.wants_sigma
+    assert card.trained.startswith("20 steps in ")
+    lines = log(model.parent)
+    assert [line["step"] for line in lines] == [5, 10, 15, 20] == [look.step for look in seen if look.validated]
+    for line in lines:
+        assert set(line) == {"step", "seconds", "loss", "l1", "mse", "psnr", "learning_rate", "gaussian:25"}
+        assert all(map(math.isfinite, line.values()))
+        assert line["loss"] == pytest.approx(0.5 * line["l1"] + 0.5 * line["mse"])
+    assert (seen[-1].share, seen[-1].seconds_left) == (1, 0)
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_path: Path) -> None:
+    rates: list[float] = []
+    recipe = make({"data.validation": [], "validation.every": 1, "train.learning_rate": 0.004})
+    training.train(recipe, tmp_path / "run", watch=lambda look: rates.append(look.values["learning_rate"]))
+    expected = [0.002 * min(1, (step + 1) / 4) * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_average_follows_the_weights(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[list[torch.Tensor]] = []
+    follow = training._Run._follow
+
+    def record(run: training._Run) -> None:
+        steps.append([parameter.detach().clone() for parameter in run.network.parameters()])
+        follow(run)
+
+    monkeypatch.setattr(training._Run, "_follow", record)
+    model = training.train(make({"train.ema": 0.6, "train.seed": 3}), tmp_path / "run")
+    torch.manual_seed(3)
+    means = [parameter.detach() for parameter in networks.make(RESUNET).parameters()]
+    for step, now in enumerate(steps, start=1):
+        decay = min(0.6, (1 + step) / (10 + step))
+        means = [decay * mean + (1 - decay) * value for mean, value in zip(means, now, strict=True)]
+    torch.testing.assert_close([*checkpoint.load(model)[0].parameters()], means, check_stride=False)
+
+
+@pytest.mark.parametrize(("network", "precision"), [(RESUNET, "fp32"), (DNCNN, "fp32"), (RESUNET, "auto")])
+def test_a_resumed_run_ends_as_an_unbroken_one(make: MakeRecipe, tmp_path: Path, network: str, precision: str) -> None:
+    recipe = make({"network": network, "train.precision": precision})
+    training.train(recipe, tmp_path / "unbroken")
+    for step in (5, 10, 15, 20):  # before and between checkpoints, at the change of stages, before the last one
+        with pytest.raises(KeyboardInterrupt):
+            training.train(recipe, tmp_path / "broken", resume=step > 5, watch=stop_at(step))
+    training.train(recipe, tmp_path / "broken", resume=True)
+    assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
+    training.train(recipe, tmp_path / "broken", resume=True)  # nothing is left to do
+    assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_run_ends_as_an_unbroken_one(make: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make({"train.precision": "bf16"})
+    training.train(recipe, tmp_path / "unbroken")
+    code = f"""
+import os, signal
+from unnoise import recipe, training
+kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 15 else None
+training.train(recipe.load({recipe.model_dump()}), {str(tmp_path / "killed")!r}, watch=kill)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "", "")
+    assert not (tmp_path / "killed" / "tiny.safetensors").exists()
+    training.train(recipe, tmp_path / "killed", resume=True)
+    assert_same_run(tmp_path / "killed", tmp_path / "unbroken")
+
+
+def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, save, calls = make(), training.Fabric.save, itertools.count()
+
+    def break_off(fabric: Any, path: Path, state: dict[str, Any]) -> None:
+        if next(calls) == 2:
+            path.write_bytes(b"half a checkpoint")
+            raise KeyboardInterrupt
+        save(fabric, path, state)
+
+    training.train(recipe, tmp_path / "unbroken")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Fabric, "save", break_off)
+        training.train(recipe, tmp_path / "broken")
+    assert torch.load(tmp_path / "broken" / training.CHECKPOINT, weights_only=True)["progress"]["step"] == 8
+    training.train(recipe, tmp_path / "broken", resume=True)
+    assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
+    assert len(list((tmp_path / "broken").iterdir())) == 4
+
+
+def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=itertools.count(1000).__next__))  # a second a step
+    recipe = make({"train.minutes": 0.5, "validation.every": 6}, steps=1_000_000)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, tmp_path / "run", watch=stop_at(18))
+    seen: list[Look] = []
+    training.train(recipe, tmp_path / "run", resume=True, watch=seen.append)
+    last = seen[-1]
+    assert (last.step, last.share, last.validated) == (30, 1, True), "what came before the resumption counts"
+    assert last.values["learning_rate"] < 0.01 * recipe.train.learning_rate
+    assert [line["step"] for line in log(tmp_path / "run")] == [6, 12, 18, 24, 30]
+
+
+def test_what_is_drawn_does_not_depend_on_who_draws(make: MakeRecipe, tmp_path: Path) -> None:
+    # JPEG noise comes from libvips, which does not survive a fork.
+    changes = {"network": DNCNN, "noise": "gaussian:0..50 + jpeg:30..90", "data.validation": []}
+    changes["train.stages"] = [{"until": 1, "patch": 16, "batch": 2}]
+    models = [training.train(make({**changes, "train.workers": n}, steps=4), tmp_path / str(n)) for n in (0, 1)]
+    torch.testing.assert_close(weights(models[0]), weights(models[1]), rtol=0, atol=0)
