@@ -147,6 +147,13 @@ def test_a_fresh_resunet_is_the_identity() -> None:
     assert torch.equal(network(noisy, level(network, 2)), noisy)
 
 
+def test_the_skip_of_a_resunet_leads_around_its_coarse_level() -> None:
+    network = random_network("resunet:widths=4/8,blocks=1/1")
+    torch.nn.init.zeros_(network.up[0].weight)
+    network(picture(network), level(network)).square().mean().backward()
+    assert network.encoders[0][0].first.weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     ("spec", "published"),
     [

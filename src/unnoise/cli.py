@@ -96,11 +96,9 @@ def inspect(
     as_json: Json = False,
     max_pixels: MaxPixels = 1_000_000_000,
 ) -> None:
-    """Say what noise is in pictures.
-
-    Its kind, its level, and the model that fits.
-    """
+    """Say what noise is in pictures: its kind and its level."""
     from unnoise import estimation, image_io, pipeline
+    from unnoise.noise.base import FULL_SCALE
 
     found, failed = pipeline.find(paths), 0
     for path in found:
@@ -110,7 +108,12 @@ def inspect(
             failed += 1
             _complain(str(error))
             continue
-        typer.echo(_json({"path": str(path), **dataclasses.asdict(report)}) if as_json else f"{path}: {report}")
+        if as_json:
+            profile = [round(FULL_SCALE * level, 2) for level in report.profile]
+            found_here = {"kind": report.kind, "sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
+            typer.echo(_json({"path": str(path), **found_here}))
+        else:
+            typer.echo(f"{path}: {report}")
     _finish(failed, len(found))
 
 

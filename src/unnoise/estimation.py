@@ -106,7 +106,7 @@ def _level(pixels: np.ndarray) -> float:
     blocks = _blocks(pixels)
     if len(blocks) == 0:
         return 0.0
-    frequencies = dctn(blocks, axes=(2, 3), norm="ortho") ** 2
+    frequencies = np.asarray(dctn(blocks, axes=(2, 3), norm="ortho")) ** 2
     low, high = frequencies[:, :, _LOW].sum(axis=2), frequencies[:, :, _HIGH].mean(axis=2)
     by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable")
     levels = []

@@ -28,7 +28,11 @@ class Pairs(Dataset):
         self.folder = find(folder)
         self.channels = channels
         stems = {path.with_suffix(""): path for path in list_pictures(self.folder, exclude)}
-        self.paths = [(noisy, stems[_partner(stem)]) for stem, noisy in stems.items() if _partner(stem) in stems]
+        self.paths = [
+            (noisy, stems[partner])
+            for stem, noisy in stems.items()
+            if (partner := _partner(stem)) is not None and partner in stems
+        ]
         self._stored: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if not self.paths:
             expected = ", or ".join(f"NAME{noisy} and NAME{clean}" for noisy, clean in ENDINGS.items())
