@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import combinations, count
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -168,3 +170,13 @@ def test_rows_come_as_they_are_measured_and_progress_is_told(pictures: InMemory)
     assert told == []
     next(rows)
     assert told == ["gaussian:5: 1 of 3", "gaussian:5: 2 of 3", "gaussian:5: 3 of 3"]
+
+
+def test_scores_are_read_back(tmp_path: Path) -> None:
+    rows = [{"data": "images:some/where/kodak24", "noise": "gaussian:25", "psnr": 32.256}]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert evaluation.read_scores(file) == {"kodak24, gaussian:25": 32.26}
+    file.write_text('{"data": 1}')
+    with pytest.raises(UnnoiseError, match="does not hold rows"):
+        evaluation.read_scores(file)

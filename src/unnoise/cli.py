@@ -214,6 +214,7 @@ def train(
 def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; beside the model by default.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Rows of evaluate --json, to put on the model's card.")] = None,
 ) -> None:
     """Write a trained model as ONNX.
 
@@ -222,9 +223,9 @@ def export(
     from unnoise.optional import need
 
     need("torch", extra="train")
-    from unnoise import export as exporting
+    from unnoise import evaluation, export as exporting
 
-    typer.echo(exporting.export(model, out))
+    typer.echo(exporting.export(model, out, scores=evaluation.read_scores(scores) if scores else None))
 
 
 @app.command()

@@ -6,9 +6,11 @@ noise field. Noisy pictures are not clipped unless the noise says so.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -110,3 +112,16 @@ def evaluate(
         for name, results in after.items():
             means = np.mean(results, axis=0).tolist()
             yield Row(name, data, "" if noise is None else str(noise), len(before), float(np.mean(before)), *means)
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """Read rows that `unnoise evaluate --json` printed, for a model's card: "folder, noise" -> PSNR in dB.
+
+    Raises:
+        UnnoiseError: the file cannot be read, or holds something else.
+    """
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return {f"{Path(row['data']).name}, {row['noise']}": round(float(row["psnr"]), 2) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnnoiseError(f"'{path}' does not hold rows as evaluate --json prints them") from error
