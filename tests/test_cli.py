@@ -142,8 +142,20 @@ def test_an_interruption_leaves_nothing(unnoise: Call, here: Path, monkeypatch: 
 # Pipes
 
 
+def test_a_name_that_is_no_text_is_printed_as_it_is(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    try:
+        Path(os.fsdecode(b"\xff.png")).write_bytes(encoded(".png"))
+    except OSError:
+        pytest.skip("this file system takes only text as names")
+    with pytest.raises(SystemExit):
+        cli.main(["*.png", "-m", "median"])
+    assert capfdbinary.readouterr() == (b"a.clean.png\n\xff.clean.png\n", b"")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_pipe_keeps_the_format(here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary, suffix: str) -> None:
+def test_a_pipe_keeps_the_format(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], suffix: str
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encoded(suffix))))
     with pytest.raises(SystemExit) as left:
         cli.main(["-", "-m", "median"])
@@ -154,7 +166,8 @@ def test_a_pipe_keeps_the_format(here: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded(".png")[:500]])
 def test_a_bad_pipe(unnoise: Call, here: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    for words in (["-"], ["-", "-o", "out.png"], ["-", "-o", "out.xyz"], ["-", "a.png"]):
+    assert "cannot be mixed with files" in unnoise("-", "a.png")[2]
+    for words in (["-"], ["-", "-o", "out.png"], ["-", "-o", "out.xyz"]):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         status, out, err = unnoise(*words)
         assert (status, out, err.count("\n")) == (2, "", 1)
@@ -279,7 +292,9 @@ def test_demo_shows_what_the_tool_does(unnoise: Call, here: Path) -> None:
     noisy, clean = (float(value) for value in re.findall(r"([\d.]+) dB", out))
     assert status == 0 and clean > noisy + 5
     assert files(Path("shown")) == ["clean.png", "comparison.png", "noisy.png"]
+    Path("shown/noisy.png").unlink()
     assert unnoise("demo", "-o", "shown")[0] == 2
+    assert files(Path("shown")) == ["clean.png", "comparison.png"]
 
 
 def test_train_and_export_refuse_in_one_line(unnoise: Call, here: Path) -> None:

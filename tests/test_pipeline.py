@@ -270,7 +270,7 @@ def test_bytes_come_back_as_bytes_or_go_into_a_file(here: Path) -> None:
     clean = pipeline.clean_bytes(data, Settings(Double()))
     assert clean is not None and clean.startswith(b"\x89PNG")
     np.testing.assert_array_equal(image_io.read(clean).to_array(), 120)
-    assert pipeline.clean_bytes(data, Settings(Double()), "c.tif") is None
-    np.testing.assert_array_equal(image_io.read("c.tif").to_array(), 120)
+    assert pipeline.clean_bytes(data, Settings(Double()), "new/c.tif") is None
+    np.testing.assert_array_equal(image_io.read("new/c.tif").to_array(), 120)
     with pytest.raises(UnnoiseError, match="exists"):
-        pipeline.clean_bytes(data, Settings(Double()), "c.tif")
+        pipeline.clean_bytes(data, Settings(Double()), "new/c.tif")

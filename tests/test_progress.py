@@ -34,13 +34,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def on_a_terminal(words: list[str], folder: Path) -> tuple[int, str, str]:
-    """Run the command with its standard error on a terminal; return the status, stdout, and what was drawn."""
+def on_a_terminal(words: list[str], folder: Path, *, both: bool = False) -> tuple[int, str, str]:
+    """Run the command with its standard error, or both outputs, on a terminal.
+
+    Returns:
+        The status, stdout, and what was drawn: without colours, `<` where a line is begun anew.
+    """
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     terminal, end = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm", "COLUMNS": "100"}
     command = [sys.executable, "-m", "unnoise", *words]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment, cwd=folder)
+    running = subprocess.Popen(
+        command, stdout=end if both else subprocess.PIPE, stderr=end, env=environment, cwd=folder
+    )
     os.close(end)
     drawn = b""
     with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
@@ -48,13 +54,20 @@ def on_a_terminal(words: list[str], folder: Path) -> tuple[int, str, str]:
             drawn += part
     os.close(terminal)
     out, _ = running.communicate(timeout=60)
-    return running.returncode, out.decode(), re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn.decode())
+    seen = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn.decode().replace("\r\x1b[2K", "<"))
+    return running.returncode, (out or b"").decode(), seen
 
 
 def test_a_bar_over_files_leaves_the_pipe_its_lines(folder: Path) -> None:
-    status, out, drawn = on_a_terminal([".", "missing.png", "-m", "median", "-o", "out"], folder)
+    status, out, drawn = on_a_terminal(["missing.png", ".", "-m", "median", "-o", "out"], folder)
     assert (status, out.splitlines()) == (1, ["out/[b].png", "out/[red].png"])
-    assert "3/3" in drawn and "unnoise: missing.png: cannot be read: No such file or directory" in drawn
+    assert "<unnoise: missing.png: cannot be read: No such file or directory\r\n" in drawn
+    assert re.search(r"<\[red\].png \S+ 3/3", drawn)
+
+
+def test_lines_stand_above_a_bar_on_the_same_terminal(folder: Path) -> None:
+    drawn = on_a_terminal([".", "-m", "median"], folder, both=True)[2]
+    assert "<[b].clean.png\r\n" in drawn and "<[red].clean.png\r\n" in drawn
 
 
 def test_the_line_of_an_evaluation_leaves_the_pipe_its_rows(folder: Path) -> None:

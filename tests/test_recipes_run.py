@@ -20,11 +20,11 @@ def test_two_steps(path: Path, tmp_path: Path, rng: np.random.Generator) -> None
     pictures = [f"images:{tmp_path / 'pictures'}"]
     halves = [{"until": 0.5, "patch": 16, "batch": 2}, {"until": 1, "patch": 32, "batch": 1}]
     small = {"train.steps": 2, "train.minutes": None, "train.workers": 0, "train.stages": halves, "validation.crop": 32}
-    data = {"data.train": pictures, "data.validation": pictures, "data.exclude": None}
+    data = {"data.train": pictures, "data.validation": pictures, "data.exclude": None, "start": None}
     recipe = recipes.load(path, {**small, **data})
     looks: list[training.Look] = []
     network, card = checkpoint.load(training.train(recipe, tmp_path / "run", watch=looks.append))
     assert [look.step for look in looks if look.validated] == [2]
     assert set(recipe.validation.noise) <= set(looks[-1].values)
     assert all(map(np.isfinite, looks[-1].values.values()))
-    assert (card.name, card.network, card.channels) == (path.stem, str(network), recipe.data.channels)
+    assert (card.name, card.network, card.channels) == (recipe.name, str(network), recipe.data.channels)

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ import torch  # noqa: TID253
 
 from unnoise import image_io, networks, recipe as recipes, training
 from unnoise.denoisers import checkpoint
+from unnoise.errors import UnnoiseError
 from unnoise.recipe import Recipe
 from unnoise.training import Look
 
@@ -36,7 +37,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> Ma
         image_io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
     data = {"train": [f"images:{folder}"], "validation": [f"images:{folder}"]}
     stages = [{"until": 0.5, "patch": 16, "batch": 2}, {"until": 1, "patch": 24, "batch": 1}]
-    fixed = {"warmup": 4, "checkpoint_every": 4, "precision": "fp32", "stages": stages}
+    fixed = {"warmup": 4, "checkpoint_every": 7, "precision": "fp32", "stages": stages}
     look = {"noise": ["gaussian:25"], "every": 5, "crop": 24}
     base = {"name": "tiny", "network": RESUNET, "noise": "gaussian:0..50", "data": data, "validation": look}
 
@@ -105,6 +106,13 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     assert (seen[-1].share, seen[-1].seconds_left) == (1, 0)
 
 
+def test_a_line_of_the_log_is_the_mean_since_the_one_before(make: MakeRecipe, tmp_path: Path) -> None:
+    for every in (1, 5):
+        training.train(make({"data.validation": [], "validation.every": every}), tmp_path / str(every))
+    losses = np.array([line["loss"] for line in log(tmp_path / "1")])
+    assert [line["loss"] for line in log(tmp_path / "5")] == pytest.approx(losses.reshape(4, 5).mean(axis=1))
+
+
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_path: Path) -> None:
     rates: list[float] = []
     recipe = make({"data.validation": [], "validation.every": 1, "train.learning_rate": 0.004})
@@ -113,22 +121,29 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_
     assert rates == pytest.approx(expected)
 
 
-def test_the_average_follows_the_weights(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[list[torch.Tensor]] = []
+@pytest.mark.parametrize(("network", "ema"), [(RESUNET, 0.3), (DNCNN, 0.999)])
+def test_the_average_follows_the_weights(
+    make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, ema: float
+) -> None:
+    steps: list[dict[str, torch.Tensor]] = []
     follow = training._Run._follow
 
     def record(run: training._Run) -> None:
-        steps.append([parameter.detach().clone() for parameter in run.network.parameters()])
+        steps.append({name: value.detach().clone() for name, value in run.network.state_dict().items()})
         follow(run)
 
     monkeypatch.setattr(training._Run, "_follow", record)
-    model = training.train(make({"train.ema": 0.6, "train.seed": 3}), tmp_path / "run")
+    recipe = make({"network": network, "train.ema": ema, "train.seed": 3})
+    average, _ = checkpoint.load(training.train(recipe, tmp_path / "run"))
     torch.manual_seed(3)
-    means = [parameter.detach() for parameter in networks.make(RESUNET).parameters()]
+    expected = networks.make(network).state_dict()
     for step, now in enumerate(steps, start=1):
-        decay = min(0.6, (1 + step) / (10 + step))
-        means = [decay * mean + (1 - decay) * value for mean, value in zip(means, now, strict=True)]
-    torch.testing.assert_close([*checkpoint.load(model)[0].parameters()], means, check_stride=False)
+        decay = min(ema, (1 + step) / (10 + step))
+        for name, _ in average.named_parameters():
+            expected[name] = decay * expected[name] + (1 - decay) * now[name]
+    for name, _ in average.named_buffers():  # statistics are averages already
+        expected[name] = steps[-1][name]
+    torch.testing.assert_close(dict(average.state_dict()), dict(expected), check_stride=False)
 
 
 @pytest.mark.parametrize(("network", "precision"), [(RESUNET, "fp32"), (DNCNN, "fp32"), (RESUNET, "auto")])
@@ -176,7 +191,7 @@ def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, mo
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.Fabric, "save", break_off)
         training.train(recipe, tmp_path / "broken")
-    assert torch.load(tmp_path / "broken" / training.CHECKPOINT, weights_only=True)["progress"]["step"] == 8
+    assert torch.load(tmp_path / "broken" / training.CHECKPOINT, weights_only=True)["progress"]["step"] == 14
     training.train(recipe, tmp_path / "broken", resume=True)
     assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
     assert len(list((tmp_path / "broken").iterdir())) == 4
@@ -195,9 +210,34 @@ def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path, monkeypatch:
     assert [line["step"] for line in log(tmp_path / "run")] == [6, 12, 18, 24, 30]
 
 
+@pytest.fixture
+def two_minutes() -> Iterator[None]:
+    """Fail what hangs."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs SIGALRM")
+@pytest.mark.usefixtures("two_minutes")
 def test_what_is_drawn_does_not_depend_on_who_draws(make: MakeRecipe, tmp_path: Path) -> None:
     # JPEG noise comes from libvips, which does not survive a fork.
     changes = {"network": DNCNN, "noise": "gaussian:0..50 + jpeg:30..90", "data.validation": []}
     changes["train.stages"] = [{"until": 1, "patch": 16, "batch": 2}]
     models = [training.train(make({**changes, "train.workers": n}, steps=4), tmp_path / str(n)) for n in (0, 1)]
     torch.testing.assert_close(weights(models[0]), weights(models[1]), rtol=0, atol=0)
+
+
+def test_a_run_begins_from_a_model(make: MakeRecipe, tmp_path: Path) -> None:
+    first = training.train(make(steps=2), tmp_path / "first")
+    still = {"start": str(first), "train.learning_rate": 1e-12}
+    second = training.train(make(still, steps=1), tmp_path / "second")
+    torch.testing.assert_close(weights(second), weights(first))
+    assert checkpoint.load(second)[1].trained.startswith(f"{checkpoint.load(first)[1].trained}, then 1 steps")
+    with pytest.raises(UnnoiseError, match="not the dncnn"):
+        training.train(make({"start": str(first), "network": DNCNN}, steps=1), tmp_path / "third")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import io
 import json
 import logging
 import sys
@@ -20,6 +21,7 @@ import typer
 
 from unnoise import __version__
 from unnoise.errors import UnnoiseError, one_line
+from unnoise.progress import complain, say
 
 if TYPE_CHECKING:
     from unnoise.pipeline import Outcome, Settings
@@ -35,7 +37,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 
 def _say_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"unnoise {__version__}")
+        say(f"unnoise {__version__}")
         raise typer.Exit
 
 
@@ -106,14 +108,14 @@ def inspect(
             report = estimation.inspect(image_io.read(path, max_pixels=max_pixels).pixels)
         except UnnoiseError as error:
             failed += 1
-            _complain(str(error))
+            complain(str(error))
             continue
         if as_json:
             profile = [round(FULL_SCALE * level, 2) for level in report.profile]
             found_here = {"kind": report.kind, "sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
-            typer.echo(_json({"path": str(path), **found_here}))
+            say(_json({"path": str(path), **found_here}))
         else:
-            typer.echo(f"{path}: {report}")
+            say(f"{path}: {report}")
     _finish(failed, len(found))
 
 
@@ -123,7 +125,6 @@ def add(
     path: Annotated[str, typer.Argument(help="The picture.")],
     out: Annotated[str, typer.Option("--out", "-o", help="The noisy picture.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same noise.")] = 0,
-    quality: Annotated[int | None, typer.Option(help="Of a JPEG, WebP or AVIF output, 1 to 100.")] = None,
     overwrite: Overwrite = False,
     max_pixels: MaxPixels = 1_000_000_000,
 ) -> None:
@@ -135,8 +136,8 @@ def add(
     picture = image_io.read(path, max_pixels=max_pixels)
     if reason := image_io.cannot_hold(picture, target.suffix):
         raise UnnoiseError(f"{path}: {reason}")
-    picture.with_pixels(made(picture.pixels, seed)).save(target, overwrite=overwrite, quality=quality)
-    typer.echo(target)
+    picture.with_pixels(made(picture.pixels, seed)).save(target, overwrite=overwrite)
+    say(target)
 
 
 @app.command()
@@ -148,7 +149,7 @@ def models(as_json: Json = False) -> None:
     cards = [Onnx(path).card for path in denoisers.shipped().values()]
     filters = {name: str(denoisers.DENOISERS.find(name).__doc__).partition("\n")[0] for name in denoisers.DENOISERS}
     if as_json:
-        typer.echo(_json([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
+        say(_json([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
         return
     lines: list[tuple[str, str]] = []
     for card in cards:
@@ -158,7 +159,7 @@ def models(as_json: Json = False) -> None:
     lines += filters.items()
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
-        typer.echo(f"{name:{width}}  {' '.join(text.split())}")
+        say(f"{name:{width}}  {' '.join(text.split())}")
 
 
 @app.command()
@@ -180,14 +181,14 @@ def evaluate(
     made = [noises.make(spec) for spec in noise or []] or [None]
     dataset = datasets.make(data)
     rows = []
-    with progress.line() as say:
-        measured = evaluation.evaluate(opened, dataset, made, data=data, seed=seed, blind=blind, progress=say)
+    with progress.line() as show:
+        measured = evaluation.evaluate(opened, dataset, made, data=data, seed=seed, blind=blind, progress=show)
         for row in measured:
             rows.append(row)
             if as_json:
-                typer.echo(_json(dataclasses.asdict(row)))
+                say(_json(dataclasses.asdict(row)))
     if not as_json:
-        typer.echo(report.markdown(rows, decimals={"ssim": 4}))
+        say(report.markdown(rows, decimals={"ssim": 4}))
 
 
 @app.command()
@@ -207,7 +208,7 @@ def train(
     changes = dict(_key_and_value(text) for text in overrides or [])
     loaded = recipes.load(recipe, changes)
     with progress.over_training() as watch:
-        typer.echo(training.train(loaded, out, resume=resume, watch=watch))
+        say(training.train(loaded, out, resume=resume, watch=watch))
 
 
 @app.command()
@@ -225,7 +226,7 @@ def export(
     need("torch", extra="train")
     from unnoise import evaluation, export as exporting
 
-    typer.echo(exporting.export(model, out, scores=evaluation.read_scores(scores) if scores else None))
+    say(exporting.export(model, out, scores=evaluation.read_scores(scores) if scores else None))
 
 
 @app.command()
@@ -241,7 +242,7 @@ def demo(
     from unnoise import demo as demonstration
 
     for path, caption in demonstration.make(out, sigma=sigma, overwrite=overwrite).items():
-        typer.echo(f"{path}: {caption}")
+        say(f"{path}: {caption}")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -251,8 +252,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         words.remove("--debug")
         logging.basicConfig(level=logging.WARNING)
         logging.getLogger("unnoise").setLevel(logging.DEBUG)
-    if hasattr(sys.stdout, "reconfigure"):  # names of files need not be text
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names of files need not be text
     command: Any = typer.main.get_command(app)
     try:
         asked = _with_verb(_spread(words), command.commands) if words else ["--help"]
@@ -261,7 +262,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(130)
     except Exception as error:
         log.debug("", exc_info=True)
-        _complain(_parser_line(error) if hasattr(error, "format_message") else one_line(error))
+        complain(_parser_line(error) if hasattr(error, "format_message") else one_line(error))
         sys.exit(2)
     sys.exit((status or 0) if words else 2)
 
@@ -300,10 +301,6 @@ def _parser_line(error: Any) -> str:
     return f"{text}; see {context.command_path if context else 'unnoise'} --help"
 
 
-def _complain(text: str) -> None:
-    typer.echo(f"unnoise: {text}", err=True)
-
-
 def _finish(failed: int, total: int) -> None:
     if failed:
         raise typer.Exit(1 if failed < total else 2)
@@ -331,7 +328,7 @@ def _clean_pipe(settings: Settings, out: str | None) -> None:
         raise UnnoiseError("a picture is no text for a terminal: name a file with -o, or redirect with >")
     clean = pipeline.clean_bytes(sys.stdin.buffer.read(), settings, out)
     if clean is None:
-        typer.echo(out)
+        say(out)
     else:
         sys.stdout.buffer.write(clean)
         sys.stdout.buffer.flush()
@@ -340,8 +337,8 @@ def _clean_pipe(settings: Settings, out: str | None) -> None:
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
     """Print what became of one file: where it went, or the error."""
     if as_json:
-        typer.echo(_json(outcome.row()))
+        say(_json(outcome.row()))
     if outcome.error:
-        _complain(outcome.error)
+        complain(outcome.error)
     elif not as_json:
-        typer.echo(outcome.job.target)
+        say(outcome.job.target)

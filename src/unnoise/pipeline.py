@@ -177,7 +177,7 @@ def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = Non
         UnnoiseError: as `clean_file`.
     """
     if target is not None:
-        image_io.check_target(target, overwrite=settings.overwrite)
+        check_target(Path(target), overwrite=settings.overwrite)
     suffix = writable(image_io.suffix_of(data)) if target is None else Path(target).suffix
     picture = image_io.read(data, max_pixels=settings.max_pixels)
     if reason := image_io.cannot_hold(picture, suffix):
@@ -185,6 +185,7 @@ def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = Non
     clean, _ = clean_picture(picture, settings)
     if target is None:
         return image_io.encode(clean, suffix, quality=settings.quality)
+    make_folder(Path(target).parent)
     clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
 
 

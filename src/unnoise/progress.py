@@ -1,7 +1,7 @@
-"""What is shown on a terminal while work goes on: bars and a line; in a pipe, nothing or little.
+"""What is shown while work goes on: lines, and on a terminal bars below them.
 
-All of it is drawn on standard error. Standard output passes by the drawing only where it is a terminal too, so that a
-pipe gets every line of it.
+Bars are drawn on standard error. Where standard output is a terminal too, rich takes the lines for it and draws them
+above the bar; a pipe gets every line as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
     from unnoise.training import Look
+
+
+def say(text: object) -> None:
+    """Print a line, at once; `typer.echo` would write into the bar, since it goes round what rich puts before it."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Tell an error, in one line."""
+    sys.stderr.write(f"unnoise: {text}\n")
 
 
 @contextlib.contextmanager

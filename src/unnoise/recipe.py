@@ -122,6 +122,7 @@ class Recipe(_Section):
         noise: spec of the noise that it learns to remove.
         loss: spec of the loss.
         task: how it learns.
+        start: `.safetensors` model of the same network to begin from; None for fresh weights.
         terms: what its training data are and under which terms, for the model's card.
     """
 
@@ -131,6 +132,7 @@ class Recipe(_Section):
     noise: str
     loss: str = "l1"
     task: str = "supervised"
+    start: str | None = None
     data: Data
     train: Train
     validation: Validation = Validation()

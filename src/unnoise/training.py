@@ -117,6 +117,7 @@ class _Run:
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
         _check_fit(network, recipe)
+        self.before = _begin(network, recipe.start) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=recipe.train.weight_decay)
         self.average = copy.deepcopy(network).to(self.fabric.device).requires_grad_(False).eval()
@@ -281,7 +282,7 @@ class _Run:
             task=self.recipe.task,
             recipe=recipes.dump(self.recipe),
             terms=self.recipe.terms,
-            trained=f"{self.progress.step} steps in {hours:.2f} hours on {_machine(self.fabric)}",
+            trained=f"{self.before}{self.progress.step} steps in {hours:.2f} hours on {_machine(self.fabric)}",
             version=__version__,
         )
 
@@ -302,6 +303,19 @@ def _check_fit(network: Network, recipe: Recipe) -> None:
     for stage in recipe.train.stages:
         if stage.patch % network.multiple_of:
             raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
+
+
+def _begin(network: networks.Network, start: str) -> str:
+    """Give a network the weights of a trained one; return how those were trained, for the card.
+
+    Raises:
+        UnnoiseError: the model cannot be read, or is of another network.
+    """
+    begun, card = checkpoint.load(start)
+    if str(begun) != str(network):
+        raise UnnoiseError(f"'{start}' is a {begun}, not the {network} of the recipe")
+    network.load_state_dict(begun.state_dict())
+    return f"{card.trained}, then "
 
 
 def _precision(wanted: str) -> Any:

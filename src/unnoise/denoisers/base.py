@@ -25,12 +25,14 @@ class Denoiser(ABC):
         multiple_of: `run` takes heights and widths that are multiples of this.
         halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
         wants_sigma: whether the noise level matters; where it is not told, it is estimated.
+        margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
     """
 
     channels: int | None = None
     multiple_of: int = 1
     halo: int | None = None
     wants_sigma: bool = False
+    margin: int = 0
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
         """Clean a picture.
@@ -89,9 +91,11 @@ class Denoiser(ABC):
 
     def _fit_size(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         height, width = noisy.shape[:2]
-        below, right = -height % self.multiple_of, -width % self.multiple_of
-        if below or right:
-            noisy = np.pad(noisy, ((0, below), (0, right), (0, 0)), mode="symmetric")
+        margin = self.margin + -self.margin % self.multiple_of  # which keeps the grid where it was
+        tall, wide = ((margin, margin + -side % self.multiple_of) for side in (height, width))
+        if any((*tall, *wide)):
+            noisy = np.pad(noisy, (tall, wide, (0, 0)), mode="symmetric")
             if isinstance(sigma, np.ndarray):
-                sigma = np.pad(sigma, ((0, below), (0, right)), mode="symmetric")
-        return np.asarray(self.run(noisy, sigma)[:height, :width], dtype=np.float32)
+                sigma = np.pad(sigma, (tall, wide), mode="symmetric")
+        clean = self.run(noisy, sigma)[margin : margin + height, margin : margin + width]
+        return np.asarray(clean, dtype=np.float32)

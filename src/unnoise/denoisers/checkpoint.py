@@ -25,6 +25,8 @@ class Checkpoint(Denoiser):
         bf16: run convolutions in bfloat16, faster where the processor has it.
     """
 
+    margin = 8
+
     def __init__(self, network: networks.Network, *, bf16: bool = False) -> None:
         self.network = network
         self.bf16 = bf16

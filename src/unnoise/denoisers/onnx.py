@@ -24,6 +24,8 @@ class Onnx(Denoiser):
         UnnoiseError: the file cannot be read, or is not a model of ours.
     """
 
+    margin = 8
+
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
