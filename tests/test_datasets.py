@@ -51,9 +51,16 @@ def test_samples_are_those_of_the_file(
 
 def test_exclude_list(folder: Path) -> None:
     listing = folder.parent / "leave_out.txt"
-    listing.write_text("# why\n\nset/b.png\n  set/sub/c.png  # twice seen\nset/not_there.png\n")
+    listing.write_text("# why\n\nset/b.png\n  set/sub/c.png  # twice seen\n")
     dataset = datasets.make(f"images:{folder}", exclude=str(listing))
     assert [dataset.label(index) for index in range(len(dataset))] == ["a.png"]
+
+
+def test_a_misplaced_exclude_list_is_refused(folder: Path) -> None:
+    listing = folder.parent / "leave_out.txt"
+    listing.write_text("set/b.png\nset/not_there.png\n")
+    with pytest.raises(UnnoiseError, match=r"leaves out 'not_there\.png', which is not there"):
+        datasets.make(f"images:{folder}", exclude=str(listing))
 
 
 def test_a_single_file_is_a_dataset(folder: Path) -> None:

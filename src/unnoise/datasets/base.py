@@ -101,7 +101,7 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
         exclude: text file of pictures to leave out, one path a line, relative to the file; `#` begins a comment.
 
     Raises:
-        UnnoiseError: there are none.
+        UnnoiseError: there are none, or the list names one that does not exist.
     """
     left_out = _read_list(find(exclude)) if exclude else set()
     files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
@@ -122,4 +122,8 @@ def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
 
 def _read_list(path: Path) -> set[Path]:
     lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {(path.parent / line).resolve() for line in lines if line}
+    listed = {(path.parent / line).resolve() for line in lines if line}
+    for one in sorted(listed):
+        if not one.exists():  # a list that is misplaced would let test pictures into the training
+            raise UnnoiseError(f"'{path}' leaves out '{one.name}', which is not there: put the list where it belongs")
+    return listed
