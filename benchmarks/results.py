@@ -40,7 +40,7 @@ SECTIONS = {
         ["unnoise evaluate color nlm wavelet --data pairs:{data}/polyu"],
     ),
     "Clean pictures, nothing told": (
-        "What the main job takes from pictures that have no noise: Kodak24 against itself, 42 dB being half a percent.",
+        "What the main job takes from pictures that have no noise: Kodak24 against itself.",
         ["unnoise evaluate color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
     "The noise level, found blindly": ("", ["python benchmarks/estimation.py --data {data}"]),

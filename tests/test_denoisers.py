@@ -273,3 +273,23 @@ def test_a_level_that_is_none_is_refused(sigma: Sigma) -> None:
         UnnoiseError, match=r"^a noise level is a number of at least 0, or a map of such, \[6, 5\] here$"
     ):
         Listener()(noisy_picture(6, 5, 3), sigma)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 24)])
+def test_margin_is_mirrored_and_cut_off(size: tuple[int, int], rng: np.random.Generator) -> None:
+    seen: list[np.ndarray] = []
+
+    class Echo(Denoiser):
+        multiple_of, margin = 4, 6  # the grid makes it 8
+
+        def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+            seen.append(noisy)
+            return noisy
+
+    picture = rng.random((*size, 3), dtype=np.float32)
+    np.testing.assert_array_equal(Echo()(picture), picture)
+    height, width = seen[0].shape[:2]
+    assert (height % 4, width % 4) == (0, 0)
+    np.testing.assert_array_equal(seen[0][8 : 8 + size[0], 8 : 8 + size[1]], picture)
+    np.testing.assert_array_equal(seen[0][7], seen[0][8])
+    np.testing.assert_array_equal(seen[0][:, 7], seen[0][:, 8])
