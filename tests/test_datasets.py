@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage import transform
 
 from unnoise import datasets, image_io
 from unnoise.datasets.base import Joined, as_float, with_channels
@@ -135,3 +136,26 @@ def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UnnoiseError, match=why) as caught:
         datasets.make(spec)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_pictures_are_resized_as_scikit_image_does(tmp_path: Path, photograph: np.ndarray, dtype: type) -> None:
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    save((photograph * full).astype(dtype), tmp_path / "a.tif")
+    small = datasets.make(f"images:{tmp_path}", size=48)[0]
+    assert isinstance(small, np.ndarray)
+    assert small.dtype == dtype
+    expected = transform.resize(photograph, (48, 48), order=1, anti_aliasing=True)
+    np.testing.assert_allclose(as_float(small), expected, atol=1.01 / min(full, 255) if full > 1 else 1e-6)
+
+
+def test_pairs_are_resized_alike_and_what_fits_is_left(folder: Path, rng: np.random.Generator) -> None:
+    for name in ("x_noisy.png", "x_clean.png"):
+        save(rng.integers(256, size=(6, 4, 3), dtype=np.uint8), folder.parent / "pairs" / name)
+    noisy, clean = datasets.make(f"pairs:{folder.parent / 'pairs'}", size=8)[0]
+    assert noisy.shape == clean.shape == (8, 8, 3)
+    square = save(rng.integers(256, size=(8, 8, 3), dtype=np.uint8), folder.parent / "square" / "s.png")
+    resized = datasets.make([f"images:{folder.parent / 'square'}", f"images:{folder}"], size=8)
+    np.testing.assert_array_equal(resized[0], square)
+    assert [resized[index].shape for index in range(4)] == [(8, 8, 3)] * 4
+    assert (resized.label(0), len(resized)) == ("s.png", 4)

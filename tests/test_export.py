@@ -35,7 +35,7 @@ def save(spec: str, path: Path) -> Path:
     for value in network.state_dict().values():
         if value.is_floating_point():
             torch.nn.init.uniform_(value, *((-0.1, 0.1) if value.ndim > 1 else (0.2, 0.6)))
-    facts = {key: getattr(network, key) for key in ("channels", "multiple_of", "halo", "wants_sigma")}
+    facts = {key: getattr(network, key) for key in ("channels", "multiple_of", "halo", "wants_sigma", "margin")}
     summary = "für Tests, grün"  # not only ASCII
     card = Card(name="tiny", summary=summary, network=str(network), noise="gaussian:0..50", terms="ours", **facts)
     checkpoint.save(network, card, path)
@@ -80,11 +80,27 @@ def test_tiles_of_either_equal_the_whole(model: Path, rng: np.random.Generator) 
         np.testing.assert_allclose(tiled(denoiser, noisy, sigma, size=16, **facts), whole, atol=1e-5)
 
 
+def test_batch_normalisation_is_folded_into_the_convolutions(tmp_path: Path, rng: np.random.Generator) -> None:
+    network, _ = checkpoint.load(save("dncnn:depth=5,width=6", tmp_path / "tiny.safetensors"))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folded = exporting.fold_norms(network.train())
+    kinds = [type(layer) for layer in folded.modules()]
+    assert torch.nn.BatchNorm2d not in kinds
+    assert kinds.count(torch.nn.Conv2d) == 5
+    assert network.training
+    torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
+    noisy = torch.tensor(rng.random((2, 3, 9, 12), dtype=np.float32))
+    with torch.no_grad():
+        torch.testing.assert_close(folded(noisy), network.eval()(noisy), atol=1e-5, rtol=0)
+    exported = onnx.load(exporting.export(tmp_path / "tiny.safetensors"))
+    assert "BatchNormalization" not in {node.op_type for node in exported.graph.node}
+
+
 def test_both_files_carry_one_card(model: Path) -> None:
     network, card = checkpoint.load(model)
     assert Onnx(model.with_suffix(".onnx")).card == card
     assert (card.name, card.summary, card.network) == ("tiny", "für Tests, grün", str(network))
-    for fact in ("channels", "multiple_of", "halo", "wants_sigma"):
+    for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin"):
         assert getattr(denoisers.make(model.with_suffix(".onnx")), fact) == getattr(network, fact)
     assert [path.name for path in sorted(model.parent.iterdir())] == ["tiny.onnx", "tiny.safetensors"]
 

@@ -15,16 +15,16 @@ import pytest
 HOUSE = {
     "ground": ["errors", "optional spec card"],
     "pixels": ["image_io tiling metrics estimation"],
-    "vocabularies": ["noise networks losses"],
+    "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
-    "what learns": ["datasets tasks", "recipe evaluation", "training export", "report"],
-    "faces": ["pipeline progress tables", "api", "serve demo", "cli", "__init__ __main__"],
+    "what learns": ["datasets tasks framework", "recipe evaluation report", "training export"],
+    "faces": ["pipeline progress tables", "api", "serve demo table_cli", "cli", "__init__ __main__"],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
 
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
 TORCH_ROOMS = [
-    *["networks", "losses", "tasks", "training", "export"],
+    *["networks", "losses", "optimizers", "tasks", "training", "export"],
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]
 # Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch  # noqa: TID253
+import torch.nn.functional as F  # noqa: TID253
+from skimage.metrics import structural_similarity
 
 from unnoise import losses
 from unnoise.errors import UnnoiseError
 from unnoise.losses import LOSSES
 
-SPECS = [*LOSSES, "charbonnier:0.1", "0.8*l1 + 0.2*mse", "l1 + mse"]
+# Those that compare pixel by pixel, and their sums; the others have tests of their own below.
+SPECS = ["charbonnier", "l1", "mse", "charbonnier:0.1", "0.8*l1 + 0.2*mse", "l1 + mse"]
+OTHERS = ["bce", "ssim", "tv", "kl"]
 
 
 def filled(*values: float) -> torch.Tensor:
@@ -59,7 +64,7 @@ def test_gradient_against_finite_differences(spec: str) -> None:
     assert torch.autograd.gradcheck(losses.make(spec), (prediction, target))
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "0.123456789*l1 + 0.00001*mse", "2*charbonnier:0.5 + l1"])
+@pytest.mark.parametrize("spec", [*SPECS, "bce", "0.123456789*l1 + 0.00001*mse", "2*charbonnier:0.5 + 0.001*tv"])
 def test_spec_round_trip(spec: str) -> None:
     loss = losses.make(spec)
     assert str(losses.make(str(loss))) == str(loss)
@@ -108,3 +113,122 @@ def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why) as caught:
         losses.make(spec)
     assert "\n" not in str(caught.value)
+
+
+def random_pair(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a prediction and a target in (0, 1) that have something in common."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(shape, generator=generator, dtype=dtype)
+    return 0.7 * target + 0.3 * torch.rand(shape, generator=generator, dtype=dtype), target
+
+
+def codes(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    """Return what a variational network says of two pictures."""
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(2, 5, generator=generator, dtype=dtype) for name in ("mean", "log_variance")}
+
+
+def test_every_loss_is_tested() -> None:
+    assert set(LOSSES) == {"charbonnier", "l1", "mse", *OTHERS}
+
+
+def test_bce_is_that_of_pytorch() -> None:
+    prediction, target = random_pair(2, 3, 12, 13, dtype=torch.float64)
+    gradients = []
+    for loss in (losses.make("bce"), F.binary_cross_entropy):
+        p = prediction.clone().requires_grad_()
+        value = loss(p, target)
+        value.backward()
+        gradients.append((value.detach(), p.grad))
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_bce_at_the_ends() -> None:
+    prediction = filled(0, 1, 0, 1, 1.5, -0.5).float().requires_grad_()
+    target = filled(0, 1, 1, 0, 0, 1).float()
+    value = losses.make("bce")(prediction, target)
+    value.backward()
+    assert value.item() == pytest.approx((0 + 0 + 100 + 100 + 100 + 100) / 6)
+    assert torch.isfinite(prediction.grad).all()
+    assert losses.make("bce")(filled(math.nan), filled(0.5)).isnan(), "a broken run must be noticed"
+
+
+def test_what_a_sigmoid_says_of_digits_pulls_it_right() -> None:
+    logits = torch.tensor([-40.0, -3.0, 3.0, 15.0], requires_grad=True)
+    target = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    losses.make("bce")(torch.sigmoid(logits), target).backward()
+    torch.testing.assert_close(logits.grad, (torch.sigmoid(logits.detach()) - target) / 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (24, 17), (64, 96)])
+def test_ssim_is_that_of_scikit_image(height: int, width: int) -> None:
+    prediction, target = random_pair(2, 3, height, width)
+    expected = [
+        structural_similarity(
+            *(one.numpy().astype(np.float64) for one in pair),
+            channel_axis=0,
+            data_range=1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for pair in zip(prediction, target, strict=True)
+    ]
+    assert losses.make("ssim")(prediction, target).item() == pytest.approx(1 - np.mean(expected), abs=1e-6)
+
+
+def test_ssim_of_equal_pictures_is_none() -> None:
+    _, target = random_pair(1, 3, 16, 20)
+    assert losses.make("ssim")(target, target).item() == pytest.approx(0, abs=1e-6)
+    assert losses.make("ssim")(torch.full_like(target, 1e4), target).isfinite()
+
+
+def test_ssim_needs_room_for_its_window() -> None:
+    with pytest.raises(UnnoiseError, match="window of 11 pixels does not fit into pictures of 12x10"):
+        losses.make("ssim")(torch.zeros(1, 1, 10, 12), torch.zeros(1, 1, 10, 12))
+
+
+def test_tv_by_hand() -> None:
+    prediction = torch.tensor([[[[0.0, 1.0, 1.0], [0.5, 0.5, 0.5]]]])
+    expected = (1 + 0 + 0 + 0 + 0.5 + 0.5 + 0.5) / 7  # four pairs across, three down
+    for target in (torch.zeros_like(prediction), torch.ones_like(prediction)):
+        assert losses.make("tv")(prediction, target).item() == pytest.approx(expected)
+    assert losses.make("tv")(torch.ones(2, 3, 1, 1), torch.zeros(2, 3, 1, 1)).item() == 0
+
+
+def test_kl_is_that_of_normal_distributions() -> None:
+    told = codes(torch.float64)
+    normal = torch.distributions.Normal
+    drawn = normal(told["mean"], torch.exp(0.5 * told["log_variance"]))
+    expected = torch.distributions.kl_divergence(drawn, normal(torch.zeros_like(told["mean"]), 1.0)).sum(dim=1).mean()
+    prediction, target = filled(0.5), filled(0.2)
+    assert losses.make("kl")(prediction, target, **told).item() == pytest.approx(expected.item())
+    none = {name: torch.zeros(3, 4) for name in told}
+    assert losses.make("kl")(prediction, target, **none).item() == 0
+
+
+def test_kl_needs_a_code() -> None:
+    with pytest.raises(UnnoiseError, match="leave kl out, or train a vae"):
+        losses.make("l1 + 0.1*kl")(filled(0.5), filled(0.2))
+
+
+@pytest.mark.parametrize("spec", OTHERS)
+def test_gradient_of_the_others_against_finite_differences(spec: str) -> None:
+    prediction, target = random_pair(1, 2, 12, 11, dtype=torch.float64)
+    told = codes(torch.float64)
+    loss = losses.make(spec)
+    inputs = told.values() if spec == "kl" else (prediction,)
+    assert torch.autograd.gradcheck(
+        lambda *_: loss(prediction, target, **told), [one.requires_grad_() for one in inputs]
+    )
+
+
+@pytest.mark.parametrize("spec", [*OTHERS, "l1", "0.8*l1 + 0.2*ssim + 0.001*tv + 0.00002*kl"])
+def test_half_precision_is_left_to_the_network(spec: str) -> None:
+    prediction, target = random_pair(2, 3, 16, 16)
+    half, told = prediction.bfloat16(), {name: value.bfloat16() for name, value in codes().items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = losses.make(spec)(half, target, **told)
+    plain = losses.make(spec)(half.float(), target, **{name: value.float() for name, value in told.items()})
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, plain)

@@ -12,8 +12,15 @@ from unnoise.networks import NETWORKS, Network
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
 TINY = {
+    "autoencoder": ["autoencoder:6,size=4", "autoencoder:6,hidden=20/12,decoder=none,size=5,channels=3"],
     "dncnn": ["dncnn:depth=3,width=4", "dncnn:channels=1,depth=4,width=4,norm=false"],
+    "encoder_decoder": [
+        "encoder_decoder:widths=4/6/8",
+        "encoder_decoder:channels=1,widths=4/6/6/8,convolutions=1,skips=true",
+    ],
     "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1"],
+    "unet": ["unet:width=2"],
+    "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
 }
 SPECS = [spec for name in NETWORKS for spec in TINY.get(name, [name])]
 every_network = pytest.mark.parametrize("spec", SPECS)
@@ -160,6 +167,8 @@ def test_the_skip_of_a_resunet_leads_around_its_coarse_level() -> None:
         ("dncnn:channels=1,depth=17", 0.556e6),
         ("dncnn:channels=3,depth=20,norm=false", 0.668e6),  # as published: normalisation merged into the convolutions
         ("resunet", 1.05e6),
+        ("unet", 31.03e6),  # as published, but for the last layer and the biases of the way up
+        ("autoencoder:32", 784 * 32 + 32 + 32 * 784 + 784),
     ],
 )
 def test_parameter_count(spec: str, published: float) -> None:
@@ -172,6 +181,98 @@ def test_dncnn_subtracts_what_it_finds() -> None:
     torch.testing.assert_close(noisy - network(noisy), network.layers(noisy))
 
 
+def test_the_halo_of_a_unet_is_reached_and_not_passed() -> None:
+    network = networks.make("unet:channels=1,width=1").double()
+    for parameter in network.parameters():
+        torch.nn.init.constant_(
+            parameter, 0.1
+        )  # all positive: no rectifier stops anything, and a bright pixel is pooled
+    unit, halo = network.multiple_of, network.halo
+    middle = (halo // unit + 1) * unit
+    dark = torch.zeros(1, 1, 2 * middle + unit, 2 * middle + unit, dtype=torch.float64)
+    before, farthest = network(dark), 0
+    for offset in range(unit):
+        bright = dark.clone()
+        bright[0, 0, middle + offset, middle] = 1e6
+        rows = (network(bright) - before).abs().amax(dim=(0, 1, 3)).detach().numpy() > 1e-9
+        farthest = max(farthest, int(abs(np.flatnonzero(rows) - middle - offset).max()))
+    assert farthest == halo
+
+
+def test_a_vae_draws_its_code_while_it_learns() -> None:
+    network = random_network("vae:size=8,code=4,width=2")
+    noisy = picture(network, batch=2)
+    told = network.forward_train(noisy)
+    assert {name: tuple(told[name].shape) for name in ("mean", "log_variance")} == {
+        "mean": (12, 4),  # a code for each of 2x3 squares of two pictures
+        "log_variance": (12, 4),
+    }
+    assert torch.equal(network(noisy), told["prediction"]), "at work it takes the mean"
+    network.train()
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(network(noisy))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_the_code_of_a_vae_is_drawn_with_its_variance() -> None:
+    network = networks.make("vae:size=8,code=2,width=2").train()
+    torch.nn.init.zeros_(network.mean.weight)
+    torch.nn.init.zeros_(network.log_variance.weight)
+    network.mean.bias.data = torch.tensor([3.0, -1.0])
+    network.log_variance.bias.data = 2 * torch.log(torch.tensor([0.5, 2.0]))
+    seen: list[torch.Tensor] = []
+    network.decoder[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch.manual_seed(0)
+    network(torch.rand(20000, 3, 8, 8))
+    torch.testing.assert_close(seen[0].mean(dim=0), torch.tensor([3.0, -1.0]), atol=0.06, rtol=0)
+    torch.testing.assert_close(seen[0].std(dim=0), torch.tensor([0.5, 2.0]), atol=0, rtol=0.03)
+
+
+def test_the_layers_of_a_vae() -> None:
+    network = networks.make("vae")
+    down = [layer for layer in network.encoder if isinstance(layer, torch.nn.Conv2d)]
+    assert [(layer.kernel_size, layer.stride) for layer in down] == [((4, 4), (2, 2))] * 3
+    assert (network.mean.out_features, network.log_variance.out_features) == (128, 128)
+    assert sum(isinstance(layer, torch.nn.ConvTranspose2d) for layer in network.decoder) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "nodes"),
+    [
+        ("autoencoder", [784, 64, 784]),
+        ("autoencoder:32,hidden=128", [784, 128, 32, 128, 784]),
+        ("autoencoder:32,hidden=256/128", [784, 256, 128, 32, 128, 256, 784]),
+        ("autoencoder:32,hidden=256/128,decoder=100", [784, 256, 128, 32, 100, 784]),
+        ("autoencoder:32,hidden=256,decoder=none", [784, 256, 32, 784]),
+        ("autoencoder:decoder=50/60", [784, 64, 50, 60, 784]),
+    ],
+)
+def test_the_layers_of_an_autoencoder(spec: str, nodes: list[int]) -> None:
+    network = networks.make(spec)
+    dense = [layer for layer in network.layers if isinstance(layer, torch.nn.Linear)]
+    assert [dense[0].in_features, *(layer.out_features for layer in dense)] == nodes
+    assert str(networks.make(spec.replace(":32", ":code=32"))) == str(network) == spec
+    between = [type(layer) for layer in network.layers if not isinstance(layer, torch.nn.Linear)]
+    assert between == [torch.nn.ReLU] * (len(nodes) - 2) + [torch.nn.Sigmoid]
+    for layer in dense:  # as Keras draws them
+        limit = (6 / (layer.in_features + layer.out_features)) ** 0.5
+        assert 0.98 * limit < layer.weight.abs().max() <= limit
+        assert not layer.bias.any()
+
+
+def test_an_autoencoder_cleans_square_by_square() -> None:
+    network = random_network("autoencoder:6,size=4,channels=3")
+    noisy = picture(network)
+    clean = network(noisy)
+    for top, left in [(0, 0), (4, 8)]:
+        square = noisy[:, :, top : top + 4, left : left + 4]
+        expected = network.layers(square.reshape(1, -1)).reshape(square.shape)
+        torch.testing.assert_close(clean[:, :, top : top + 4, left : left + 4], expected)
+
+
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
@@ -180,9 +281,17 @@ def test_dncnn_subtracts_what_it_finds() -> None:
         ("dncnn:depth=1", "depth must be at least 2"),
         ("dncnn:depth=2.5", "depth takes whole numbers of at least 1, not '2.5'"),
         ("dncnn:width=0", "width takes whole numbers"),
+        ("encoder_decoder:widths=8", "two levels or more"),
+        ("encoder_decoder:skips=2", "skips is true or false, not '2'"),
         ("resunet:widths=4", "the same levels, two or more"),
         ("resunet:widths=4/8,blocks=1/1/1", "the same levels, two or more"),
         ("resunet:widths=4/-8,blocks=1/1", "not '4/-8'"),
+        ("autoencoder:0", "code takes whole numbers"),
+        ("autoencoder:hidden=128/x", "hidden takes whole numbers of at least 1, not '128/x'"),
+        ("autoencoder:decoder=mirror", "decoder takes whole numbers, none or mirrored, not 'mirror'"),
+        ("unet:width=0", "width takes whole numbers"),
+        ("vae:size=20", "size must be a multiple of 8, not 20"),
+        ("vae:code=0", "code takes whole numbers"),
         ("dncnn + dncnn", "no meaning for a network"),
         ("dncnn | resunet", "no meaning for a network"),
     ],

@@ -106,4 +106,39 @@ def test_a_picture_that_is_too_small_is_named_beforehand() -> None:
         patches.check()
     with pytest.raises(UnnoiseError, match="item 1"):
         [patches[index] for index in range(20)]
-    Patches(InMemory(coordinates(8, 8)), None, 8).check()
+    Patches(InMemory(coordinates(8, 8)), noise.make("gaussian:5"), 8).check()
+
+
+def test_fixed_places_214_a_picture_make_the_epoch_of_dncnn() -> None:
+    """400 pictures give 85,600 patches of 40x40, and 100 give 21,400 (Zhang et al., and those who followed)."""
+    picture = np.zeros((321, 481, 3), np.uint8)
+    for pictures, patches in ((400, 85_600), (100, 21_400)):
+        assert Patches(InMemory(*[picture] * pictures), None, 40, per_picture=214).epoch == patches
+
+
+def test_every_epoch_has_every_place_once_in_another_order_with_other_noise() -> None:
+    dataset = InMemory(coordinates(), coordinates() + 1000)
+    patches = Patches(dataset, noise.make("gaussian:10"), 6, per_picture=7, turn=False)
+    epochs = [[patches[14 * epoch + index] for index in range(14)] for epoch in range(2)]
+    corners = [[patch["clean"][0, 0, 0] for patch in epoch] for epoch in epochs]
+    assert sorted(corners[0]) == sorted(corners[1])
+    assert sum(corner >= 1000 for corner in corners[0]) == 7, "as many from each picture"
+    assert len(set(corners[0])) > 10, "at different places"
+    assert corners[0] != corners[1]
+    again = corners[1].index(corners[0][0])
+    first, second = epochs[0][0], epochs[1][again]
+    np.testing.assert_array_equal(first["clean"], second["clean"])
+    assert not np.array_equal(first["noisy"], second["noisy"])
+    np.testing.assert_array_equal(patches[3]["noisy"], epochs[0][3]["noisy"], err_msg="and back to the first epoch")
+
+
+def test_an_upright_patch_stays_upright() -> None:
+    patches = Patches(InMemory(coordinates(8, 8)), noise.make("gaussian:0"), 8, turn=False)
+    for index in range(10):
+        np.testing.assert_array_equal(patches[index]["clean"], coordinates(8, 8).transpose(2, 0, 1))
+
+
+def test_a_clean_picture_without_a_noise_is_refused() -> None:
+    with pytest.raises(UnnoiseError, match=r"'item 0' is a clean picture: name a noise"):
+        Patches(InMemory(coordinates()), None, 8).check()
+    Patches(InMemory((coordinates(), coordinates())), None, 8).check()

@@ -131,15 +131,21 @@ def test_an_unknown_key_that_resembles_none_lists_them_all() -> None:
         assert f" {key}" in line
 
 
-@pytest.mark.parametrize("key", ["name", "network", "noise", "data", "train"])
+@pytest.mark.parametrize("key", ["name", "network", "data", "train"])
 def test_a_missing_key_is_named(key: str) -> None:
     assert refusal({other: value for other, value in SMALLEST.items() if other != key}) == f"the key '{key}' is missing"
 
 
 def test_a_missing_inner_key_is_named_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(yaml.safe_dump({**SMALLEST, "train": {"seed": 1}}))
-    assert refusal(path) == f"{path}: the key 'train.steps' is missing"
+    path.write_text(yaml.safe_dump({**SMALLEST, "data": {"channels": 1}}))
+    assert refusal(path) == f"{path}: the key 'data.train' is missing"
+
+
+@pytest.mark.parametrize("end", [{}, {"steps": 10, "epochs": 2}])
+def test_a_training_has_one_end(end: dict[str, int]) -> None:
+    said = refusal({**SMALLEST, "train": end})
+    assert said == "train: state either steps or epochs, so that it has an end"
 
 
 @pytest.mark.parametrize(

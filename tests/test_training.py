@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 
-from unnoise import image_io, networks, recipe as recipes, training
+from unnoise import datasets, image_io, networks, noise, recipe as recipes, training
+from unnoise.datasets.patches import Patches
 from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError
 from unnoise.recipe import Recipe
@@ -90,7 +91,7 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     model = training.train(recipe, tmp_path / "run", watch=seen.append)
     assert model == tmp_path / "run" / "tiny.safetensors"
     names = {path.name for path in model.parent.iterdir()}
-    assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "tiny.safetensors"}
+    assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "losses.png", "tiny.safetensors"}
     assert recipes.load(model.parent / "recipe.yaml") == recipe
     network, card = checkpoint.load(model)
     assert (card.name, card.network, card.noise, card.terms) == ("tiny", RESUNET, "gaussian:0..50", "ours")
@@ -100,7 +101,7 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     lines = log(model.parent)
     assert [line["step"] for line in lines] == [5, 10, 15, 20] == [look.step for look in seen if look.validated]
     for line in lines:
-        assert set(line) == {"step", "seconds", "loss", "l1", "mse", "psnr", "learning_rate", "gaussian:25"}
+        assert set(line) == {"step", "epoch", "seconds", "loss", "l1", "mse", "psnr", "learning_rate", "gaussian:25"}
         assert all(map(math.isfinite, line.values()))
         assert line["loss"] == pytest.approx(0.5 * line["l1"] + 0.5 * line["mse"])
     assert (seen[-1].share, seen[-1].seconds_left) == (1, 0)
@@ -121,6 +122,59 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_
     assert rates == pytest.approx(expected)
 
 
+def test_epochs_end_the_training_and_lower_the_rate(make: MakeRecipe, tmp_path: Path) -> None:
+    seen: list[Look] = []
+    epochs = {"train.steps": None, "train.epochs": 3, "train.schedule": "exponential:0.5", "train.warmup": 0}
+    changes = {"data.per_picture": 4, "train.stages": [{"until": 1, "patch": 16, "batch": 3}], "validation.every": None}
+    training.train(make(epochs | changes), tmp_path / "run", watch=seen.append)
+    lines = log(tmp_path / "run")
+    assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2), (12, 3)], "12 patches by threes"
+    assert [line["learning_rate"] for line in lines] == pytest.approx([2e-3, 1e-3, 5e-4])
+    assert seen[-1].share == 1
+
+
+def test_the_validation_loss_is_that_of_the_average_on_the_same_patches(make: MakeRecipe, tmp_path: Path) -> None:
+    changes = {"loss": "0.5*l1 + 0.5*mse", "validation.items": 5, "validation.every": 10, "noise": "gaussian:50"}
+    recipe = make(changes | {"train.stages": [{"until": 1, "patch": 16, "batch": 2}]})
+    network, _ = checkpoint.load(training.train(recipe, tmp_path / "run"))
+    dataset = datasets.make(recipe.data.validation)
+    patches = [Patches(dataset, noise.make("gaussian:50"), 16)[index] for index in range(5)]
+    noisy, clean, sigma = (torch.tensor(np.stack([one[key] for one in patches])) for key in ("noisy", "clean", "sigma"))
+    with torch.no_grad():
+        error = network(noisy, sigma) - clean
+    first, last = log(tmp_path / "run")
+    assert last["validation_mse"] == pytest.approx(error.square().mean().item(), rel=1e-5)
+    assert last["validation_l1"] == pytest.approx(error.abs().mean().item(), rel=1e-5)
+    assert last["validation_loss"] == pytest.approx(0.5 * (last["validation_l1"] + last["validation_mse"]))
+    assert first["validation_loss"] > last["validation_loss"]
+
+
+@pytest.mark.parametrize(("size", "margin"), [(24, 0), (32, 8)])
+def test_a_network_that_learned_from_whole_pictures_is_given_no_margin(
+    make: MakeRecipe, tmp_path: Path, size: int, margin: int
+) -> None:
+    stages = [{"until": 1, "patch": 24, "batch": 2}]
+    model = training.train(make({"data.size": size, "train.stages": stages}, steps=2), tmp_path / "run")
+    network, card = checkpoint.load(model)
+    assert network.margin == card.margin == checkpoint.Checkpoint(network).margin == margin
+
+
+def test_pairs_are_learned_as_they_are(tmp_path: Path, photograph: np.ndarray) -> None:
+    for index in range(2):
+        clean = photograph[40 * index :][:40, :40]
+        for ending, picture in (("clean", clean), ("noisy", clean / 2)):
+            pixels = np.rint(picture * 255).astype(np.uint8)
+            image_io.from_array(pixels).save(tmp_path / f"{index}_{ending}.png")
+    stages = [{"until": 1, "patch": 16, "batch": 2}]
+    recipe = {"name": "tiny", "network": DNCNN, "data": {"train": [f"pairs:{tmp_path}"]}}
+    train = {"steps": 90, "stages": stages, "learning_rate": 0.02, "precision": "fp32", "ema": 0, "clip": None}
+    loaded = recipes.load({**recipe, "train": train, "validation": {"every": 30}})
+    _, card = checkpoint.load(training.train(loaded, tmp_path / "run"))
+    lines = log(tmp_path / "run")
+    assert lines[-1]["loss"] < 0.6 * lines[0]["loss"], "it learns to double"
+    assert card.noise == ""
+
+
 @pytest.mark.parametrize(("network", "ema"), [(RESUNET, 0.3), (DNCNN, 0.999)])
 def test_the_average_follows_the_weights(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, ema: float
@@ -139,10 +193,8 @@ def test_the_average_follows_the_weights(
     expected = networks.make(network).state_dict()
     for step, now in enumerate(steps, start=1):
         decay = min(ema, (1 + step) / (10 + step))
-        for name, _ in average.named_parameters():
-            expected[name] = decay * expected[name] + (1 - decay) * now[name]
-    for name, _ in average.named_buffers():  # statistics are averages already
-        expected[name] = steps[-1][name]
+        for name, value in now.items():  # weights, and the statistics that belong to them
+            expected[name] = decay * expected[name] + (1 - decay) * value if value.is_floating_point() else value
     torch.testing.assert_close(dict(average.state_dict()), dict(expected), check_stride=False)
 
 
@@ -192,9 +244,11 @@ def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, mo
         patch.setattr(training.Fabric, "save", break_off)
         training.train(recipe, tmp_path / "broken")
     assert torch.load(tmp_path / "broken" / training.CHECKPOINT, weights_only=True)["progress"]["step"] == 14
+    _, card = checkpoint.load(tmp_path / "broken" / "tiny.safetensors")
+    assert card.trained.startswith("14 steps"), "a run that is broken off leaves the model that it has"
     training.train(recipe, tmp_path / "broken", resume=True)
     assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
-    assert len(list((tmp_path / "broken").iterdir())) == 4
+    assert len(list((tmp_path / "broken").iterdir())) == 5
 
 
 def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,17 +102,73 @@ def train(
     """Run a recipe; return the `.safetensors` file of the model. Needs the extra `train`.
 
     Args:
-        recipe: a file, a mapping, or a `Recipe`.
+        recipe: a file, a mapping, or a `Recipe`; a config.json of the restoration framework is one, too.
         overrides: dotted key -> value.
-        out: folder of the run; `runs/NAME` by default.
+        out: folder of the run; by default the one that a config.json names, or `runs/NAME`.
         resume: go on where the folder's run was broken off.
+
+    Raises:
+        UnnoiseError: the recipe does not fit, or the run fails; or a config.json asks for a test (see `measure`).
     """
     need("torch", extra="train")
     from unnoise import recipe as recipes, training
 
     if isinstance(recipe, recipes.Recipe):
         recipe = recipe.model_dump()
-    return training.train(recipes.load(recipe, overrides), out, resume=resume)
+    job = recipes.read_config(recipe, overrides)
+    if job is None:
+        return training.train(recipes.load(recipe, overrides), out, resume=resume)
+    if job.mode == "test":
+        raise UnnoiseError("the mode of this config is 'test', not 'train': call unnoise.api.measure")
+    return training.train(recipes.load(recipe, overrides), out or job.folder, resume=resume, device=job.device)
+
+
+def measure(
+    config: str | Path | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Row]:
+    """Measure the model that a config.json of the restoration framework loads, on the test part of its data.
+
+    Args:
+        config: the file, or its keys; `load_weight_path` names the model.
+        overrides: as for `train`.
+        progress: called with a line per picture.
+
+    Returns:
+        Two rows for each of the framework's noises: one of the noisy "input" itself, one of the model.
+
+    Raises:
+        UnnoiseError: it is another file; or there is no such model, device or data.
+    """
+    need("torch", extra="train")
+    from unnoise import framework, networks, recipe as recipes
+    from unnoise.denoisers import checkpoint
+
+    job = recipes.read_config(config, overrides)
+    if job is None or job.weights is None:
+        raise UnnoiseError("only a config.json with a load_weight_path can be measured: see also unnoise.evaluate")
+    if job.weights.endswith(".pt"):
+        network = networks.make(recipes.load(config, overrides).network)
+        checkpoint.fill(network, job.weights)
+        model = checkpoint.Checkpoint(network)
+    else:
+        model = denoisers.make(job.weights)
+    if isinstance(model, checkpoint.Checkpoint):
+        model.network.to(checkpoint.device(job.device))
+    opened = {"input": _Input(), job.recipe["name"]: model}
+    pictures = datasets.make(job.test, channels=3, size=framework.SIZE)
+    made = [noises.make(spec) for spec in framework.NOISES]
+    return list(evaluation.evaluate(opened, pictures, made, data=job.test, progress=progress))
+
+
+class _Input(Denoiser):
+    """Leaves a picture as it is."""
+
+    def run(self, noisy: np.ndarray, sigma: Any) -> np.ndarray:
+        """Return the picture."""
+        return noisy
 
 
 def _open(source: Any) -> Picture:

@@ -28,7 +28,8 @@ class Card:
         multiple_of: sides of its input are multiples of this.
         halo: its reach in pixels; None when it sees the whole picture.
         wants_sigma: whether it is told the noise level.
-        noise: spec of the noise that it learned to remove.
+        margin: mirrored pixels that it is given beyond each border.
+        noise: spec of the noise that it learned to remove; "" for that of its training pairs.
         task: how it learned.
         recipe: the recipe, as YAML.
         terms: its training data and their terms.
@@ -46,6 +47,7 @@ class Card:
     multiple_of: int = 1
     halo: int | None = None
     wants_sigma: bool = False
+    margin: int = 8
     task: str = "supervised"
     recipe: str = ""
     terms: str = ""

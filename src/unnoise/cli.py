@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__
+from unnoise import __version__, table_cli
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from unnoise.pipeline import Outcome, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(table_cli.app, name="table")
 
 log = logging.getLogger(__name__)
 
@@ -193,12 +194,16 @@ def evaluate(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, YAML or JSON.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe, YAML or JSON, or a config.json.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes, such as train.steps=5000.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was broken off.")] = False,
 ) -> None:
-    """Train a network from a recipe."""
+    """Train a network from a recipe.
+
+    A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
+    that it loads is measured instead.
+    """
     from unnoise import progress
     from unnoise.optional import need
 
@@ -207,8 +212,15 @@ def train(
 
     changes = dict(_key_and_value(text) for text in overrides or [])
     loaded = recipes.load(recipe, changes)
+    device = None
+    if job := recipes.read_config(recipe, changes):
+        if job.mode == "test":
+            _measure(recipe, changes)
+            return
+        say(recipes.dump(loaded))
+        device, out = job.device, out or (Path(job.folder) if job.folder else None)
     with progress.over_training() as watch:
-        say(training.train(loaded, out, resume=resume, watch=watch))
+        say(training.train(loaded, out, resume=resume, device=device, watch=watch))
 
 
 @app.command()
@@ -316,6 +328,15 @@ def _key_and_value(text: str) -> tuple[str, str]:
     if not (key and separator):
         raise UnnoiseError(f"'{text}' changes nothing: write key=value, such as train.steps=5000")
     return key, value
+
+
+def _measure(config: Path, changes: dict[str, str]) -> None:
+    """Print how the model of a config.json does on the test part of its data."""
+    from unnoise import api, progress, report
+
+    with progress.line() as show:
+        rows = api.measure(config, changes, progress=show)
+    say(report.markdown(rows, decimals={"ssim": 4}))
 
 
 def _clean_pipe(settings: Settings, out: str | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unnoise.card import Card
 from unnoise.denoisers import checkpoint
@@ -59,7 +63,7 @@ def export(model: str | Path, target: str | Path | None = None, *, scores: dict[
 
 def to_onnx(network: Network, card: Card) -> bytes:
     """Return the network as an ONNX model: `noisy` (and `sigma`, a map) in, `clean` out, all `[1, C, H, W]` float32."""
-    network = network.eval()
+    network = fold_norms(network)
     side = 8 * network.multiple_of
     inputs: dict[str, torch.Tensor] = {"noisy": torch.zeros(1, network.channels, side, side)}
     if network.wants_sigma:
@@ -84,6 +88,17 @@ def to_onnx(network: Network, card: Card) -> bytes:
     onnx.helper.set_model_props(exported, card.to_metadata())
     onnx.checker.check_model(exported)
     return exported.SerializeToString()
+
+
+def fold_norms(network: Network) -> Network:
+    """Return a copy in evaluation mode whose batch normalisations are part of the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for row in folded.modules():
+        if isinstance(row, nn.Sequential):
+            for (index, layer), (_, norm) in itertools.pairwise(list(enumerate(row))):
+                if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    row[index], row[index + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+    return folded
 
 
 def disagreement(network: Network, exported: Path) -> float:

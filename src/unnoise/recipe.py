@@ -1,12 +1,14 @@
 """A recipe: a training run as data, one validated schema in YAML or JSON.
 
 Every key has its place here, and a key that has none is refused with the nearest spelling. `load` takes dotted
-overrides as the command line does: `{"train.steps": 5000, "data.train": ["images:mine"]}`.
+overrides as the command line does: `{"train.steps": 5000, "data.train": ["images:mine"]}`. A config.json of the
+restoration framework is a recipe, too, once `framework` has translated it.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +16,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from unnoise import losses, networks, noise, tasks
+from unnoise import framework, losses, networks, noise, optimizers, tasks
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, unknown
 
@@ -33,12 +35,19 @@ class Data(_Section):
         validation: dataset specs of pictures that are never trained on; may be empty.
         exclude: text file of pictures to leave out of both.
         channels: 1 for grey, 3 for colour.
+        size: every picture is resized to a square of this side, in pixels; None leaves it.
+        per_picture: patches of each picture, cut at places that stay the same; an epoch is all of them, shuffled. None
+            draws picture and place anew each time, and calls as many patches as there are pictures an epoch.
+        turn: turn each patch to one of its eight orientations.
     """
 
     train: list[str] = Field(min_length=1)
     validation: list[str] = []
     exclude: str | None = None
     channels: Literal[1, 3] = 3
+    size: int | None = Field(default=None, ge=8)
+    per_picture: int | None = Field(default=None, ge=1)
+    turn: bool = True
 
 
 class Stage(_Section):
@@ -59,14 +68,16 @@ class Validation(_Section):
     """How progress is judged.
 
     Attributes:
-        noise: noise specs; PSNR is reported for each.
-        every: steps between two looks.
-        crop: the pictures are cut to at most this side, in pixels.
+        noise: noise specs; PSNR over whole pictures is reported for each.
+        every: steps between two looks; None is once an epoch where the training is counted in them, else 2000.
+        crop: for that PSNR, the pictures are cut to at most this side, in pixels.
+        items: patches that the loss is measured on; 0 for none.
     """
 
     noise: list[str] = []
-    every: int = Field(default=2000, ge=1)
+    every: int | None = Field(default=None, ge=1)
     crop: int = Field(default=320, ge=8)
+    items: int = Field(default=0, ge=0)
 
     @field_validator("noise")
     @classmethod
@@ -78,11 +89,13 @@ class Train(_Section):
     """How long and how fast is learned.
 
     Attributes:
-        steps: optimizer steps of the whole schedule.
+        steps: optimizer steps of the whole schedule; this or `epochs` is stated.
+        epochs: passes over the training patches.
         minutes: if set, the schedule also ends after this much time of training, whichever comes first.
         stages: patch and batch sizes over the training.
-        learning_rate: its peak; reached after `warmup` steps, then down a half cosine to zero.
-        weight_decay: of AdamW.
+        optimizer: its spec.
+        learning_rate: its peak, reached after `warmup` steps.
+        schedule: spec of what follows the warm-up.
         clip: largest norm of the gradient; None for no limit.
         ema: decay of the running average of the weights, which is the model that is kept.
         precision: "auto" is bfloat16 autocast where the processor has it, else float32.
@@ -91,18 +104,35 @@ class Train(_Section):
         seed: seeds weights, patches and noise.
     """
 
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
     stages: list[Stage] = [Stage(until=1, patch=64, batch=32)]
+    optimizer: str = "adamw"
     learning_rate: float = Field(default=2e-3, gt=0)
+    schedule: str = "cosine"
     warmup: int = Field(default=200, ge=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
     clip: float | None = Field(default=0.5, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("optimizer", "schedule")
+    @classmethod
+    def _can_be_made(cls, spec: str, info: Any) -> str:
+        registries: dict[str, Registry[Any]] = {
+            "optimizer": optimizers.OPTIMIZERS,
+            "schedule": optimizers.SCHEDULES,
+        }
+        return str(registries[info.field_name].make(spec))
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Train:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("state either steps or epochs, so that it has an end")
+        return self
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Train:
@@ -119,7 +149,7 @@ class Recipe(_Section):
         name: of the model that it makes.
         summary: what the model is for, one line.
         network: spec of the network.
-        noise: spec of the noise that it learns to remove.
+        noise: spec of the noise that it learns to remove; None for that of pairs.
         loss: spec of the loss.
         task: how it learns.
         start: `.safetensors` model of the same network to begin from; None for fresh weights.
@@ -129,7 +159,7 @@ class Recipe(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     summary: str = ""
     network: str
-    noise: str
+    noise: str | None = None
     loss: str = "l1"
     task: str = "supervised"
     start: str | None = None
@@ -140,14 +170,14 @@ class Recipe(_Section):
 
     @field_validator("network", "noise", "loss", "task")
     @classmethod
-    def _can_be_made(cls, spec: str, info: Any) -> str:
+    def _can_be_made(cls, spec: str | None, info: Any) -> str | None:
         registries: dict[str, Registry[Any]] = {
             "network": networks.NETWORKS,
             "noise": noise.NOISES,
             "loss": losses.LOSSES,
             "task": tasks.TASKS,
         }
-        return str(registries[info.field_name].make(spec))
+        return None if spec is None else str(registries[info.field_name].make(spec))
 
 
 def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -160,9 +190,11 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     Raises:
         UnnoiseError: no such file, not YAML or JSON, or a key or value that does not fit; one line.
     """
-    tree = _read(Path(source)) if isinstance(source, str | Path) else copy.deepcopy(dict(source))
+    job = read_config(source, overrides)
+    tree = _tree(source) if job is None else job.recipe
     for key, value in (overrides or {}).items():
-        _set(tree, key.split("."), _parse(value, key) if isinstance(value, str) else value)
+        if job is None or key not in framework.KEYS:
+            _set(tree, key.split("."), _value(key, value))
     where = "" if isinstance(source, Mapping) else f"{source}: "
     try:
         return Recipe.model_validate(tree)
@@ -170,9 +202,36 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
         raise UnnoiseError(where + _explain(error)) from error
 
 
+def read_config(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> framework.Job | None:
+    """Read the restoration framework's config.json; None where `source` is an ordinary recipe.
+
+    Args:
+        source: as for `load`.
+        overrides: as for `load`; those that are keys of a config.json change it.
+
+    Raises:
+        UnnoiseError: no such file, or a key or value that does not fit.
+    """
+    tree = _tree(source)
+    if not framework.is_config(tree):
+        return None
+    own = {key: _value(key, value) for key, value in (overrides or {}).items() if key in framework.KEYS}
+    return framework.read(tree, own)
+
+
 def dump(recipe: Recipe) -> str:
     """Write a recipe as YAML, every value stated."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _tree(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    return _read(Path(source)) if isinstance(source, str | Path) else copy.deepcopy(dict(source))
+
+
+def _value(key: str, value: Any) -> Any:
+    return _parse(value, key) if isinstance(value, str) else value
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -190,7 +249,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)  # JSON is YAML
+        return json.loads(text, parse_constant=float)  # most of it is YAML, but not 1e-3, which is a word there
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UnnoiseError(f"'{source}' is not YAML or JSON: {' '.join(str(error).split())}") from error
 

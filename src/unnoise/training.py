@@ -1,8 +1,9 @@
 """The training loop: one for every task, on Lightning Fabric.
 
-A run has a folder: `recipe.yaml` (what was run), `checkpoint.pt` (to go on from), `log.jsonl` (a line per look) and
-`NAME.safetensors` (the averaged weights, with their card). What a step sees depends on the recipe and the step's number
-alone, so a run that is resumed ends with the weights of an unbroken one (unless `train.minutes` cuts both short).
+A run has a folder: `recipe.yaml` (what was run), `checkpoint.pt` (to go on from), `NAME.safetensors` (the averaged
+weights as of the checkpoint, with their card), `log.jsonl` (a line per look) and `losses.png` (the log, drawn). What a
+step sees depends on the recipe and the step's number alone, so a run that is resumed ends with the weights of an
+unbroken one (unless `train.minutes` cuts both short).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from unnoise import __version__, datasets, losses, networks, noise, recipe as recipes, tasks
+from unnoise import __version__, datasets, losses, networks, noise, recipe as recipes, report, tasks
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
@@ -32,9 +33,11 @@ from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
 from unnoise.networks import Network
+from unnoise.optimizers import OPTIMIZERS, SCHEDULES
 from unnoise.recipe import Recipe, Stage
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
+LOOK_EVERY = 2000  # steps, where the recipe does not say
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
 
 
@@ -66,7 +69,7 @@ class Look:
         share: of the whole schedule, 0 to 1.
         seconds_left: estimated from the pace so far.
         values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
-            validation, a PSNR in dB by noise.
+            validation, the same as `validation_...` and a PSNR in dB by noise.
         validated: whether this is one of the looks that go into the log.
     """
 
@@ -82,6 +85,7 @@ def train(
     folder: str | Path | None = None,
     *,
     resume: bool = False,
+    device: str | None = None,
     watch: Callable[[Look], None] = lambda _: None,
 ) -> Path:
     """Run a recipe to its end.
@@ -90,6 +94,7 @@ def train(
         recipe: what to run.
         folder: of the run; `runs/NAME` by default.
         resume: go on from the folder's checkpoint.
+        device: "cpu" or "cuda"; None for a GPU where there is one.
         watch: called every few steps.
 
     Returns:
@@ -97,29 +102,30 @@ def train(
 
     Raises:
         UnnoiseError: the folder holds a run already and `resume` is not set, or it holds another recipe's run; parts of
-            the recipe do not fit together, or its data cannot be read; the loss is no longer a number.
+            the recipe do not fit together, or its data cannot be read; there is no such device; the loss is no longer
+            a number.
     """
     folder = Path(folder or Path("runs") / recipe.name)
     _check_folder(folder, recipe, resume=resume)
-    return _Run(recipe, folder, watch).fit(resume=resume)
+    return _Run(recipe, folder, checkpoint.device(device), watch).fit(resume=resume)
 
 
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
-    def __init__(self, recipe: Recipe, folder: Path, watch: Callable[[Look], None]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: str, watch: Callable[[Look], None]) -> None:
         self.recipe, self.folder, self.watch = recipe, folder, watch
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
+        self.schedule = SCHEDULES.make(recipe.train.schedule)
         # Named, since for "auto" Fabric would autocast on a GPU that is not there.
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-        self.precision = _precision(recipe.train.precision)
-        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self.precision)
+        self.precision = _precision(recipe.train.precision, device)
+        self.fabric = Fabric(accelerator=device, devices=1, precision=self.precision)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
         _check_fit(network, recipe)
         self.before = _begin(network, recipe.start) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=recipe.train.weight_decay)
+        optimizer = OPTIMIZERS.make(recipe.train.optimizer).build(network.parameters())
         self.average = copy.deepcopy(network).to(self.fabric.device).requires_grad_(False).eval()
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.network.mark_forward_method("forward_train")
@@ -128,6 +134,7 @@ class _Run:
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
         training, validation = self._datasets()
+        self.epoch = self._patches(training, self.recipe.train.stages[0]).epoch
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
         if resume:
@@ -138,21 +145,32 @@ class _Run:
             if self._share() < stage.until:
                 self._run_stage(stage, training, validation)
         self._checkpoint()
-        return self._save_model()
+        report.draw_losses(self.folder / LOG, self.folder / LOSSES)
+        return self._model()
 
     def _datasets(self) -> tuple[Dataset, Dataset | None]:
         data = self.recipe.data
-        training = datasets.make(data.train, channels=data.channels, exclude=data.exclude)
-        Patches(training, None, max(stage.patch for stage in self.recipe.train.stages)).check()
-        if not data.validation:
-            return training, None
-        return training, datasets.make(data.validation, channels=data.channels, exclude=data.exclude)
+        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size}
+        training = datasets.make(data.train, **how)
+        validation = datasets.make(data.validation, **how) if data.validation else None
+        largest = max(self.recipe.train.stages, key=lambda stage: stage.patch)
+        patches = self._patches(training, largest)
+        patches.check()
+        if patches.are_whole:
+            self.average.margin = 0  # it learns what the world is like at a border
+        if validation is not None and self.recipe.validation.items:
+            self._patches(validation, largest).check()
+        return training, validation
+
+    def _patches(self, dataset: Dataset, stage: Stage) -> Patches:
+        recipe = self.recipe
+        spoil = noise.make(recipe.noise) if recipe.noise else None
+        return Patches(dataset, spoil, stage.patch, recipe.train.seed, recipe.data.per_picture, recipe.data.turn)
 
     def _run_stage(self, stage: Stage, training: Dataset, validation: Dataset | None) -> None:
         settings = self.recipe.train
-        patches = Patches(training, noise.make(self.recipe.noise), stage.patch, settings.seed)
         loader = DataLoader(
-            patches,  # type: ignore[arg-type]
+            self._patches(training, stage),  # type: ignore[arg-type]
             batch_size=stage.batch,
             sampler=itertools.count(self.progress.samples),
             num_workers=settings.workers,
@@ -164,7 +182,7 @@ class _Run:
             self._step(self.fabric.to_device(batch))
             self.progress.samples += stage.batch
             self.progress.seconds = time.monotonic() - self._clock
-            self._look(validation)
+            self._look(validation, stage)
             if self._share() >= stage.until:
                 break
 
@@ -173,6 +191,7 @@ class _Run:
         batch = {key: _channels_last(value) for key, value in batch.items()}
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._rate()
+        torch.manual_seed(settings.seed + self.progress.step)  # what a network draws depends on the step, as its batch
         with self.fabric.autocast():
             values = self.task.step(self.network, self.loss, batch)  # type: ignore[arg-type]
         self.optimizer.zero_grad()
@@ -190,47 +209,72 @@ class _Run:
 
     def _why_not_finite(self, batch: dict[str, torch.Tensor]) -> str:
         if self.average.wants_sigma and batch["sigma"].isnan().any():
-            return f"{self.average.name} is told the noise level, and '{self.recipe.noise}' has no single one"
+            what = f"'{self.recipe.noise}'" if self.recipe.noise else "that of the pairs"
+            return f"{self.average.name} is told the noise level, and {what} has no single one"
         return f"the loss is no longer a number at step {self.progress.step + 1}: lower train.learning_rate"
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average towards the weights; slowly at the end, at once in the beginning."""
+        """Move the average towards the weights and statistics; slowly at the end, at once in the beginning."""
         step = self.progress.step
         decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
-        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
-        for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            mean.copy_(now)
+        for mean, now in zip(_tensors(self.average), _tensors(self.network), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
 
     def _share(self) -> float:
-        """Return how much of the schedule is done, by steps or by minutes, 0 to 1."""
-        settings = self.recipe.train
-        by_time = self.progress.seconds / (60 * settings.minutes) if settings.minutes else 0.0
-        return min(1.0, max(self.progress.step / settings.steps, by_time))
+        """Return how much of the schedule is done, by steps, epochs or minutes, 0 to 1."""
+        settings, progress = self.recipe.train, self.progress
+        by_steps = progress.step / settings.steps if settings.steps else 0.0
+        by_epochs = progress.samples / (self.epoch * settings.epochs) if settings.epochs else 0.0
+        by_time = progress.seconds / (60 * settings.minutes) if settings.minutes else 0.0
+        return min(1.0, max(by_steps, by_epochs, by_time))
 
     def _rate(self) -> float:
-        """Return the learning rate as a share of its peak: a linear warm-up, then half a cosine."""
+        """Return the learning rate as a share of its peak: a linear warm-up, then the schedule."""
         warm = min(1.0, (self.progress.step + 1) / max(1, self.recipe.train.warmup))
-        return warm * 0.5 * (1 + math.cos(math.pi * self._share()))
+        return warm * self.schedule(self._share(), self.progress.samples // self.epoch)
 
-    def _look(self, validation: Dataset | None) -> None:
+    def _look(self, validation: Dataset | None, stage: Stage) -> None:
         """Report, validate and write a checkpoint where it is time."""
         progress, step, share = self.progress, self.progress.step, self._share()
         last = share >= 1
-        due = last or step % self.recipe.validation.every == 0
+        due = last or self._is_due(stage)
         if due or step % 20 == 0:
             values = {key: total / progress.summed for key, total in progress.sums.items()}
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
             if due and validation is not None:
-                values.update(self._validate(validation))
+                values |= self._validation_loss(validation, stage) | self._validate(validation)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
             self.watch(Look(step, share, seconds_left, values, validated=due))
             if due:
-                self._log({"step": step, "seconds": round(progress.seconds, 1), **values})
+                epoch = round(progress.samples / self.epoch, 3)
+                self._log({"step": step, "epoch": epoch, "seconds": round(progress.seconds, 1), **values})
                 progress.sums, progress.summed = {}, 0
         if step % self.recipe.train.checkpoint_every == 0 and not last:
             self._checkpoint()
+
+    def _is_due(self, stage: Stage) -> bool:
+        """Say whether this step is one of those after which progress is judged."""
+        every, samples = self.recipe.validation.every, self.progress.samples
+        if every is None and self.recipe.train.epochs:
+            return samples // self.epoch > (samples - stage.batch) // self.epoch
+        return self.progress.step % (every or LOOK_EVERY) == 0
+
+    @torch.no_grad()
+    def _validation_loss(self, validation: Dataset, stage: Stage) -> dict[str, float]:
+        """Take the task's values, of the averaged weights, over patches that are the same every time."""
+        patches, items = self._patches(validation, stage), self.recipe.validation.items
+        sums: dict[str, float] = {}
+        for start in range(0, items, stage.batch):
+            batch = default_collate([patches[index] for index in range(start, min(start + stage.batch, items))])
+            with self.fabric.autocast():
+                values = self.task.step(self.average, self.loss, self.fabric.to_device(batch))
+            for key, value in values.items():
+                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["clean"])
+        return {f"validation_{key}": total / items for key, total in sums.items()}
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
         model = {self.recipe.name: checkpoint.Checkpoint(self.average, bf16=self.precision == "bf16-mixed")}
@@ -247,11 +291,12 @@ class _Run:
         return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
 
     def _checkpoint(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
+        """Write the checkpoint beside the old one, then put it in its place; and the model as it is by now."""
         path = self.folder / CHECKPOINT
         temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
         os.replace(temporary, path)
+        checkpoint.save(self.average, self._card(), self._model())
 
     def _restore(self) -> None:
         """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
@@ -263,10 +308,8 @@ class _Run:
         kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
         log.write_text("".join(kept), encoding="utf-8")
 
-    def _save_model(self) -> Path:
-        path = self.folder / f"{self.recipe.name}.safetensors"
-        checkpoint.save(self.average, self._card(), path)
-        return path
+    def _model(self) -> Path:
+        return self.folder / f"{self.recipe.name}.safetensors"
 
     def _card(self) -> Card:
         hours = self.progress.seconds / 3600
@@ -278,7 +321,8 @@ class _Run:
             multiple_of=self.average.multiple_of,
             halo=self.average.halo,
             wants_sigma=self.average.wants_sigma,
-            noise=self.recipe.noise,
+            margin=self.average.margin,
+            noise=self.recipe.noise or "",
             task=self.recipe.task,
             recipe=recipes.dump(self.recipe),
             terms=self.recipe.terms,
@@ -311,6 +355,9 @@ def _begin(network: networks.Network, start: str) -> str:
     Raises:
         UnnoiseError: the model cannot be read, or is of another network.
     """
+    if Path(start).suffix == ".pt":
+        checkpoint.fill(network, start)
+        return f"weights of {Path(start).name}, then "
     begun, card = checkpoint.load(start)
     if str(begun) != str(network):
         raise UnnoiseError(f"'{start}' is a {begun}, not the {network} of the recipe")
@@ -318,12 +365,16 @@ def _begin(network: networks.Network, start: str) -> str:
     return f"{card.trained}, then "
 
 
-def _precision(wanted: str) -> Any:
+def _precision(wanted: str, device: str) -> Any:
     """Choose Fabric's name for the precision."""
     if wanted == "auto":
-        cuda = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        wanted = "bf16" if cuda or torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+        fast = torch.cuda.is_bf16_supported if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported
+        wanted = "bf16" if fast() else "fp32"
     return {"bf16": "bf16-mixed", "fp32": "32-true"}[wanted]
+
+
+def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def _channels_last(value: torch.Tensor) -> torch.Tensor:

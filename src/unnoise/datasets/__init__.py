@@ -9,31 +9,38 @@ from __future__ import annotations
 
 import importlib
 
-from unnoise.datasets.base import Dataset, Joined
+from unnoise.datasets.base import Dataset, Joined, Resized
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 
 DATASETS = {
+    "cifar100": "unnoise.datasets.cifar100:Cifar100",
     "images": "unnoise.datasets.images:Images",
+    "mnist": "unnoise.datasets.mnist:Mnist",
     "pairs": "unnoise.datasets.pairs:Pairs",
+    "stl10": "unnoise.datasets.stl10:Stl10",
+    "table": "unnoise.datasets.table:Table",
 }
 
 
-def make(spec: str | list[str], *, channels: int | None = None, exclude: str | None = None) -> Dataset:
+def make(
+    spec: str | list[str], *, channels: int | None = None, exclude: str | None = None, size: int | None = None
+) -> Dataset:
     """Open the dataset that a spec, or a list of them one after the other, names.
 
     A spec that stands twice in a list makes its pictures count twice.
 
     Args:
-        spec: "images:DIR", "pairs:DIR", or several of them.
+        spec: "images:DIR", "mnist:DIR#test", or several of them.
         channels: 1 to make every picture grey, 3 to make it RGB; None leaves it as it is.
         exclude: a text file of pictures to leave out, one path a line, relative to the file itself.
+        size: resize every picture to a square of this side, in pixels; None leaves it.
 
     Raises:
         UnnoiseError: an unknown kind, or nothing to read.
     """
     if isinstance(spec, list):
-        opened = {one: make(one, channels=channels, exclude=exclude) for one in spec}
+        opened = {one: make(one, channels=channels, exclude=exclude, size=size) for one in spec}
         return Joined([opened[one] for one in spec])
     kind, separator, path = spec.partition(":")
     if kind not in DATASETS:
@@ -41,7 +48,8 @@ def make(spec: str | list[str], *, channels: int | None = None, exclude: str | N
     if not (separator and path):
         raise UnnoiseError(f"dataset '{spec}': name its place, as in {kind}:FOLDER")
     module, _, name = DATASETS[kind].partition(":")
-    return getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude)
+    dataset = getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude)
+    return dataset if size is None else Resized(dataset, size)
 
 
 __all__ = ["DATASETS", "Dataset", "make"]

@@ -6,12 +6,15 @@ import bisect
 import itertools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from skimage import transform
 
 from unnoise import image_io
 from unnoise.errors import UnnoiseError
+from unnoise.spec import unknown
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
 
@@ -60,6 +63,44 @@ class Joined(Dataset):
         return self.members[member], index - (self._ends[member - 1] if member else 0)
 
 
+class Resized(Dataset):
+    """A dataset whose pictures are brought to one size, and kept; their proportions are not.
+
+    Args:
+        dataset: what is resized.
+        size: side of the squares, in pixels.
+    """
+
+    def __init__(self, dataset: Dataset, size: int) -> None:
+        self.dataset, self.size = dataset, size
+        self._resized: dict[int, np.ndarray | tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return an item, resized, in its stored type."""
+        if index not in self._resized:
+            item = self.dataset[index]
+            fitted = (self._fit(item[0]), self._fit(item[1])) if isinstance(item, tuple) else self._fit(item)
+            self._resized[index] = fitted
+        return self._resized[index]
+
+    def label(self, index: int) -> str:
+        """Name the item as before."""
+        return self.dataset.label(index)
+
+    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.shape[:2] == (self.size, self.size):
+            return pixels
+        smaller = max(pixels.shape[:2]) > self.size
+        fitted = np.asarray(transform.resize(as_float(pixels), (self.size, self.size), order=1, anti_aliasing=smaller))
+        if pixels.dtype.kind == "u":
+            fitted = np.rint(fitted * np.iinfo(pixels.dtype).max)
+        return fitted.astype(pixels.dtype)
+
+
 def as_float(pixels: np.ndarray) -> np.ndarray:
     """Turn stored pixels into float32 in [0, 1]: integers are divided by their full scale, floats stay."""
     if pixels.dtype.kind == "u":
@@ -91,6 +132,18 @@ def find(path: str) -> Path:
         if candidate.exists():
             return candidate
     raise UnnoiseError(f"no data at '{path}', nor under '{root}': set UNNOISE_DATA to the folder that holds it")
+
+
+def split_part(path: str, parts: Sequence[str]) -> tuple[str, str]:
+    """Divide "PATH#part" into path and part; the first of `parts` where none is named.
+
+    Raises:
+        UnnoiseError: a part that there is not.
+    """
+    place, _, part = path.partition("#")
+    if part and part not in parts:
+        raise UnnoiseError(unknown("part", part, parts))
+    return place, part or parts[0]
 
 
 def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:

@@ -6,6 +6,7 @@ very patches that it would have seen.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +25,28 @@ class Patches:
         noise: what spoils a clean picture; None for pairs.
         size: side of a patch in pixels.
         seed: seeds crops, turns and noise.
+        per_picture: patches of each picture, at places that stay; each epoch is all of them in another order, with new
+            noise. None draws picture and place anew for every patch.
+        turn: turn each patch to one of its eight orientations.
     """
 
     dataset: Dataset
     noise: Noise | None
     size: int
     seed: int = 0
+    per_picture: int | None = None
+    turn: bool = True
+
+    @property
+    def epoch(self) -> int:
+        """Patches of an epoch."""
+        return len(self.dataset) * (self.per_picture or 1)
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether every patch is a whole picture, with the borders that pictures have."""
+        sizes = {picture.shape[:2] for index in range(len(self.dataset)) for picture in self._pictures(index)}
+        return sizes == {(self.size, self.size)}
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Make patch `index`.
@@ -39,7 +56,7 @@ class Patches:
             `[1, 1, 1]` (NaN where no single number says it).
         """
         rng = np.random.default_rng((self.seed, index))
-        patches = self._cut(self._pictures(int(rng.integers(len(self.dataset)))), rng)
+        patches = self._turn(self._cut(index, rng), rng)
         sigma: float | None = None
         if self.noise is None:
             noisy, clean = patches
@@ -57,10 +74,13 @@ class Patches:
         """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
 
         Raises:
-            UnnoiseError: a picture cannot be read, or is smaller than a patch.
+            UnnoiseError: a picture cannot be read, is smaller than a patch, or has no noise, in it or named.
         """
         for index in range(len(self.dataset)):
-            self._pictures(index)
+            pictures = self._pictures(index)
+            if self.noise is None and len(pictures) == 1:
+                label = self.dataset.label(index)
+                raise UnnoiseError(f"'{label}' is a clean picture: name a noise to put into it, such as gaussian:25")
 
     def _pictures(self, index: int) -> tuple[np.ndarray, ...]:
         item = self.dataset[index]
@@ -71,11 +91,32 @@ class Patches:
             raise UnnoiseError(f"'{label}', {width}x{height} pixels, is smaller than a patch of {self.size}")
         return pictures
 
-    def _cut(self, pictures: tuple[np.ndarray, ...], rng: np.random.Generator) -> list[np.ndarray]:
-        """Cut the same square from each picture and turn it to one of its eight orientations."""
+    def _cut(self, index: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Cut the same square from each picture of an item, as stored."""
+        if self.per_picture is None:
+            picture, where = int(rng.integers(len(self.dataset))), rng
+        else:
+            place = int(self._order(index // self.epoch)[index % self.epoch])
+            picture, where = place // self.per_picture, np.random.default_rng((self.seed, 0, place))
+        pictures = self._pictures(picture)
         height, width = pictures[0].shape[:2]
-        top = int(rng.integers(height - self.size + 1))
-        left = int(rng.integers(width - self.size + 1))
-        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        patches = [np.rot90(picture[top : top + self.size, left : left + self.size], turns) for picture in pictures]
-        return [as_float(patch[:, ::-1] if mirrored else patch) for patch in patches]
+        top = int(where.integers(height - self.size + 1))
+        left = int(where.integers(width - self.size + 1))
+        return [one[top : top + self.size, left : left + self.size] for one in pictures]
+
+    def _turn(self, patches: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+        """Turn the squares of one item alike, and bring them to [0, 1]."""
+        turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if self.turn else (0, False)
+        turned = [np.rot90(patch, turns) for patch in patches]
+        return [as_float(patch[:, ::-1] if mirrored else patch) for patch in turned]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the order of an epoch's patches; it is kept until another epoch is asked for."""
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = np.random.default_rng((self.seed, 1, epoch)).permutation(self.epoch)
+        return self._orders[epoch]
+
+    @functools.cached_property
+    def _orders(self) -> dict[int, np.ndarray]:
+        return {}

@@ -25,13 +25,11 @@ class Checkpoint(Denoiser):
         bf16: run convolutions in bfloat16, faster where the processor has it.
     """
 
-    margin = 8
-
     def __init__(self, network: networks.Network, *, bf16: bool = False) -> None:
         self.network = network
         self.bf16 = bf16
         self.channels, self.multiple_of = network.channels, network.multiple_of
-        self.halo, self.wants_sigma = network.halo, network.wants_sigma
+        self.halo, self.wants_sigma, self.margin = network.halo, network.wants_sigma, network.margin
 
     @torch.inference_mode()
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -70,11 +68,46 @@ def load(path: str | Path) -> tuple[networks.Network, Card]:
     tensors, metadata = _read(path)
     card = Card.from_metadata(metadata, str(path))
     network = networks.make(card.network)
+    network.margin = card.margin
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise UnnoiseError(f"the weights in '{path}' do not fit the network {card.network}") from error
     return network, card
+
+
+def fill(network: networks.Network, path: str | Path) -> None:
+    """Give a network the weights of a `.pt` file, a state dict as PyTorch saves it.
+
+    Only tensors are read: a file that holds, or does, anything else is refused.
+
+    Raises:
+        UnnoiseError: the file is missing, holds something else, or its weights do not fit.
+    """
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UnnoiseError(f"cannot read the weights '{path}': {error.strerror or error}") from error
+    except Exception as error:  # a broken file can raise anything
+        raise UnnoiseError(f"'{path}' is refused: it is broken, or holds more than weights") from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise UnnoiseError(f"'{path}' holds no weights: a state dict of names and tensors is expected")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UnnoiseError(f"the weights in '{path}' do not fit the network {network}") from error
+
+
+def device(wanted: str | None = None) -> str:
+    """Return the device to work on, "cpu" or "cuda"; None is a GPU where there is one.
+
+    Raises:
+        UnnoiseError: it is "cuda", and there is none.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UnnoiseError("the device 'cuda' is asked for, and PyTorch finds none: set it to 'cpu'")
+    return wanted or ("cuda" if there else "cpu")
 
 
 def _read(path: str | Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str] | None]:

@@ -24,8 +24,6 @@ class Onnx(Denoiser):
         UnnoiseError: the file cannot be read, or is not a model of ours.
     """
 
-    margin = 8
-
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -37,7 +35,7 @@ class Onnx(Denoiser):
             raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
         self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
         self.channels, self.multiple_of = self.card.channels, self.card.multiple_of
-        self.halo, self.wants_sigma = self.card.halo, self.card.wants_sigma
+        self.halo, self.wants_sigma, self.margin = self.card.halo, self.card.wants_sigma, self.card.margin
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture."""

@@ -12,8 +12,12 @@ from unnoise.spec import Registry
 NETWORKS: Registry[Network] = Registry(
     "network",
     {
+        "autoencoder": "unnoise.networks.autoencoder:Autoencoder",
         "dncnn": "unnoise.networks.dncnn:DnCNN",
+        "encoder_decoder": "unnoise.networks.encoder_decoder:EncoderDecoder",
         "resunet": "unnoise.networks.resunet:ResUNet",
+        "unet": "unnoise.networks.unet:UNet",
+        "vae": "unnoise.networks.vae:VAE",
     },
 )
 make = NETWORKS.make

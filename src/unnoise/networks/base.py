@@ -22,6 +22,7 @@ class Network(Spelled, nn.Module):
         multiple_of: height and width must be multiples of this.
         halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
         wants_sigma: whether `forward` needs the noise level.
+        margin: mirrored pixels that a picture is given beyond each border, where the network's world ends in zeros.
     """
 
     name: ClassVar[str]
@@ -29,6 +30,7 @@ class Network(Spelled, nn.Module):
     multiple_of: int = 1
     halo: int | None = None
     wants_sigma: bool = False
+    margin: int = 8
 
     @abstractmethod
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:

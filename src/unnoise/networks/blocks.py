@@ -37,3 +37,17 @@ class ResidualBlock(nn.Module):
 def residual_blocks(width: int, count: int) -> nn.Sequential:
     """Return `count` residual blocks in a row."""
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Cut pictures `[B, C, H, W]` into squares `[B * H/side * W/side, C, side, side]`, for networks of one size."""
+    batch, channels, height, width = x.shape
+    grid = x.reshape(batch, channels, height // side, side, width // side, side)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, side, side)
+
+
+def join_squares(squares: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Put squares that `cut_squares` cut back together to pictures `[B, C, H, W]`."""
+    channels, side = squares.shape[1], squares.shape[-1]
+    grid = squares.reshape(-1, height // side, width // side, channels, side, side)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, height, width)

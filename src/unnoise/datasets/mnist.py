@@ -1,0 +1,96 @@
+"""MNIST: handwritten digits in IDX files (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998).
+
+An IDX file is two zero bytes, a code of the type (8: unsigned bytes), the number of dimensions, each dimension as a
+big-endian 32-bit number, and the values, last dimension first. Fashion-MNIST, KMNIST and EMNIST come in the same files.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from unnoise.datasets.base import Dataset, find, split_part, with_channels
+from unnoise.errors import UnnoiseError
+
+PARTS = {"train": "train", "test": "t10k"}
+_GZIP = b"\x1f\x8b"
+
+
+class Mnist(Dataset):
+    """The digits of one part, uint8 `[28, 28, 1]`, in the order of their file.
+
+    Args:
+        path: "FOLDER#train" or "FOLDER#test"; the folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
+            and the same with `t10k` for the test, as they are or with `.gz`.
+        channels: 3 for three equal channels.
+        exclude: cannot be used, since there are no files of single pictures.
+
+    Attributes:
+        labels: which digit each picture shows, uint8 `[N]`, 0 to 9.
+
+    Raises:
+        UnnoiseError: a file is missing, is no IDX file of bytes, is cut short or too long, or the two do not match.
+    """
+
+    def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
+        if exclude:
+            raise UnnoiseError("mnist has no files of single pictures: data.exclude cannot leave any out")
+        place, self.part = split_part(path, list(PARTS))
+        folder, stem = find(place), PARTS[self.part]
+        self._images = read_idx(_either(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
+        self.labels = read_idx(_either(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
+        self.channels = channels
+        if not len(self._images) == len(self.labels) > 0:
+            raise UnnoiseError(f"'{folder}' has {len(self._images)} pictures and {len(self.labels)} labels in {stem}")
+
+    def __len__(self) -> int:
+        """Count the digits."""
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return a digit, uint8 `[28, 28, C]`."""
+        return with_channels(self._images[index, :, :, None], self.channels)
+
+    def label(self, index: int) -> str:
+        """Name a digit by its part, place and what it shows: "test 0 (7)"."""
+        return f"{self.part} {index} ({self.labels[index]})"
+
+
+def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, gzip-compressed or not, whatever it is called.
+
+    Args:
+        path: the file.
+        dimensions: how many it must have.
+
+    Returns:
+        uint8, read-only, of the shape that its header states.
+
+    Raises:
+        UnnoiseError: it cannot be read, or is something else.
+    """
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnnoiseError(f"cannot read '{path}': {error}") from error
+    header = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
+        raise UnnoiseError(f"'{path}' is no IDX file of unsigned bytes in {dimensions} dimensions")
+    shape = tuple(int(length) for length in np.frombuffer(data, ">u4", dimensions, offset=4))
+    if len(data) - header != math.prod(shape):
+        stated = "x".join(map(str, shape))
+        raise UnnoiseError(f"'{path}' states {stated} values and holds {len(data) - header}: fetch it again")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _either(folder: Path, name: str) -> Path:
+    """Return the file, plain where there is one, else compressed."""
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise UnnoiseError(f"no file '{name}' in '{folder}', nor '{name}.gz'")

@@ -1,0 +1,227 @@
+"""An image table: a Parquet file with columns of pictures, as Hugging Face `datasets` lays them out.
+
+A picture is a `struct<bytes: binary, path: string>`: the bytes of an image file, and a name for it. Beside the columns
+of pictures stand a column `name` and, once the table is split, a column `part`. `unnoise.tables` makes such tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unnoise import image_io
+from unnoise.datasets.base import Dataset, find, split_part, with_channels
+from unnoise.errors import UnnoiseError
+from unnoise.image_io import Picture
+from unnoise.optional import need
+from unnoise.spec import unknown
+
+NAME, PART, NOISY, CLEAN = "name", "part", "noisy", ("clean", "image")
+_BATCH = 16  # rows that are read together
+
+
+class Table(Dataset):
+    """The pairs of a table, or its clean pictures where it has but one column of pictures.
+
+    The noisy pictures stand in the column `noisy`, the clean ones in `clean` or, if there is none, in `image`. Row
+    groups are read as they are needed; what was decoded is kept as it is stored, so the part must fit into memory.
+
+    Args:
+        path: "FILE.parquet", or "FILE.parquet#train" for the rows of one part; see `datasets.find` for its place.
+        channels: 1 or 3 to convert, None to leave as they are.
+        exclude: cannot be used: a table leaves pictures out when it is built.
+
+    Raises:
+        UnnoiseError: no such file or part, no Parquet, or no telling which of its pictures are the clean ones.
+    """
+
+    def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
+        if exclude:
+            raise UnnoiseError("a table is no folder of files: leave pictures out when it is built, by --exclude")
+        self.path, self.channels = path, channels
+        with Rows(path) as rows:
+            clean = clean_column(rows.schema, rows.path)
+            self.columns = [NOISY, clean] if NOISY in rows.pictures else [clean]
+            self._groups = rows.groups()
+            self._labels = [f"row {number}" for number in rows.numbers]
+            if NAME in rows.schema.names:
+                self._labels = [str(row[NAME]) for _, row in rows.each([NAME])]
+        self._stored: dict[int, np.ndarray | tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        """Count the rows of the part."""
+        return len(self._groups)
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return (noisy, clean), or a clean picture, in their stored types, `[H, W, C]`.
+
+        Raises:
+            UnnoiseError: a picture cannot be read, or the two of a pair differ in size or channels.
+        """
+        if index not in self._stored:
+            self._read_group(self._groups[index][0])
+        return self._stored[index]
+
+    def label(self, index: int) -> str:
+        """Name a row by its name, or by its number where the table has no names."""
+        return self._labels[index]
+
+    def _read_group(self, wanted: int) -> None:
+        """Decode the part's rows of one row group."""
+        with Rows(self.path) as rows:
+            cells = rows.group(wanted, self.columns)
+        for index, (group, place) in enumerate(self._groups):
+            if group != wanted:
+                continue
+            try:
+                pictures = [stored(decode(cells[name][place].as_py()), self.channels) for name in self.columns]
+                check_sizes(dict(zip(self.columns, pictures, strict=True)))
+            except UnnoiseError as error:
+                raise UnnoiseError(f"{self.path}, {self.label(index)}: {error}") from error
+            self._stored[index] = (pictures[0], pictures[1]) if len(pictures) == 2 else pictures[0]
+
+
+class Rows:
+    """The rows of a table, or of a part of it, a few at a time; to be closed, as a file.
+
+    While they come, one row group of the file is held in memory.
+
+    Args:
+        table: "FILE.parquet", or "FILE.parquet#train" for the rows of one part.
+
+    Attributes:
+        path: of the file.
+        schema: its Arrow schema.
+        numbers: the rows of the part, in order, by their number in the file.
+
+    Raises:
+        UnnoiseError: pyarrow is not installed; no such file, no Parquet, no column of pictures; no such part, no rows.
+    """
+
+    def __init__(self, table: str | Path) -> None:
+        place, _, part = str(table).partition("#")
+        self.path = find(place)
+        self._arrow = need("pyarrow", extra="tables")
+        parquet = need("pyarrow.parquet", extra="tables")
+        try:  # reading ahead would hold the whole file
+            self._file: Any = parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
+        except (OSError, self._arrow.ArrowException) as error:
+            raise UnnoiseError(f"cannot read '{self.path}': it is no Parquet file, or damaged") from error
+        self.schema: Any = self._file.schema_arrow
+        self.pictures = image_columns(self.schema)
+        if not self.pictures:
+            raise UnnoiseError(f"'{self.path}' has no column of pictures: they are struct<bytes, path>")
+        self.numbers = self._of_part(part)
+
+    def __enter__(self) -> Rows:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield the numbers of a few rows and an Arrow batch of them, of all columns or some."""
+        start = 0
+        for batch in self._file.iter_batches(batch_size=_BATCH, columns=columns):
+            first, last = np.searchsorted(self.numbers, (start, start + batch.num_rows))
+            if first < last:
+                yield self.numbers[first:last], batch.take(self._arrow.array(self.numbers[first:last] - start))
+            start += batch.num_rows
+
+    def each(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the number of a row and its cells, row by row."""
+        for numbers, batch in self.batches(columns):
+            yield from zip(numbers.tolist(), batch.to_pylist(), strict=True)
+
+    def group(self, number: int, columns: list[str] | None = None) -> Any:
+        """Read a whole row group as an Arrow table."""
+        return self._file.read_row_group(number, columns=columns)
+
+    def groups(self) -> list[tuple[int, int]]:
+        """Return for each row of the part its row group, and its place in that."""
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        starts = np.cumsum([0, *sizes])
+        found = np.searchsorted(starts, self.numbers, side="right") - 1
+        return list(zip(found.tolist(), (self.numbers - starts[found]).tolist(), strict=True))
+
+    def present(self, *columns: str) -> list[str]:
+        """Return those of the columns that there are."""
+        return [name for name in columns if name in self.schema.names]
+
+    def picture(self, column: str) -> str:
+        """Return the name of a column of pictures, if it is one.
+
+        Raises:
+            UnnoiseError: it is not.
+        """
+        if column not in self.pictures:
+            raise UnnoiseError(f"'{self.path}': {unknown('column of pictures', column, self.pictures)}")
+        return column
+
+    def _of_part(self, part: str) -> np.ndarray:
+        total = self._file.metadata.num_rows
+        if not total:
+            raise UnnoiseError(f"the table '{self.path}' has no rows")
+        if part in ("", "all"):
+            return np.arange(total)
+        if PART not in self.schema.names:
+            raise UnnoiseError(f"'{self.path}' has no part '{part}': split it first, by unnoise table split")
+        parts = [str(one) for one in self._file.read(columns=[PART])[PART].to_pylist()]
+        split_part(f"#{part}", sorted(set(parts)))
+        return np.flatnonzero(np.array(parts) == part)
+
+
+def image_columns(schema: Any) -> list[str]:
+    """Return the names of an Arrow schema's columns of pictures."""
+    types = need("pyarrow.types", extra="tables")
+    binary = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return [
+        field.name
+        for field in schema
+        if types.is_struct(field.type)
+        and {inner.name for inner in field.type} == {"bytes", "path"}
+        and any(kind(field.type.field("bytes").type) for kind in binary)
+    ]
+
+
+def clean_column(schema: Any, path: str | Path) -> str:
+    """Return the column of the clean pictures: `clean`, else `image`, else the only one that is not `noisy`.
+
+    Raises:
+        UnnoiseError: there is none of these.
+    """
+    columns = image_columns(schema)
+    candidates = [name for name in CLEAN if name in columns] or (columns if len(columns) == 1 else [])
+    if not candidates or candidates[0] == NOISY:
+        raise UnnoiseError(
+            f"'{path}' has pictures in {', '.join(columns)}: rename the column of the clean ones to clean"
+        )
+    return candidates[0]
+
+
+def decode(cell: Mapping[str, Any] | None) -> Picture:
+    """Read the picture in a cell.
+
+    Raises:
+        UnnoiseError: it is empty, only names a file that lies elsewhere, or holds no picture that can be read.
+    """
+    if cell is None or not cell["bytes"]:
+        raise UnnoiseError("no picture" if cell is None or not cell["path"] else "the name of a picture, and no bytes")
+    return image_io.read(cell["bytes"])
+
+
+def stored(picture: Picture, channels: int | None = None) -> np.ndarray:
+    """Return a picture's colours in the type that they are stored in, without alpha; see `with_channels`."""
+    return with_channels(picture.to_array()[:, :, : picture.pixels.shape[2]], channels)
+
+
+def check_sizes(pictures: Mapping[str, np.ndarray]) -> None:
+    """Raise UnnoiseError unless pictures, named by their columns, have one size and number of channels."""
+    if len({picture.shape for picture in pictures.values()}) > 1:
+        told = [f"{name} is {one.shape[1]}x{one.shape[0]}x{one.shape[2]}" for name, one in pictures.items()]
+        raise UnnoiseError(f"sizes differ: {', '.join(told)}")

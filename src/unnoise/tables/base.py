@@ -1,0 +1,253 @@
+"""What the verbs of tables share: rows that come a few at a time, are changed, and go into a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unnoise import image_io
+from unnoise.datasets.table import NAME, image_columns
+from unnoise.errors import UnnoiseError
+from unnoise.image_io import Picture
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+GROUP = 16 << 20  # bytes of a row group: what is held at once to write it, and by many a reader
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to say of a row, spelt `ROW: TEXT`.
+
+    Attributes:
+        row: its name, or its number where the table has no names.
+        text: one line.
+    """
+
+    row: str
+    text: str
+
+    def __str__(self) -> str:
+        """Tell it in one line."""
+        return f"{self.row}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a verb did.
+
+    Attributes:
+        target: the file that it wrote.
+        rows: how many rows went into it.
+        bad: the rows that were kept out, with the reason.
+    """
+
+    target: Path
+    rows: int
+    bad: list[Finding]
+
+
+class How(TypedDict, total=False):
+    """How a verb goes about it.
+
+    Attributes:
+        overwrite: replace a file that exists.
+        tell: called with every row that is kept out, as soon as it is found.
+        progress: called with a line per row.
+    """
+
+    overwrite: bool
+    tell: Callable[[Finding], None]
+    progress: Callable[[str], None]
+
+
+class Source(Protocol):
+    """Where rows come from; `datasets.table.Rows` is one.
+
+    Attributes:
+        path: of the table; None where there is none yet.
+        schema: its Arrow schema.
+        numbers: the rows, in order, by their number in the table.
+        pictures: names of the columns of pictures.
+    """
+
+    schema: Any
+    numbers: np.ndarray
+    pictures: list[str]
+
+    @property
+    def path(self) -> Path | None:
+        """The table's file."""
+        ...
+
+    def batches(self) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield the numbers of a few rows and an Arrow batch of them."""
+        ...
+
+
+def each(
+    rows: Source,
+    target: str | Path,
+    change: Callable[[int, Row], Row],
+    fields: Mapping[str, Any],
+    note: str,
+    how: How,
+    *,
+    by: str = NAME,
+    names: Mapping[str, str] | None = None,
+    replacing: bool = False,
+    others: Iterable[Finding] = (),
+) -> Outcome:
+    """Write rows, each with the cells that `change` makes of its number, its name and its pictures.
+
+    A row of which it makes an UnnoiseError is kept out. The other columns pass by as they are.
+
+    Args:
+        rows: where they come from.
+        target: the table to write.
+        change: makes cells.
+        fields: their columns, with the Arrow types.
+        note: what the table notes of it.
+        how: as the caller wants it.
+        by: the column of the names.
+        names: new names of columns, by the old ones.
+        replacing: the fields are there already; else they must be new.
+        others: bad rows that are not among those that come.
+
+    Raises:
+        UnnoiseError: the target cannot be written, a column's name is taken, or no row is left.
+    """
+    target = Path(target)
+    _check_target(target, rows.path, overwrite=how.get("overwrite", False))
+    if taken := [name for name in fields if name in rows.schema.names and not replacing]:
+        raise UnnoiseError(f"there is a column '{taken[0]}' already: rename it, or name another")
+    schema = _changed(rows.schema, fields, names or {}, note)
+    looked_at = [name for name in (by, *rows.pictures) if name in rows.schema.names]
+    bad, written, total = list[Finding](), 0, int(rows.numbers[-1]) + 1
+    with _writing(target, schema) as put:
+        for numbers, batch in rows.batches():
+            kept, made = list[int](), list[Row]()
+            for place, row in enumerate(batch.select(looked_at).to_pylist()):
+                number = int(numbers[place])
+                try:
+                    made.append(change(number, row))
+                    kept.append(place)
+                except UnnoiseError as error:
+                    complain(bad, Finding(label(number, row, by), str(error)), how)
+                how.get("progress", silent)(f"{number + 1} of {total}")
+            columns = dict(zip(batch.schema.names, batch.take(pa.array(kept, pa.int64())).columns, strict=True))
+            columns |= {name: pa.array([cells[name] for cells in made], kind) for name, kind in fields.items()}
+            put(pa.record_batch(list(columns.values()), schema=schema))
+            written += len(kept)
+        for one in others:
+            complain(bad, one, how)
+        if not written:
+            raise UnnoiseError(f"none of the rows can be used: {bad[0]}")
+    return Outcome(target, written, bad)
+
+
+def label(number: int, row: Mapping[str, Any], by: str = NAME) -> str:
+    """Name a row for messages."""
+    return f"row {number}" if row.get(by) in (None, "") else str(row[by])
+
+
+def complain(bad: list[Finding], finding: Finding, how: How) -> None:
+    """Put a bad row on the list, and tell it."""
+    bad.append(finding)
+    how.get("tell", silent)(finding)
+
+
+def silent(_: object) -> None:
+    """Say nothing."""
+
+
+def cell(picture: Picture, name: str) -> Row:
+    """Return the cell that holds a picture as PNG.
+
+    Raises:
+        UnnoiseError: it has float samples, which PNG cannot hold.
+    """
+    return {"bytes": image_io.encode(picture, ".png"), "path": f"{name}.png"}
+
+
+def metadata(features: Row, notes: list[str]) -> dict[str, str]:
+    """Spell what stands in the file beside the columns: their features for `datasets`, and our own notes.
+
+    Features that are not stated here `datasets` finds itself.
+    """
+    return {"huggingface": json.dumps({"info": {"features": features}}), "unnoise": json.dumps(notes)}
+
+
+def features(schema: Any) -> Row:
+    """Read the features from a schema; none where it states none."""
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        return dict(json.loads(schema.metadata[b"huggingface"])["info"]["features"])
+    return {}
+
+
+def notes(schema: Any) -> list[str]:
+    """Read from a schema how the table was made, a line per verb."""
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        return [str(note) for note in json.loads(schema.metadata[b"unnoise"])]
+    return []
+
+
+def _changed(old: Any, fields: Mapping[str, Any], names: Mapping[str, str], note: str) -> Any:
+    """Return the schema of what is written."""
+    types = {name: old.field(name).type for name in old.names} | dict(fields)
+    renamed = [names.get(name, name) for name in types]
+    name, count = Counter(renamed).most_common(1)[0]
+    if count > 1:
+        raise UnnoiseError(f"there is a column '{name}' already: rename it first")
+    schema = pa.schema(list(zip(renamed, types.values(), strict=True)))
+    known = {names.get(name, name): feature for name, feature in features(old).items()}
+    known |= {name: {"_type": "Image"} for name in image_columns(schema)}
+    return schema.with_metadata(metadata(known, [*notes(old), note]))
+
+
+def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None:
+    if target.suffix != ".parquet":
+        raise UnnoiseError(f"'{target}' is no name for a table: let it end in .parquet")
+    if source is not None and target.exists() and target.samefile(source):
+        raise UnnoiseError(f"'{target}' is what is read: give what is written another name")
+    image_io.check_target(target, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that takes batches of rows; the file is in its place once all of them are in it."""
+    waiting: list[Any] = []
+    temporary = target.with_name(f".unnoise-{secrets.token_hex(8)}.part")
+
+    def put(batch: Any) -> None:
+        waiting.append(batch)
+        if sum(one.nbytes for one in waiting) >= GROUP:
+            flush()
+
+    def flush() -> None:
+        if rows := sum(one.num_rows for one in waiting):
+            writer.write_table(pa.Table.from_batches(waiting), row_group_size=rows)
+        waiting.clear()
+
+    try:
+        with open(temporary, "xb") as file:
+            with pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
+                yield put
+                flush()
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,43 @@
+"""The notebooks in `examples/` run from start to end on tiny settings, and are committed with what they printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+# The kernel's own libraries warn of each other; what our code warns of is raised inside the kernel.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def test_there_is_one_for_every_method() -> None:
+    names = {path.stem for path in NOTEBOOKS}
+    assert names >= {"dncnn", "restoration_framework", "image_tables", "digits_autoencoder"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_on_tiny_settings(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNNOISE_TINY", "1")
+    monkeypatch.setenv("UNNOISE_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # a kernel's start is not ours
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent / "src"), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    assert client.code_cells_executed == sum(cell.cell_type == "code" for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_as_it_ran(path: Path) -> None:
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+    assert path.stat().st_size < 2_500_000
