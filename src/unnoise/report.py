@@ -156,7 +156,7 @@ def draw_histograms(pictures: Mapping[str, np.ndarray], target: Path) -> None:
             counts = np.bincount(levels[:, :, channel].ravel(), minlength=256)
             axes.plot(range(256), counts, color=colour, label=name, linewidth=1)
         axes.set(title=title, xlabel="intensity, 0 to 255", ylabel="pixels", xlim=(-4, 259), ylim=(0, None))
-        axes.legend()
+        axes.legend(loc="upper center")  # black and white stand at the ends
     _write(figure, target)
 
 
