@@ -9,6 +9,7 @@ import torch  # noqa: TID253
 from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
+from unnoise.networks.resunet import SUPPOSED
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
 TINY = {
@@ -18,7 +19,7 @@ TINY = {
         "encoder_decoder:widths=4/6/8",
         "encoder_decoder:channels=1,widths=4/6/6/8,convolutions=1,skips=true",
     ],
-    "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1"],
+    "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false"],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
 }
@@ -300,3 +301,38 @@ def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why) as caught:
         networks.make(spec)
     assert "\n" not in str(caught.value)
+
+
+GIVEN = "resunet:widths=4/6,blocks=1/1"
+
+
+def test_a_grey_network_begins_as_the_mean_of_three_copies() -> None:
+    given, grey = random_network(GIVEN), networks.make("resunet:channels=1,widths=4/6,blocks=1/1").double()
+    grey.begin_from(given)
+    noisy = picture(grey)
+    expected = given(noisy.expand(-1, 3, -1, -1), level(given)).mean(dim=1, keepdim=True)
+    torch.testing.assert_close(grey(noisy, level(grey)), expected)
+
+
+def test_a_larger_network_begins_as_the_smaller() -> None:
+    given, larger = random_network(GIVEN), networks.make("resunet:widths=4/6,blocks=2/3").double()
+    larger.begin_from(given)
+    noisy = picture(given)
+    torch.testing.assert_close(larger(noisy, level(larger)), given(noisy, level(given)))
+
+
+def test_a_network_that_is_not_told_supposes_a_level() -> None:
+    given, blind = random_network(GIVEN), networks.make(f"{GIVEN},told=false").double()
+    blind.begin_from(given)
+    noisy = picture(given, height=20, width=20)
+    expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
+    inside = slice(given.halo, -given.halo)  # at the border the other's map of the level ends in zeros
+    torch.testing.assert_close(blind(noisy)[..., inside, inside], expected[..., inside, inside])
+
+
+@pytest.mark.parametrize(
+    "other", ["resunet:widths=4/8,blocks=1/1", "resunet:widths=4/6,blocks=2/1", f"{GIVEN},told=false", "dncnn:depth=3"]
+)
+def test_weights_that_do_not_fit_are_refused(other: str) -> None:
+    with pytest.raises(UnnoiseError, match="do not fit resunet"):
+        networks.make(GIVEN).begin_from(networks.make(other))

@@ -17,6 +17,7 @@ from unnoise.spec import Range
 
 # One of each row of the table, and words of several: a new row wants its example here.
 EXAMPLES = {
+    "camera": "camera:100..6400,rows=0.5",
     "clip": "clip",
     "gaussian": "gaussian:25",
     "jpeg": "jpeg:40",

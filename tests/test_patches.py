@@ -100,6 +100,16 @@ def test_pairs_stay_aligned() -> None:
     assert len({patches[index]["clean"].tobytes() for index in range(40)}) > 20
 
 
+def test_noise_is_for_clean_pictures_and_pairs_keep_theirs() -> None:
+    clean = np.zeros((12, 12, 3), np.float32)
+    patches = Patches(InMemory(clean, (clean + 0.5, clean)), noise.make("uniform:10"), 8)
+    noisy = [patches[index]["noisy"] for index in range(30)]
+    as_they_are = sum(np.array_equal(one, np.full_like(one, 0.5)) for one in noisy)
+    spoilt = sum(0 < np.abs(one).max() <= 10 / 255 for one in noisy)
+    assert min(as_they_are, spoilt) > 5
+    assert as_they_are + spoilt == 30
+
+
 def test_a_picture_that_is_too_small_is_named_beforehand() -> None:
     patches = Patches(InMemory(coordinates(8, 8), coordinates(8, 7)), noise.make("gaussian:5"), 8)
     with pytest.raises(UnnoiseError, match=r"^'item 1', 7x8 pixels, is smaller than a patch of 8$"):

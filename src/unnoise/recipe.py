@@ -152,7 +152,7 @@ class Recipe(_Section):
         noise: spec of the noise that it learns to remove; None for that of pairs.
         loss: spec of the loss.
         task: how it learns.
-        start: `.safetensors` model of the same network to begin from; None for fresh weights.
+        start: `.safetensors` model to begin from (see `Network.begin_from`), or `.pt` weights; None for fresh ones.
         terms: what its training data are and under which terms, for the model's card.
     """
 

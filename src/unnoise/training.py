@@ -279,9 +279,11 @@ class _Run:
     def _validate(self, validation: Dataset) -> dict[str, float]:
         model = {self.recipe.name: checkpoint.Checkpoint(self.average, bf16=self.precision == "bf16-mixed")}
         settings = self.recipe.validation
-        noises = [noise.make(spec) for spec in settings.noise]
+        noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
+        if not noises and isinstance(validation[0], tuple):
+            noises = [None]
         rows = evaluate(model, validation, noises, seed=self.recipe.train.seed, crop=settings.crop, with_ssim=False)
-        return {row.noise: row.psnr for row in rows}
+        return {row.noise or "pairs": row.psnr for row in rows}
 
     def _log(self, values: dict[str, float]) -> None:
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
@@ -353,15 +355,16 @@ def _begin(network: networks.Network, start: str) -> str:
     """Give a network the weights of a trained one; return how those were trained, for the card.
 
     Raises:
-        UnnoiseError: the model cannot be read, or is of another network.
+        UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
     """
     if Path(start).suffix == ".pt":
         checkpoint.fill(network, start)
         return f"weights of {Path(start).name}, then "
     begun, card = checkpoint.load(start)
-    if str(begun) != str(network):
-        raise UnnoiseError(f"'{start}' is a {begun}, not the {network} of the recipe")
-    network.load_state_dict(begun.state_dict())
+    try:
+        network.begin_from(begun)
+    except UnnoiseError as error:
+        raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
     return f"{card.trained}, then "
 
 

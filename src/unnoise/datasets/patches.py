@@ -21,8 +21,8 @@ class Patches:
     """An endless sequence of square training patches.
 
     Attributes:
-        dataset: clean pictures, or pairs of noisy and clean ones.
-        noise: what spoils a clean picture; None for pairs.
+        dataset: clean pictures, pairs of noisy and clean ones, or both.
+        noise: what spoils a clean picture; pairs have their own, and with None there are only pairs.
         size: side of a patch in pixels.
         seed: seeds crops, turns and noise.
         per_picture: patches of each picture, at places that stay; each epoch is all of them in another order, with new
@@ -58,10 +58,10 @@ class Patches:
         rng = np.random.default_rng((self.seed, index))
         patches = self._turn(self._cut(index, rng), rng)
         sigma: float | None = None
-        if self.noise is None:
+        if self.noise is None or len(patches) == 2:
             noisy, clean = patches
         else:
-            clean = patches[-1]
+            (clean,) = patches
             noise = self.noise.draw(rng)
             noisy, sigma = noise(clean, rng), noise.sigma
         return {

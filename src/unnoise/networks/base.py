@@ -48,6 +48,16 @@ class Network(Spelled, nn.Module):
         """Clean a batch and return beside the `prediction` whatever else a loss of this network needs."""
         return {"prediction": self(noisy, sigma)}
 
+    def begin_from(self, other: Network) -> None:
+        """Take over the weights of a trained network, to go on from.
+
+        Raises:
+            UnnoiseError: it is another network than this, and not one that this one knows to begin from.
+        """
+        if str(other) != str(self):
+            raise UnnoiseError(f"weights of {other} do not fit {self}")
+        self.load_state_dict(other.state_dict())
+
     @property
     def parameter_count(self) -> int:
         """Number of learned values."""

@@ -6,13 +6,14 @@ as a map, as in FFDNet (Zhang, Zuo, Zhang, TIP 2018, arXiv:1710.04026). What dif
 transposed ones up, additions as skips, and every residual branch starting at zero, so that the fresh network is the
 identity and learns at a high rate without normalisation.
 
-It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told.
+It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told, or, with
+`told=false`, it learns to clean what it is shown.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,8 @@ from unnoise.networks.base import Network, check_counts, sigma_map
 from unnoise.networks.blocks import ResidualBlock, conv3x3, residual_blocks, start_at_zero
 
 FOLD = 2
+SUPPOSED = 10 / 255
+"""The noise level that a network which is not told one supposes at first, where it begins from one that is."""
 
 
 class ResUNet(Network):
@@ -32,13 +35,18 @@ class ResUNet(Network):
         channels: channels of the picture.
         widths: channels of the features at each level, finest (half size) first.
         blocks: residual blocks at each level, on the way down and again on the way up.
+        told: whether it is told the noise level.
     """
 
     name: ClassVar[str] = "resunet"
-    wants_sigma = True
 
     def __init__(
-        self, *, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128), blocks: tuple[int, ...] = (2, 2, 2)
+        self,
+        *,
+        channels: int = 3,
+        widths: tuple[int, ...] = (32, 64, 128),
+        blocks: tuple[int, ...] = (2, 2, 2),
+        told: bool = True,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
@@ -46,11 +54,14 @@ class ResUNet(Network):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        self.channels, self.widths, self.blocks = channels, widths, blocks
+        if not isinstance(told, bool):
+            raise UnnoiseError(f"resunet: told must be true or false, not '{told}'")
+        self.channels, self.widths, self.blocks, self.told = channels, widths, blocks, told
+        self.wants_sigma = told
         self.multiple_of = FOLD ** len(widths)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3((channels + 1) * FOLD**2, widths[0])
+        self.head = conv3x3((channels + told) * FOLD**2, widths[0])
         self.encoders = nn.ModuleList(
             residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
         )
@@ -65,9 +76,9 @@ class ResUNet(Network):
         self.tail = start_at_zero(conv3x3(widths[0], channels * FOLD**2))
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`, told its noise level."""
-        told = torch.cat([noisy, sigma_map(noisy, sigma)], dim=1)
-        folded = F.pixel_unshuffle(told, FOLD).contiguous(memory_format=torch.channels_last)
+        """Clean `[B, C, H, W]`, told its noise level or not."""
+        seen = torch.cat([noisy, sigma_map(noisy, sigma)], dim=1) if self.told else noisy
+        folded = F.pixel_unshuffle(seen, FOLD).contiguous(memory_format=torch.channels_last)
         features = first = self.head(folded)
         skips = []
         for encode, shrink in zip(self.encoders, self.down, strict=False):
@@ -78,6 +89,44 @@ class ResUNet(Network):
         for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
             features = decode(grow(features) + skip)
         return noisy + F.pixel_shuffle(self.tail(features + first), FOLD)
+
+    def begin_from(self, other: Network) -> None:
+        """Take over the weights of a trained one that may differ: in colours, in being told the level, in fewer blocks.
+
+        A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
+        begin as the identity (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, arXiv:1511.05641). A network that is not
+        told the level supposes one, `SUPPOSED`, at every pixel. In all three it begins as good as the other was.
+        """
+        if not self._can_begin_from(other):
+            super().begin_from(other)
+            return
+        given = other.state_dict()
+        given |= dict(zip(("head.weight", "head.bias"), self._fit_head(other), strict=True))
+        if self.channels < other.channels:
+            for key in ("tail.weight", "tail.bias"):
+                by_colour = given[key].unflatten(0, (other.channels, FOLD**2))
+                given[key] = by_colour.mean(dim=0)
+        self.load_state_dict(self.state_dict() | given)
+
+    def _can_begin_from(self, other: Network) -> TypeGuard[ResUNet]:
+        """Say whether the weights of another network can become this one's."""
+        return (
+            isinstance(other, ResUNet)
+            and other.widths == self.widths
+            and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
+            and self.channels in (1, other.channels)
+            and other.told >= self.told
+        )
+
+    def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
+        colours, level = other.head.weight.split([other.channels * FOLD**2, other.told * FOLD**2], dim=1)
+        bias = torch.as_tensor(other.head.bias)
+        if self.channels < other.channels:
+            colours = colours.unflatten(1, (other.channels, FOLD**2)).sum(dim=1)
+        if self.told:
+            return torch.cat([colours, level], dim=1), bias
+        return colours, bias + SUPPOSED * level.sum(dim=(1, 2, 3))
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""

@@ -12,6 +12,7 @@ from unnoise.spec import Registry
 NOISES: Registry[Noise] = Registry(
     "noise",
     {
+        "camera": "unnoise.noise.camera:Camera",
         "clip": "unnoise.noise.codec:Clip",
         "gaussian": "unnoise.noise.synthetic:Gaussian",
         "jpeg": "unnoise.noise.codec:Jpeg",

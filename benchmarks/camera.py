@@ -1,0 +1,104 @@
+"""Real camera noise: the model `photo`, told nothing, beside others that are told their best level.
+
+    python benchmarks/camera.py [--data ../shared/data] [--model photo]
+
+First PolyU's development pairs, single shots against the mean of many, on which `photo` was not trained (its noise is
+synthetic; the ranges were chosen by looking at these pairs). The others are given every level of `LEVELS`, and stand
+with the best one for all pairs and with the best one for each pair: both know the truth. Then what is done to clean
+photographs, Kodak24. A shift is the change of a channel's mean from input to output, in 8-bit levels, at its largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import datasets, denoisers, report
+from unnoise.evaluation import noisy_pairs
+from unnoise.metrics import psnr
+from unnoise.noise.base import FULL_SCALE
+from unnoise.noise.synthetic import Gaussian
+
+LEVELS = (2, 4, 6, 8, 10, 12, 15, 20)
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Real:
+    """One method on the pairs: what it was told, the mean PSNR in dB, and its largest shift."""
+
+    method: str
+    told: str
+    psnr: float
+    shift: float
+
+
+@dataclass(frozen=True)
+class Clean:
+    """One method on clean photographs: the PSNR against themselves, mean and lowest, and the largest shift."""
+
+    method: str
+    psnr: float
+    lowest: float
+    shift: float
+
+
+def measure(method: Callable[[np.ndarray], np.ndarray], pairs: Pairs) -> np.ndarray:
+    """Return PSNR and largest shift for every pair, `[N, 2]`."""
+    rows = []
+    for noisy, clean in pairs:
+        cleaned = method(noisy)
+        moved = np.abs((cleaned - noisy).mean(axis=(0, 1))).max()
+        rows.append((psnr(clean, cleaned), FULL_SCALE * moved))
+    return np.array(rows)
+
+
+def real(folder: Path, model: str) -> list[Real]:
+    """Measure every method on PolyU."""
+    pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"pairs:{folder / 'polyu'}"), None)]
+    rows = [_real("noisy input", "", measure(lambda noisy: noisy, pairs))]
+    for name in ("wavelet", "nlm", "color"):
+        denoiser = denoisers.make(name)
+        at = {level: measure(lambda noisy, level=level: denoiser(noisy, level / FULL_SCALE), pairs) for level in LEVELS}  # noqa: B023
+        best = max(LEVELS, key=lambda level: at[level][:, 0].mean())
+        rows.append(_real(name, f"{best}, the best for all", at[best]))
+        every = np.stack(list(at.values()))
+        chosen = every[:, :, 0].argmax(axis=0)
+        rows.append(_real(name, "the best for each", every[chosen, np.arange(len(pairs))]))
+        if name == "color":
+            rows.append(_real(name, "nothing: estimated", measure(lambda noisy: denoiser(noisy), pairs)))  # noqa: B023
+    return [*rows, _real(model, "nothing", measure(denoisers.make(model), pairs))]
+
+
+def clean(folder: Path, model: str) -> list[Clean]:
+    """Measure on Kodak24 what is lost of clean pictures."""
+    pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"images:{folder / 'kodak24'}"), Gaussian(0))]
+    rows = []
+    for name in ("color", model):
+        denoiser = denoisers.make(name)
+        values = measure(lambda noisy: denoiser(noisy), pairs)  # noqa: B023
+        rows.append(Clean(name, values[:, 0].mean(), values[:, 0].min(), values[:, 1].max()))
+    return rows
+
+
+def _real(method: str, told: str, values: np.ndarray) -> Real:
+    return Real(method, told, values[:, 0].mean(), values[:, 1].max())
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", default="photo")
+    arguments = parser.parse_args()
+    print(report.markdown(real(arguments.data, arguments.model)))
+    print()
+    print(report.markdown(clean(arguments.data, arguments.model)))
+
+
+if __name__ == "__main__":
+    main()
