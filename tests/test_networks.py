@@ -9,6 +9,7 @@ import torch  # noqa: TID253
 from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
+from unnoise.networks.base import multiply_adds
 from unnoise.networks.resunet import SUPPOSED
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
@@ -301,6 +302,25 @@ def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why) as caught:
         networks.make(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_multiplications_of_dncnn_are_those_of_its_paper() -> None:
+    """Seventeen layers of 64 on a grey picture: 9 x 64 in, 15 times 9 x 64 x 64, 9 x 64 out, for every pixel."""
+    network = networks.make("dncnn:channels=1,depth=17")
+    assert multiply_adds(network) == 9 * 64 + 15 * 9 * 64 * 64 + 9 * 64
+    assert network.training
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        # Head and tail at half size; blocks of two convolutions; a step down and one up, each w v for a fine pixel.
+        ("resunet:widths=4/6,blocks=1/1", (9 * 4 * 28 + 4 * 9 * 16 + 2 * 4 * 6) / 4 + 2 * 9 * 36 / 16),
+        ("autoencoder:6,hidden=20,size=4", 2 * (16 * 20 + 20 * 6) / 16),
+    ],
+)
+def test_multiplications_are_counted_at_each_layers_own_size(spec: str, expected: float) -> None:
+    assert multiply_adds(networks.make(spec)) == expected
 
 
 GIVEN = "resunet:widths=4/6,blocks=1/1"

@@ -51,6 +51,18 @@ def names(axes: Any) -> tuple[str, str]:
     return axes.get_xlabel(), axes.get_ylabel()
 
 
+def test_points_are_named_and_the_first_group_is_filled(tmp_path: Path, figures: list[Any]) -> None:
+    groups = {"ours": {"small": (50.0, 31.1)}, "published": {"large": (2000.0, 31.7), "middle": (200.0, 31.2)}}
+    report.draw_points(groups, tmp_path / "points.png", x="cost", y="PSNR, dB")
+    (axes,) = figures[0].axes
+    assert names(axes) == ("cost", "PSNR, dB")
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.texts] == ["small", "large", "middle"]
+    assert [text.xy for text in axes.texts] == [(50.0, 31.1), (2000.0, 31.7), (200.0, 31.2)]
+    assert [len(dots.get_facecolor()) > 0 for dots in axes.collections] == [True, False]
+    assert (tmp_path / "points.png").stat().st_size > 1000
+
+
 def test_a_table_in_markdown() -> None:
     rows = [Line("color", 68, 31.145), Line("a | b", 1, math.nan, 1.0), Line("best", 0, math.inf)]
     assert markdown(rows, decimals={"ssim": 4}).splitlines() == [

@@ -141,6 +141,28 @@ def draw_curves(series: Mapping[str, Sequence[tuple[float, float]]], target: Pat
     _write(figure, target)
 
 
+def draw_points(groups: Mapping[str, Mapping[str, tuple[float, float]]], target: Path, *, x: str, y: str) -> None:
+    """Draw named points over a logarithmic axis, filled for the first group and hollow for the others.
+
+    Args:
+        groups: title -> name -> point (x, y).
+        target: PNG file.
+        x: what the horizontal axis is, with its unit.
+        y: the vertical one.
+    """
+    figure, (axes,) = _figure(1, size=(7.0, 4.6))
+    for index, (title, points) in enumerate(groups.items()):
+        fill = {} if index == 0 else {"facecolors": "none"}
+        axes.scatter(*zip(*points.values(), strict=True), label=title, edgecolors=f"C{index}", **fill)
+        for name, point in points.items():
+            axes.annotate(name, point, xytext=(6, 4), textcoords="offset points")
+    axes.set(xlabel=x, ylabel=y, xscale="log")
+    axes.margins(0.12)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="lower right")
+    _write(figure, target)
+
+
 def draw_histograms(pictures: Mapping[str, np.ndarray], target: Path) -> None:
     """Draw how many pixels have each of the 256 levels, a panel per picture, a line per channel.
 

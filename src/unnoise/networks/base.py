@@ -64,6 +64,36 @@ class Network(Spelled, nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def multiply_adds(network: Network) -> float:
+    """Count the multiplications of convolutions and linear layers for one pixel of the picture, borders left aside.
+
+    A network that takes pictures of one size only is counted on that.
+    """
+    counted: list[float] = []
+
+    def count(layer: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+        # A transposed convolution spends its kernel on each input, any other layer on each output.
+        weight = next(layer.parameters())
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        places = (given[0][:, 0] if transposed else made[:, 0]).numel()
+        counted.append(places * weight.numel())
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    training = network.training
+    network.eval()
+    try:
+        side = network.multiple_of
+        picture = torch.zeros(1, network.channels, side, side, device=next(network.parameters()).device)
+        with torch.no_grad():
+            network(picture, picture.new_zeros(1, 1, 1, 1) if network.wants_sigma else None)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return sum(counted) / side**2
+
+
 def check_counts(network: str, **counts: int | tuple[int, ...]) -> None:
     """Raise UnnoiseError unless each argument, or each member of one, is a whole number of at least 1."""
     for argument, value in counts.items():
