@@ -171,6 +171,25 @@ def test_curves(tmp_path: Path, figures: list[Any]) -> None:
         assert (picture.format, picture.size) == ("PNG", (700, 460))
 
 
+def test_names_of_points_cover_neither_points_nor_each_other(tmp_path: Path, figures: list[Any]) -> None:
+    places = {"a small one": (50.0, 31.1), "a slow one": (2118.0, 31.69), "a slower one": (2140.0, 31.75)}
+    points = [report.Point(name, x, y, hollow=x > 99) for name, (x, y) in places.items()]
+    levels = {"a filter": 27.28, "another filter": 27.30}
+    report.draw_points(points, tmp_path / "p.png", x="GMAC", y="PSNR, dB", levels=levels, note="as published")
+    (axes,) = figures[0].axes
+    assert names(axes) == ("GMAC", "PSNR, dB") and axes.get_xscale() == "log"
+    assert {text.get_text(): text.xy for text in axes.texts if text.get_text() in places} == places
+    measured, published = axes.collections
+    assert (len(measured.get_offsets()), len(published.get_offsets())) == (1, 2)
+    assert len(measured.get_facecolors()) == 1 and len(published.get_facecolors()) == 0
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 5 and all(one.count_overlaps(boxes) == 1 for one in boxes)
+    seen = axes.transData.transform(list(places.values()))
+    assert not any(box.contains(*place) for box in boxes for place in seen)
+    with Image.open(tmp_path / "p.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (800, 520))
+
+
 def test_histograms_count_every_pixel(tmp_path: Path, figures: list[Any]) -> None:
     colour = np.zeros((2, 3, 3), np.float32)
     colour[0, :, 1], colour[0, 0, 2] = 1.2, 51 / 255
