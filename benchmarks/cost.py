@@ -1,0 +1,186 @@
+"""What the shipped networks cost, engine by engine, beside the classical filters; and quality over cost.
+
+    python benchmarks/cost.py [--repeats 3]
+    python benchmarks/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
+
+The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel of
+benchmarks/speed.py: ONNX Runtime (float32), OpenVINO (float32 and bfloat16) where it is installed, PyTorch (bfloat16),
+each as a share of scikit-image's fast non-local means in the same run. Compare ratios, not seconds.
+
+`--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: ours as measured by this run, or read
+from the file that `benchmarks/quality.py --json` wrote; those of others as published, hollow. Filters have no such
+cost, and are lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import published
+import quality
+import speed
+import torch
+from torch import nn
+
+from unnoise import denoisers, image_io, networks, report
+from unnoise.denoisers import checkpoint
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
+from unnoise.pipeline import clean_pixels
+
+SIDE = 256
+SIGMA = 25
+
+
+@dataclass(frozen=True)
+class Size:
+    """One network: its learned values in millions, and multiplications with additions in billions."""
+
+    model: str
+    parameters_m: float
+    gmac_per_megapixel: float
+
+
+class OpenVino(Denoiser):
+    """An exported network on OpenVINO.
+
+    Args:
+        path: the `.onnx` file.
+        precision: of the inference: "f32" or "bf16".
+    """
+
+    def __init__(self, path: Path, precision: str) -> None:
+        import openvino
+
+        facts = Onnx(path)
+        self.channels, self.multiple_of, self.halo = facts.channels, facts.multiple_of, facts.halo
+        self.wants_sigma, self.margin = facts.wants_sigma, facts.margin
+        self.compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture."""
+        feed = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
+        if self.wants_sigma:
+            level = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])
+            feed["sigma"] = np.ascontiguousarray(level)[None, None]
+        return np.array(self.compiled(feed)["clean"])[0].transpose(1, 2, 0)
+
+
+def gmac_per_megapixel(network: networks.Network) -> float:
+    """Count multiplications with additions of convolutions and dense layers, in billions for a megapixel."""
+    total = 0
+
+    def count(layer: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Linear):
+            total += made.numel() * layer.in_features
+        elif isinstance(layer, nn.ConvTranspose2d):
+            total += given[0].numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Conv2d):
+            total += made.numel() * layer.weight[0].numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in network.modules()]
+    picture = torch.zeros(1, network.channels, SIDE, SIDE)
+    with torch.inference_mode():
+        network.eval()(picture, torch.zeros(1, 1, 1, 1) if network.wants_sigma else None)
+    for hook in hooks:
+        hook.remove()
+    return total / SIDE**2 / 1e3
+
+
+def sizes() -> dict[str, Size]:
+    """Count every network that ships."""
+    found = {}
+    for name, path in denoisers.shipped().items():
+        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        found[name] = Size(name, network.parameter_count / 1e6, gmac_per_megapixel(network))
+    return found
+
+
+def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Return every model that ships on every engine that is here, and the classical filters."""
+    found: dict[str, Denoiser] = {}
+    for name, path in denoisers.shipped().items():
+        found[f"{name}, ONNX Runtime, float32"] = Onnx(path)
+        if importlib.util.find_spec("openvino"):
+            found |= {f"{name}, OpenVINO, {kind}": OpenVino(path, kind) for kind in ("f32", "bf16")}
+        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        network.to(memory_format=torch.channels_last)
+        found[f"{name}, PyTorch, bfloat16"] = checkpoint.Checkpoint(network, bf16=True)
+    found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
+    return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
+
+
+def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
+    return clean_pixels(denoiser, noisy, SIGMA / 255)
+
+
+def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
+    """Return the PSNR of every model on CBSD68, from a file of rows or measured now."""
+    if rows is None:
+        models = quality.models_for(3)
+        measured = quality.measure(data / "cbsd68", models, [SIGMA], limit=limit, seed=0)
+        print(report.markdown(measured))
+        return {row.model: row.psnr for row in measured}
+    try:
+        read = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+        found = {row["model"]: row["psnr"] for row in read if (row["data"], row["noise"]) == ("cbsd68", "gaussian:25")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnnoiseError(f"'{rows}' does not hold rows of benchmarks/quality.py") from error
+    if not found:
+        raise UnnoiseError(f"'{rows}' holds no rows of cbsd68 at sigma 25")
+    return found
+
+
+def plot(target: Path, found: dict[str, float]) -> None:
+    """Draw quality over cost."""
+    ours = sizes()
+    points = [report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in found.items() if name in ours]
+    theirs = {row.method: row.sigma_25 for row in published.QUALITY if row.data == "cbsd68"}
+    points += [
+        report.Point(one.method, one.gmac_per_megapixel, theirs[one.method], True) for one in published.COLOUR_COSTS
+    ]
+    levels = {name: psnr for name, psnr in found.items() if name not in ours and not math.isnan(psnr)}
+    report.draw_points(
+        points,
+        target,
+        x="GMAC per megapixel",
+        y="PSNR on CBSD68 at sigma 25, dB",
+        levels=levels | {"BM3D (published)": theirs["BM3D"]},
+        note="as published",
+    )
+
+
+def main() -> None:
+    """Print the tables, or draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--plot", type=Path, help="PNG file")
+    parser.add_argument("--rows", type=Path, help="what quality.py --json wrote")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
+    arguments = parser.parse_args()
+    if arguments.plot:
+        image_io.check_target(arguments.plot, overwrite=True)
+        plot(arguments.plot, psnrs(arguments.rows, arguments.data, arguments.limit))
+        return
+    print(report.markdown(list(sizes().values())))
+    print()
+    print(report.markdown(speed.compare(engines(), SIGMA, arguments.repeats)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UnnoiseError as error:
+        sys.exit(str(error))
