@@ -1,136 +1,164 @@
-"""What denoising costs: parameters, multiplications, and seconds on each engine, beside fast non-local means.
+"""What the shipped networks cost, engine by engine, beside the classical filters; and quality over cost.
 
-    python benchmarks/cost.py [--repeats 3] [--plot docs/images/cost.png --data ../shared/data]
+    python benchmarks/cost.py [--repeats 3]
+    python benchmarks/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
 
-The picture is the megapixel of `speed.py`, at sigma 25, told. Times are the best of the repeats, taken in turn on all
-cores that the process may use; compare the ratios to scikit-image's fast non-local means in the same run, not seconds.
-OpenVINO takes part where it is installed (`pip install openvino`). The plot sets PSNR on CBSD68 at sigma 25, measured
-here for ours and read from papers for the others, over multiplications; `published.py` names the sources.
+The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel of
+benchmarks/speed.py: ONNX Runtime (float32), OpenVINO (float32 and bfloat16) where it is installed, PyTorch (bfloat16),
+each as a share of scikit-image's fast non-local means in the same run. Compare ratios, not seconds.
+
+`--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: ours as measured by this run, or read
+from the file that `benchmarks/quality.py --json` wrote; those of others as published, hollow. Filters have no such
+cost, and are lines.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
-import time
-from collections.abc import Callable, Iterator
+import json
+import math
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from published import COST, PSNR
-from speed import photograph
+import published
+import quality
+import speed
+import torch
 
-from unnoise import datasets, denoisers, evaluation, noise, report
-from unnoise.denoisers import Denoiser, checkpoint
+from unnoise import denoisers, image_io, report
+from unnoise.denoisers import checkpoint
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
 from unnoise.networks.base import multiply_adds
 from unnoise.pipeline import clean_pixels
 
 SIGMA = 25
-REFERENCE = "nlm, scikit-image fast mode"
-Method = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model on one engine; a filter has neither parameters nor counted multiplications."""
+class Size:
+    """One network: its learned values in millions, and multiplications with additions in billions."""
 
-    method: str
-    engine: str
-    parameters: str
-    gmac_per_megapixel: str
-    seconds_per_megapixel: float
-    times_nlm: float
+    model: str
+    parameters_m: float
+    gmac_per_megapixel: float
 
 
-class OpenVINO(Denoiser):
-    """A shipped model on OpenVINO, in one of its precisions."""
+class OpenVino(Denoiser):
+    """An exported network on OpenVINO.
+
+    Args:
+        path: the `.onnx` file.
+        precision: of the inference: "f32" or "bf16".
+    """
 
     def __init__(self, path: Path, precision: str) -> None:
-        import openvino  # type: ignore[import-not-found]
+        import openvino
 
-        card = denoisers.make(path)
-        self.channels, self.multiple_of = card.channels, card.multiple_of
-        self.halo, self.wants_sigma, self.margin = card.halo, card.wants_sigma, card.margin
-        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        self.model = openvino.Core().compile_model(str(path), "CPU", settings)
+        facts = Onnx(path)
+        self.channels, self.multiple_of, self.halo = facts.channels, facts.multiple_of, facts.halo
+        self.wants_sigma, self.margin = facts.wants_sigma, facts.margin
+        self.compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
-    def run(self, noisy: np.ndarray, sigma: float | np.ndarray | None) -> np.ndarray:
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture."""
         feed = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
-        if sigma is not None:
-            level = np.broadcast_to(np.asarray(sigma, np.float32), noisy.shape[:2])
+        if self.wants_sigma:
+            level = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])
             feed["sigma"] = np.ascontiguousarray(level)[None, None]
-        return self.model(feed)["clean"][0].transpose(1, 2, 0)
+        return np.array(self.compiled(feed)["clean"])[0].transpose(1, 2, 0)
 
 
-def engines(name: str, path: Path) -> Iterator[tuple[str, Denoiser]]:
-    """Yield a shipped model on every engine that is here."""
-    yield "ONNX Runtime fp32", denoisers.make(name)
-    if importlib.util.find_spec("openvino"):
-        yield "OpenVINO fp32", OpenVINO(path, "f32")
-        yield "OpenVINO bf16", OpenVINO(path, "bf16")
-    network = checkpoint.load(path.with_suffix(".safetensors"))[0]
-    yield "PyTorch bf16", checkpoint.Checkpoint(network, bf16=True)
-
-
-def times(repeats: int) -> list[Row]:
-    """Time every shipped model on every engine, and the filters, in turn."""
-    noisy = noise.make(f"gaussian:{SIGMA}")(photograph(), 0)
-    grey = noisy[:, :, :1]
-    methods: dict[tuple[str, str, str, str], tuple[Method, np.ndarray]] = {}
+def sizes() -> dict[str, Size]:
+    """Count every network that ships."""
+    found = {}
     for name, path in denoisers.shipped().items():
-        if not path.with_suffix(".safetensors").exists():
-            continue
-        network = checkpoint.load(path.with_suffix(".safetensors"))[0]
-        size = f"{network.parameter_count / 1e6:.2f} M", f"{multiply_adds(network) / 1e3:.1f}"
-        picture = grey if network.channels == 1 else noisy
-        for engine, denoiser in engines(name, path):
-            methods[name, engine, *size] = _cleaning(denoiser), picture
-    for name, label in (("nlm", REFERENCE), ("wavelet", "wavelet, scikit-image")):
-        methods[label, "NumPy, Cython", "", ""] = _cleaning(denoisers.make(name)), noisy
-    best: dict[tuple[str, str, str, str], float] = {}
-    for _ in range(repeats):
-        for key, (method, picture) in methods.items():
-            start = time.perf_counter()
-            method(picture)
-            seconds = (time.perf_counter() - start) / (picture.shape[0] * picture.shape[1] / 1e6)
-            best[key] = min(seconds, best.get(key, np.inf))
-    reference = next(seconds for key, seconds in best.items() if key[0] == REFERENCE)
-    return [Row(*key, seconds, seconds / reference) for key, seconds in best.items()]
+        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        found[name] = Size(name, network.parameter_count / 1e6, multiply_adds(network) / 1e3)
+    return found
 
 
-def plot(data: Path, target: Path) -> None:
-    """Measure the colour models on CBSD68 at sigma 25 and draw them among the published ones."""
-    ours: dict[str, tuple[float, float]] = {}
-    pictures = datasets.make(f"images:{data / 'cbsd68'}")
-    for name, path in denoisers.shipped().items():
-        network, card = checkpoint.load(path.with_suffix(".safetensors"))
-        if not (card.wants_sigma and card.channels == 3):
-            continue
-        noises = [noise.make(f"gaussian:{SIGMA}")]
-        (row,) = evaluation.evaluate({name: denoisers.make(path)}, pictures, noises, with_ssim=False)
-        ours[name] = multiply_adds(network) / 1e3, row.psnr
-    others = {name: (cost, PSNR["cbsd68"][name][SIGMA]) for name, cost in COST.items() if name in PSNR["cbsd68"]}
-    axes = {"x": "multiplications, 10^9 per megapixel", "y": f"PSNR on CBSD68 at sigma {SIGMA}, dB"}
-    report.draw_points({"measured here": ours, "as published": others}, target, **axes)
+def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Return every colour model that ships, on every engine that is here, and the classical filters."""
+    found: dict[str, Denoiser] = {}
+    for name in quality.models_for(3, denoisers.shipped()):
+        path = denoisers.shipped()[name]
+        found[f"{name}, ONNX Runtime, float32"] = Onnx(path)
+        if importlib.util.find_spec("openvino"):
+            found |= {f"{name}, OpenVINO, {kind}": OpenVino(path, kind) for kind in ("f32", "bf16")}
+        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        network.to(memory_format=torch.channels_last)
+        found[f"{name}, PyTorch, bfloat16"] = checkpoint.Checkpoint(network, bf16=True)
+    found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
+    return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
 
 
-def _cleaning(denoiser: Denoiser) -> Method:
-    return lambda noisy: clean_pixels(denoiser, noisy, SIGMA / 255)
+def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
+    return clean_pixels(denoiser, noisy, SIGMA / 255)
+
+
+def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
+    """Return the PSNR of every model on CBSD68, from a file of rows or measured now."""
+    if rows is None:
+        models = quality.models_for(3)
+        measured = quality.measure(data / "cbsd68", models, [SIGMA], limit=limit, seed=0)
+        print(report.markdown(measured))
+        return {row.model: row.psnr for row in measured}
+    try:
+        read = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+        found = {row["model"]: row["psnr"] for row in read if (row["data"], row["noise"]) == ("cbsd68", "gaussian:25")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnnoiseError(f"'{rows}' does not hold rows of benchmarks/quality.py") from error
+    if not found:
+        raise UnnoiseError(f"'{rows}' holds no rows of cbsd68 at sigma 25")
+    return found
+
+
+def plot(target: Path, found: dict[str, float]) -> None:
+    """Draw quality over cost."""
+    ours = sizes()
+    points = [report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in found.items() if name in ours]
+    theirs = {row.method: row.sigma_25 for row in published.QUALITY if row.data == "cbsd68"}
+    points += [
+        report.Point(one.method, one.gmac_per_megapixel, theirs[one.method], True) for one in published.COLOUR_COSTS
+    ]
+    levels = {name: psnr for name, psnr in found.items() if name not in ours and not math.isnan(psnr)}
+    report.draw_points(
+        points,
+        target,
+        x="GMAC per megapixel",
+        y="PSNR on CBSD68 at sigma 25, dB",
+        levels=levels | {"BM3D (published)": theirs["BM3D"]},
+        note="as published",
+    )
 
 
 def main() -> None:
-    """Print the table, and draw the plot where it is asked for."""
+    """Print the tables, or draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--plot", type=Path, help="PNG file")
+    parser.add_argument("--rows", type=Path, help="what quality.py --json wrote")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
     arguments = parser.parse_args()
-    print(report.markdown(times(arguments.repeats)))
     if arguments.plot:
-        plot(arguments.data, arguments.plot)
+        image_io.check_target(arguments.plot, overwrite=True)
+        plot(arguments.plot, psnrs(arguments.rows, arguments.data, arguments.limit))
+        return
+    print(report.markdown(list(sizes().values())))
+    print()
+    print(report.markdown(speed.compare(engines(), SIGMA, arguments.repeats)))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UnnoiseError as error:
+        sys.exit(str(error))

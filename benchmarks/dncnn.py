@@ -25,7 +25,7 @@ import numpy as np
 
 from unnoise import datasets, denoisers, image_io, noise, report
 from unnoise.datasets.base import Dataset
-from unnoise.evaluation import evaluate, noisy_pairs
+from unnoise.evaluation import curves, evaluate, noisy_pairs
 from unnoise.metrics import psnr
 
 HEADLINE = 20.530  # dB: the noisy picture that the published run of this recipe shows, cleaned to 31.193 dB
@@ -106,10 +106,7 @@ def curve(models: Path, pictures: Dataset, out: Path) -> None:
     )
     rows = list(measured)
     print(report.markdown(rows))
-    by_model = {name: [row for row in rows if row.model == name] for name in compared}
-    series = {name: list(zip(LEVELS, [row.psnr for row in found], strict=True)) for name, found in by_model.items()}
-    series["noisy"] = list(zip(LEVELS, [row.psnr_noisy for row in by_model["color"]], strict=True))
-    report.draw_curves(series, out / "dncnn_levels.png", x="noise level sigma, 8-bit units", y="PSNR, dB")
+    report.draw_curves(curves(rows, LEVELS), out / "dncnn_levels.png", x="noise level sigma, 8-bit units", y="PSNR, dB")
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from unnoise.metrics import psnr
 from unnoise.pipeline import clean_pixels
 
 SIDE = 1000  # one megapixel
+NLM = "non-local means, scikit-image"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def photograph() -> np.ndarray:
 def methods(sigma: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Return what is compared; `sigma` in [0, 1] units."""
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    for name, label in (("color", "unnoise color, ONNX Runtime"), ("nlm", "non-local means, scikit-image"),
+    for name, label in (("color", "unnoise color, ONNX Runtime"), ("nlm", NLM),
                         ("wavelet", "wavelet, scikit-image"), ("tv", "total variation, scikit-image")):  # fmt: skip
         denoiser = denoisers.make(name)
         found[label] = lambda noisy, denoiser=denoiser: clean_pixels(denoiser, noisy, sigma)
@@ -78,13 +79,12 @@ def methods(sigma: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     return found
 
 
-def compare(sigma: float, repeats: int) -> list[Row]:
-    """Time every method on the same noisy picture."""
+def compare(compared: Mapping[str, Callable[[np.ndarray], np.ndarray]], sigma: float, repeats: int) -> list[Row]:
+    """Time every method on the same noisy picture, in turn; `NLM` must be among them, and `sigma` is in 8-bit units."""
     clean = photograph()
     noisy = noise.make(f"gaussian:{sigma}")(clean, 0)
     best: dict[str, float] = {}
     quality: dict[str, float] = {}
-    compared = methods(sigma / 255)
     for _ in range(repeats):
         for name, method in compared.items():
             start = time.perf_counter()
@@ -92,7 +92,7 @@ def compare(sigma: float, repeats: int) -> list[Row]:
             seconds = (time.perf_counter() - start) / (clean.shape[0] * clean.shape[1] / 1e6)
             best[name] = min(seconds, best.get(name, np.inf))
             quality[name] = psnr(clean, cleaned)
-    reference = best["non-local means, scikit-image"]
+    reference = best[NLM]
     return [Row(name, best[name], best[name] / reference, quality[name]) for name in compared]
 
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=25, help="noise level in 8-bit units")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    print(report.markdown(compare(arguments.sigma, arguments.repeats)))
+    print(report.markdown(compare(methods(arguments.sigma / 255), arguments.sigma, arguments.repeats)))
     print()
     print(report.markdown(start_up(arguments.repeats)))
 

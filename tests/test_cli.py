@@ -281,6 +281,34 @@ def test_evaluate_prints_a_row_per_noise_and_model(unnoise: Call, here: Path) ->
     assert [f"{row['psnr']:.2f}" for row in parsed] == [row[5] for row in rows[2:]]
 
 
+def test_evaluate_draws_a_line_per_model(unnoise: Call, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["evaluate", "median", "tv", "--data", "images:a.png", "--curve", "curve.png", "--noise", "gaussian:5"]
+    for more, told in (
+        ([], "two levels at least"),
+        (["poisson:30"], "not over 'poisson:30'"),
+        (["gaussian:9", "--curve", "curve.jpg"], "a .png file"),
+        (["gaussian:9", "--curve", "gone/curve.png"], "there is no folder"),
+        (["gaussian:9", "--curve", "a.png"], "exists already"),
+    ):
+        status, out, err = unnoise(*words, *more)
+        assert (status, out, err.count("\n")) == (2, "", 1) and told in err, err
+    assert not Path("curve.png").exists()
+    assert unnoise(*words, "gaussian:9 + clip")[0] == 0
+    assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+    assert unnoise(*words, "gaussian:9", "--overwrite")[0] == 0
+    assert "curve.png" in files(here) and len(files(here)) == 6
+
+
+def test_an_ensemble_does_otherwise(unnoise: Call, here: Path) -> None:
+    words = ["evaluate", "color", "--data", "images:a.png", "--noise", "gaussian:25", "--json"]
+    plain, ensemble = (json.loads(unnoise(*words, *more)[1])["psnr"] for more in ([], ["--ensemble"]))
+    assert 0 < abs(plain - ensemble) < 1
+    for out, more in (("plain.png", []), ("ensemble.png", ["--ensemble"])):
+        assert unnoise("a.png", "-o", out, *more)[0] == 0
+    assert Path("plain.png").read_bytes() != Path("ensemble.png").read_bytes()
+
+
 def test_json_has_no_word_for_nan(unnoise: Call, tmp_path: Path) -> None:
     image_io.from_array(np.full((5, 5), 99, np.uint8)).save(tmp_path / "small.png")
     out = unnoise("evaluate", "median", "--data", f"images:{tmp_path}", "--noise", "gaussian:5", "--json")[1]

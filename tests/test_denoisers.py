@@ -110,6 +110,62 @@ def test_its_own_noise_is_taken_out(name: str, channels: int, photograph: np.nda
     assert psnr(clean, denoisers.make(name)(noisy, spoil.sigma)) > psnr(clean, noisy) + gain
 
 
+class Lopsided(Denoiser):
+    """Mixes a pixel with its left neighbour, by the level: not what its mirror image does."""
+
+    wants_sigma = True
+    halo = 2
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        share = np.broadcast_to(np.asarray(sigma, np.float32), noisy.shape[:2])[..., None]
+        return (1 - share) * noisy + share * np.concatenate([noisy[:, :1], noisy[:, :-1]], axis=1)
+
+
+def levels_for(noisy: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(5).random(noisy.shape[:2], dtype=np.float32)
+
+
+class TestEnsemble:
+    def test_it_states_the_facts_of_the_one_inside(self) -> None:
+        inside = denoisers.make("color")
+        for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin"):
+            assert getattr(denoisers.make(inside, ensemble=True), fact) == getattr(inside, fact)
+
+    def test_it_is_the_mean_of_eight(self) -> None:
+        noisy, inside = noisy_picture(6, 9, 3), Lopsided()
+        told = levels_for(noisy)
+        eight = []
+        for turns in range(4):
+            eight.append(np.rot90(inside.run(np.rot90(noisy, turns).copy(), np.rot90(told, turns)), -turns))
+            mirrored = np.rot90(noisy[::-1], turns).copy(), np.rot90(told[::-1], turns)
+            eight.append(np.rot90(inside.run(*mirrored), -turns)[::-1])
+        np.testing.assert_allclose(denoisers.Ensemble(inside)(noisy, told), np.mean(eight, axis=0), atol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["lopsided", "color"])
+    def test_a_quarter_turn_of_the_picture_turns_the_result(self, kind: str) -> None:
+        inside = Lopsided() if kind == "lopsided" else denoisers.make(kind)
+        noisy, ensemble = noisy_picture(32, 48, 3), denoisers.Ensemble(inside)
+        told = levels_for(noisy) / 4
+        turned = ensemble(np.rot90(noisy), np.rot90(told))
+        np.testing.assert_allclose(turned, np.rot90(ensemble(noisy, told)), atol=1e-5)
+        assert np.abs(inside(np.rot90(noisy), np.rot90(told)) - np.rot90(inside(noisy, told))).max() > 1e-3
+
+    def test_one_that_knows_no_direction_gains_nothing(self) -> None:
+        noisy = noisy_picture(13, 8, 1)
+        plain, ensemble = (denoisers.make("median", ensemble=eight)(noisy) for eight in (False, True))
+        np.testing.assert_allclose(ensemble, plain, atol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["lopsided", "color"])
+    def test_tiles_equal_the_whole(self, kind: str) -> None:
+        ensemble = denoisers.Ensemble(Lopsided() if kind == "lopsided" else denoisers.make(kind))
+        side = 2 * (ensemble.halo or 0) + 37  # no multiple of the grid
+        noisy = noisy_picture(side, side + 12, 3)
+        told = levels_for(noisy) / 4
+        facts = {"halo": ensemble.halo, "multiple_of": ensemble.multiple_of}
+        in_tiles = tiled(ensemble, noisy, told, size=side // 2, **facts)
+        np.testing.assert_allclose(in_tiles, ensemble(noisy, told), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "spec", [*DENOISERS, "median:5", "adaptive-median:largest=7,tolerance=8", "nlm:0.6", "bilateral:range=1", "tv:0.8"]
 )

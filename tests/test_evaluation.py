@@ -172,6 +172,25 @@ def test_rows_come_as_they_are_measured_and_progress_is_told(pictures: InMemory)
     assert told == ["gaussian:5: 1 of 3", "gaussian:5: 2 of 3", "gaussian:5: 3 of 3"]
 
 
+def test_curves_run_from_the_lowest_level_up() -> None:
+    noises = [noise.make(spec) for spec in ("gaussian:50", "gaussian:2.5 + clip")]
+    levels = evaluation.levels(noises)
+    assert levels == [50, 2.5]
+    rows = [
+        evaluation.Row(model, "", str(one), 1, noisy, noisy + gain, math.nan, 0.0)
+        for one, noisy in zip(noises, (15.0, 40.0), strict=True)
+        for model, gain in (("a", 5.0), ("b", 7.0))
+    ]
+    lines = {"a": [(2.5, 45), (50, 20)], "b": [(2.5, 47), (50, 22)], "noisy": [(2.5, 40), (50, 15)]}
+    assert evaluation.curves(rows, levels) == lines
+
+
+@pytest.mark.parametrize("spec", ["uniform:25", "gaussian:5..25", "clip + gaussian:25", "gaussian:5 | gaussian:9", ""])
+def test_only_gaussian_noise_has_curves(spec: str) -> None:
+    with pytest.raises(UnnoiseError, match="a curve is drawn over levels of gaussian noise"):
+        evaluation.levels([noise.make("gaussian:9"), noise.make(spec) if spec else None])
+
+
 def test_scores_are_read_back(tmp_path: Path) -> None:
     rows = [{"data": "images:some/where/kodak24", "noise": "gaussian:25", "psnr": 32.256}]
     file = tmp_path / "rows.jsonl"

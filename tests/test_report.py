@@ -51,18 +51,6 @@ def names(axes: Any) -> tuple[str, str]:
     return axes.get_xlabel(), axes.get_ylabel()
 
 
-def test_points_are_named_and_the_first_group_is_filled(tmp_path: Path, figures: list[Any]) -> None:
-    groups = {"ours": {"small": (50.0, 31.1)}, "published": {"large": (2000.0, 31.7), "middle": (200.0, 31.2)}}
-    report.draw_points(groups, tmp_path / "points.png", x="cost", y="PSNR, dB")
-    (axes,) = figures[0].axes
-    assert names(axes) == ("cost", "PSNR, dB")
-    assert axes.get_xscale() == "log"
-    assert [text.get_text() for text in axes.texts] == ["small", "large", "middle"]
-    assert [text.xy for text in axes.texts] == [(50.0, 31.1), (2000.0, 31.7), (200.0, 31.2)]
-    assert [len(dots.get_facecolor()) > 0 for dots in axes.collections] == [True, False]
-    assert (tmp_path / "points.png").stat().st_size > 1000
-
-
 def test_a_table_in_markdown() -> None:
     rows = [Line("color", 68, 31.145), Line("a | b", 1, math.nan, 1.0), Line("best", 0, math.inf)]
     assert markdown(rows, decimals={"ssim": 4}).splitlines() == [
@@ -181,6 +169,25 @@ def test_curves(tmp_path: Path, figures: list[Any]) -> None:
     assert names(axes) == ("sigma, 8-bit levels", "PSNR, dB")
     with Image.open(tmp_path / "curves.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (700, 460))
+
+
+def test_names_of_points_cover_neither_points_nor_each_other(tmp_path: Path, figures: list[Any]) -> None:
+    places = {"a small one": (50.0, 31.1), "a slow one": (2118.0, 31.69), "a slower one": (2140.0, 31.75)}
+    points = [report.Point(name, x, y, hollow=x > 99) for name, (x, y) in places.items()]
+    levels = {"a filter": 27.28, "another filter": 27.30}
+    report.draw_points(points, tmp_path / "p.png", x="GMAC", y="PSNR, dB", levels=levels, note="as published")
+    (axes,) = figures[0].axes
+    assert names(axes) == ("GMAC", "PSNR, dB") and axes.get_xscale() == "log"
+    assert {text.get_text(): text.xy for text in axes.texts if text.get_text() in places} == places
+    measured, published = axes.collections
+    assert (len(measured.get_offsets()), len(published.get_offsets())) == (1, 2)
+    assert len(measured.get_facecolors()) == 1 and len(published.get_facecolors()) == 0
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 5 and all(one.count_overlaps(boxes) == 1 for one in boxes)
+    seen = axes.transData.transform(list(places.values()))
+    assert not any(box.contains(*place) for box in boxes for place in seen)
+    with Image.open(tmp_path / "p.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (800, 520))
 
 
 def test_histograms_count_every_pixel(tmp_path: Path, figures: list[Any]) -> None:

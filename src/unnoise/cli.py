@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -24,6 +24,7 @@ from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
 if TYPE_CHECKING:
+    from unnoise.noise import Noise
     from unnoise.pipeline import Outcome, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
@@ -62,6 +64,7 @@ def clean(
     model: Annotated[str, typer.Option("--model", "-m", help="One of `unnoise models`, or a model file.")] = "color",
     sigma: Annotated[float | None, typer.Option(help="Noise level in 8-bit units (25 is 25/255); else found.")] = None,
     strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
+    ensemble: Ensemble = False,
     quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
     overwrite: Overwrite = False,
     max_pixels: MaxPixels = 1_000_000_000,
@@ -72,7 +75,7 @@ def clean(
     from unnoise.noise.base import FULL_SCALE
 
     settings = pipeline.Settings(
-        denoiser=denoisers.make(model),
+        denoiser=denoisers.make(model, ensemble=ensemble),
         sigma=None if sigma is None else sigma / FULL_SCALE,
         strength=strength,
         max_pixels=max_pixels,
@@ -170,6 +173,9 @@ def evaluate(
     noise: Annotated[list[str] | None, typer.Option(help="Noise specs, several may follow; none for pairs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Do not tell the models the noise level.")] = False,
+    ensemble: Ensemble = False,
+    curve: Annotated[Path | None, typer.Option(help="PNG file to draw PSNR over the levels of the noises in.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Measure models on the same noisy pictures.
@@ -178,8 +184,9 @@ def evaluate(
     """
     from unnoise import datasets, denoisers, evaluation, noise as noises, progress, report
 
-    opened = {one: denoisers.make(one) for one in model}
+    opened = {one: denoisers.make(one, ensemble=ensemble) for one in model}
     made = [noises.make(spec) for spec in noise or []] or [None]
+    levels = _check_curve(curve, made, overwrite=overwrite) if curve else []
     dataset = datasets.make(data)
     rows = []
     with progress.line() as show:
@@ -190,6 +197,8 @@ def evaluate(
                 say(_json(dataclasses.asdict(row)))
     if not as_json:
         say(report.markdown(rows, decimals={"ssim": 4}))
+    if curve:
+        report.draw_curves(evaluation.curves(rows, levels), curve, x="noise level sigma, 8-bit units", y="PSNR, dB")
 
 
 @app.command()
@@ -328,6 +337,19 @@ def _key_and_value(text: str) -> tuple[str, str]:
     if not (key and separator):
         raise UnnoiseError(f"'{text}' changes nothing: write key=value, such as train.steps=5000")
     return key, value
+
+
+def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: bool) -> list[float]:
+    """Return the levels to draw over, or say before the work why nothing can be drawn."""
+    from unnoise import evaluation, image_io
+    from unnoise.optional import need
+
+    levels = evaluation.levels(noises)
+    if target.suffix.lower() != ".png":
+        raise UnnoiseError(f"{target}: a curve is drawn in a .png file")
+    image_io.check_target(target, overwrite=overwrite)
+    need("matplotlib", extra="train")
+    return levels
 
 
 def _measure(config: Path, changes: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.metrics import psnr, ssim
 from unnoise.noise import Noise
+from unnoise.noise.base import FULL_SCALE, Chain
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,39 @@ def evaluate(
         for name, results in after.items():
             means = np.mean(results, axis=0).tolist()
             yield Row(name, data, "" if noise is None else str(noise), len(before), float(np.mean(before)), *means)
+
+
+def levels(noises: Sequence[Noise | None]) -> list[float]:
+    """Return the levels of Gaussian noises, 8-bit units, to draw curves over; `+ clip` may follow each.
+
+    Raises:
+        UnnoiseError: another noise is among them, or fewer than two levels.
+    """
+    found = []
+    for noise in noises:
+        steps = noise.steps if isinstance(noise, Chain) else (noise,)
+        names = [step.name for step in steps if step is not None]
+        sigma = steps[0].sigma if steps[0] is not None else None
+        if sigma is None or names not in (["gaussian"], ["gaussian", "clip"]):
+            told = "pairs, noisy by themselves" if noise is None else f"'{noise}'"
+            raise UnnoiseError(f"a curve is drawn over levels of gaussian noise, such as gaussian:25, not over {told}")
+        found.append(round(sigma * FULL_SCALE, 6))
+    if len(set(found)) < 2:
+        raise UnnoiseError("a curve needs two levels at least: --noise gaussian:15 gaussian:25")
+    return found
+
+
+def curves(rows: Sequence[Row], levels: Sequence[float]) -> dict[str, list[tuple[float, float]]]:
+    """Turn rows into lines: model -> points (level, PSNR in dB) and a line of the noisy pictures; levels rise.
+
+    Args:
+        rows: as `evaluate` yields them, noise by noise.
+        levels: one for each noise.
+    """
+    models = list(dict.fromkeys(row.model for row in rows))
+    lines = {name: [row.psnr for row in rows if row.model == name] for name in models}
+    lines["noisy"] = [row.psnr_noisy for row in rows if row.model == models[0]]
+    return {name: sorted(zip(levels, found, strict=True)) for name, found in lines.items()}
 
 
 def read_scores(path: Path) -> dict[str, float]:

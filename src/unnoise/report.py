@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,25 +142,52 @@ def draw_curves(series: Mapping[str, Sequence[tuple[float, float]]], target: Pat
     _write(figure, target)
 
 
-def draw_points(groups: Mapping[str, Mapping[str, tuple[float, float]]], target: Path, *, x: str, y: str) -> None:
-    """Draw named points over a logarithmic axis, filled for the first group and hollow for the others.
+@dataclass(frozen=True)
+class Point:
+    """One named point of a figure; a `hollow` one is quoted, not measured."""
+
+    name: str
+    x: float
+    y: float
+    hollow: bool = False
+
+
+def draw_points(
+    points: Sequence[Point], target: Path, *, x: str, y: str, levels: Mapping[str, float] | None = None, note: str = ""
+) -> None:
+    """Draw named points over a logarithmic axis; names stand beside them where none covers another.
 
     Args:
-        groups: title -> name -> point (x, y).
+        points: x above 0.
         target: PNG file.
         x: what the horizontal axis is, with its unit.
         y: the vertical one.
+        levels: names that have a y but no x: dashed lines.
+        note: what hollow points are.
     """
-    figure, (axes,) = _figure(1, size=(7.0, 4.6))
-    for index, (title, points) in enumerate(groups.items()):
-        fill = {} if index == 0 else {"facecolors": "none"}
-        axes.scatter(*zip(*points.values(), strict=True), label=title, edgecolors=f"C{index}", **fill)
-        for name, point in points.items():
-            axes.annotate(name, point, xytext=(6, 4), textcoords="offset points")
-    axes.set(xlabel=x, ylabel=y, xscale="log")
-    axes.margins(0.12)
+    figure, (axes,) = _figure(1, size=(8.0, 5.2))
+    for hollow, colour in ((False, "C0"), (True, "C7")):
+        some = [point for point in points if point.hollow == hollow]
+        face = "none" if hollow else colour
+        label = note if hollow else "measured here"
+        if some:
+            places = [point.x for point in some], [point.y for point in some]
+            axes.scatter(*places, s=45, facecolors=face, edgecolors=colour, label=label, zorder=3)
+    heights = [*(point.y for point in points), *(levels or {}).values()]
+    slack = 0.08 * (max(heights) - min(heights)) + 0.05
+    axes.set(xscale="log", xlabel=x, ylabel=y, ylim=(min(heights) - slack, max(heights) + slack))
+    axes.set_xlim(min(point.x for point in points) / 2, max(point.x for point in points) * 2)
     axes.grid(alpha=0.3, which="both")
-    axes.legend(loc="lower right")
+    for height in (levels or {}).values():
+        axes.axhline(height, color="C2", linestyle="--", linewidth=1)
+    if points:
+        axes.legend(loc="lower right")
+    figure.canvas.draw()  # which settles where everything stands
+    edge = axes.get_xlim()[0] * 1.04
+    named = [(point.name, (point.x, point.y), True) for point in points]
+    falling = sorted((levels or {}).items(), key=lambda level: -level[1])
+    named += [(name, (edge, height), False) for name, height in falling]
+    _name_points(axes, named)
     _write(figure, target)
 
 
@@ -189,6 +217,38 @@ def _draw_lines(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]],
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+_BESIDE = ((8, 0, "left", "center"), (-8, 0, "right", "center"), (0, 8, "center", "bottom"), (0, -8, "center", "top"))
+_NEAR = ((7, 7, "left", "bottom"), (7, -7, "left", "top"), (-7, 7, "right", "bottom"), (-7, -7, "right", "top"))
+_LINE = tuple((column, 2 * up, "left", side) for column in (0, 130, 260) for up, side in ((1, "bottom"), (-1, "top")))
+
+
+def _name_points(axes: Axes, named: Sequence[tuple[str, tuple[float, float], bool]]) -> None:
+    """Write names (name, place, whether it is a marker) where they cover no marker and no other name, if there is room.
+
+    Needs a figure that was drawn once.
+    """
+    from matplotlib.transforms import Bbox
+
+    markers = [axes.transData.transform(place) for _, place, marker in named if marker]
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in markers]
+    legend = axes.get_legend()
+    taken += [legend.get_window_extent()] if legend else []
+    paper = axes.get_window_extent()
+    for name, place, marker in named:
+        text = axes.annotate(name, place, xytext=(0, 0), textcoords="offset points", fontsize=9)
+        tried = []
+        for *offset, across, up in (*_BESIDE, *_NEAR) if marker else _LINE:
+            text.set(position=offset, ha=across, va=up)
+            box = text.get_window_extent()
+            inside = paper.x0 <= box.x0 and box.x1 <= paper.x1 and paper.y0 <= box.y0 and box.y1 <= paper.y1
+            tried.append((sum(box.overlaps(one) for one in taken) + 9 * (not inside), len(tried), offset, across, up))
+            if not tried[-1][0]:
+                break
+        _, _, offset, across, up = min(tried)
+        text.set(position=offset, ha=across, va=up)
+        taken.append(text.get_window_extent())
 
 
 def _is_loss(key: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
 from unnoise.optional import need
 from unnoise.spec import Registry, unknown
@@ -33,12 +34,20 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
-def make(spec: str | Path | Denoiser) -> Denoiser:
+def make(spec: str | Path | Denoiser, *, ensemble: bool = False) -> Denoiser:
     """Open the denoiser that `spec` names: a shipped model, a classical filter, or a model file.
+
+    Args:
+        spec: the name, the filter's spec, or the file; a denoiser is taken as it is.
+        ensemble: average over the eight orientations of a picture, see `Ensemble`.
 
     Raises:
         UnnoiseError: no such model, or a file that is none.
     """
+    return Ensemble(_open(spec)) if ensemble else _open(spec)
+
+
+def _open(spec: str | Path | Denoiser) -> Denoiser:
     if isinstance(spec, Denoiser):
         return spec
     path = shipped().get(str(spec), Path(spec))
@@ -66,4 +75,4 @@ def _check_file(path: Path) -> None:
         raise UnnoiseError(f"no model file '{path}'")
 
 
-__all__ = ["DENOISERS", "Denoiser", "make", "shipped"]
+__all__ = ["DENOISERS", "Denoiser", "Ensemble", "make", "shipped"]
