@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 LEVELS = "--noise gaussian:15 gaussian:25 gaussian:50"
+IMPULSE = "examples/models/impulse.safetensors"
 SECTIONS = {
     "Gaussian noise, colour": (
         "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits.",
@@ -37,21 +38,21 @@ SECTIONS = {
         ],
     ),
     "Impulses and other noise, nothing told": (
-        "The model `impulse` beside classical filters; these are told the level where one number says it.",
+        "`impulse`, still in training, beside classical filters; these are told the level where one number says it.",
         [
-            "unnoise evaluate impulse adaptive-median median --data images:{data}/cbsd68 "
+            f"unnoise evaluate {IMPULSE} adaptive-median median --data images:{{data}}/cbsd68 "
             "--noise salt-pepper:0.1 salt-pepper:0.3 salt-pepper:0.5 salt-pepper:0.3,independent=true",
-            "unnoise evaluate impulse adaptive-median median wavelet --data images:{data}/cbsd68 "
+            f"unnoise evaluate {IMPULSE} adaptive-median median wavelet --data images:{{data}}/cbsd68 "
             "--noise 'salt-pepper:0.1 + gaussian:15' 'poisson:30 + salt-pepper:0.1'",
-            "unnoise evaluate impulse wavelet bilateral tv median --data images:{data}/cbsd68 "
+            f"unnoise evaluate {IMPULSE} wavelet bilateral tv median --data images:{{data}}/cbsd68 "
             "--noise poisson:30 speckle:50 uniform:40 'poisson:30 + gaussian:10'",
         ],
     ),
     "Real camera noise": (
-        "PolyU development pairs, single shots against the mean of many. `photo` learned from synthetic camera noise "
-        "alone: all pairs are new to it, though the ranges of that noise were chosen by looking at them, as were the "
-        "constants of the estimator.",
-        ["python benchmarks/camera.py --data {data}"],
+        "PolyU development pairs, single shots against the mean of many. `photo`, still in training, learned from "
+        "synthetic camera noise alone: all pairs are new to it, though the ranges of that noise were chosen by looking "
+        "at them, as were the constants of the estimator.",
+        ["python benchmarks/camera.py --data {data} --model examples/models/photo.safetensors"],
     ),
     "Clean pictures, nothing told": (
         "What the main job takes from pictures that have no noise: Kodak24 against itself.",

@@ -1,0 +1,93 @@
+"""What `photo` makes of scenes that it has not seen: its last training again without them, and scored on them.
+
+    python benchmarks/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
+
+The pairs of PolyU are divided by scene (the same camera before the same things), every n-th scene into one fold. For
+each fold, `recipes/photo_finish.yaml` is run on all pairs but its own, from the model that has seen none. A fold that
+is trained already is only scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import datasets, denoisers, recipe as recipes, report, training
+from unnoise.datasets.base import find
+from unnoise.evaluation import noisy_pairs
+from unnoise.metrics import psnr
+
+RECIPE = Path("recipes/photo_finish.yaml")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The mean PSNR in dB over the pairs of one fold, or of all."""
+
+    fold: str
+    pairs: int
+    noisy: float
+    before: float
+    photo: float
+
+
+def scenes(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of every scene: those whose names are equal but for the number of the shot."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.JPG")):
+        found.setdefault(path.stem.rsplit("_", 2)[0], []).append(path)
+    return found
+
+
+def leave_out(files: list[Path], always: Path | None, target: Path) -> str:
+    """Write a list of pictures to leave out, beside those of another list."""
+    lines = [str(path.resolve()) for path in files]
+    if always:
+        entries = (line.partition("#")[0].strip() for line in always.read_text(encoding="utf-8").splitlines())
+        lines += [str((always.parent / entry).resolve()) for entry in entries if entry]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(target)
+
+
+def run(data: Path, folds: int, out: Path) -> list[Result]:
+    """Train and score every fold."""
+    os.environ.setdefault("UNNOISE_DATA", str(data))
+    recipe = recipes.load(RECIPE)
+    by_scene = list(scenes(data / "polyu").values())
+    before = denoisers.make(str(recipe.start))
+    everything, rows = [], []
+    for fold in range(folds):
+        held = [path for index, files in enumerate(by_scene) if index % folds == fold for path in files]
+        rest = [path for index, files in enumerate(by_scene) if index % folds != fold for path in files]
+        exclude = leave_out(held, find(str(recipe.data.exclude)), out / f"without_{fold}.txt")
+        folder = out / str(fold)
+        if not (folder / training.LOSSES).exists():
+            training.train(recipes.load(RECIPE, {"data.exclude": exclude}), folder, resume=True)
+        model = denoisers.make(folder / f"{recipe.name}.safetensors")
+        pairs = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
+        scores = [
+            (psnr(clean, noisy), psnr(clean, before(noisy)), psnr(clean, model(noisy)))
+            for noisy, clean, _ in noisy_pairs(pairs, None)
+        ]
+        everything += scores
+        rows.append(Result(str(fold + 1), len(scores), *np.mean(scores, axis=0)))
+    return [*rows, Result("all", len(everything), *np.mean(everything, axis=0))]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/folds"))
+    arguments = parser.parse_args()
+    print(report.markdown(run(arguments.data, arguments.folds, arguments.out)))
+
+
+if __name__ == "__main__":
+    main()
