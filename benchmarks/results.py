@@ -20,7 +20,8 @@ LEVELS = "--noise gaussian:15 gaussian:25 gaussian:50"
 IMPULSE = "examples/models/impulse.safetensors"
 SECTIONS = {
     "Gaussian noise, colour": (
-        "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits.",
+        "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits. Seconds of "
+        "this and the next two sections were taken while tests ran beside, and say little.",
         [
             f"unnoise evaluate color nlm wavelet --data images:{{data}}/cbsd68 {LEVELS}",
             f"unnoise evaluate color --data images:{{data}}/kodak24 {LEVELS}",
