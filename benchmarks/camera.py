@@ -1,6 +1,6 @@
-"""Real camera noise: the model `photo`, told nothing, beside others that are told their best level.
+"""Real camera noise: the model `photo` so far, told nothing, beside others that are told their best level.
 
-    python benchmarks/camera.py [--data ../shared/data] [--model photo]
+    python benchmarks/camera.py [--data ../shared/data] [--model examples/models/photo.safetensors]
 
 First PolyU's development pairs, single shots against the mean of many, on which `photo` was not trained (its noise is
 synthetic; the ranges were chosen by looking at these pairs). The others are given every level of `LEVELS`, and stand
@@ -93,7 +93,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="photo")
+    parser.add_argument("--model", default="examples/models/photo.safetensors")
     arguments = parser.parse_args()
     print(report.markdown(real(arguments.data, arguments.model)))
     print()

@@ -53,7 +53,7 @@ SECTIONS = {
         "PolyU development pairs, single shots against the mean of many. `photo`, still in training, learned from "
         "synthetic camera noise alone: all pairs are new to it, though the ranges of that noise were chosen by looking "
         "at them, as were the constants of the estimator.",
-        ["python benchmarks/camera.py --data {data} --model examples/models/photo.safetensors"],
+        ["python benchmarks/camera.py --data {data}"],
     ),
     "Clean pictures, nothing told": (
         "What the main job takes from pictures that have no noise: Kodak24 against itself.",
