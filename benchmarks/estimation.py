@@ -1,6 +1,8 @@
-"""How well the noise level is found: on white noise over BSD68, on clean Kodak24, and how fast.
+"""How well noise is found: its level over BSD68, its kind over Kodak24, and whether the model that is picked fits.
 
-    python benchmarks/estimation.py [--data ../shared/data]
+    python benchmarks/estimation.py [--data ../shared/data] [--picks] [--pictures 24]
+
+With `--picks`, only what the models make of crops of Kodak24 is told. Noise is put in as a file of 8 bits holds it.
 
 Beside it stands scikit-image's `estimate_sigma`, the median of the finest wavelet coefficients (Donoho and Johnstone,
 Biometrika 81, 1994). Levels are in 8-bit units.
@@ -10,16 +12,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from skimage import restoration
 
-from unnoise import datasets, estimation, noise, report
+from unnoise import datasets, denoisers, estimation, noise, pipeline, report
 from unnoise.datasets.base import as_float
 from unnoise.evaluation import noisy_pairs
+from unnoise.metrics import psnr
 
 LEVELS = (5, 10, 15, 25, 35, 50)
 
@@ -28,6 +32,33 @@ def wavelet(pixels: np.ndarray) -> float:
     """Return scikit-image's estimate, [0, 1] units."""
     return float(np.mean(restoration.estimate_sigma(pixels, channel_axis=2)))
 
+
+CASES = {
+    "gaussian:0": "none",
+    "gaussian:5": "gaussian",
+    "gaussian:15": "gaussian",
+    "gaussian:25": "gaussian",
+    "gaussian:50": "gaussian",
+    "poisson:10": "signal-dependent",
+    "poisson:30": "signal-dependent",
+    "poisson:100": "signal-dependent",
+    "speckle:25": "signal-dependent",
+    "speckle:60": "signal-dependent",
+    "salt-pepper:0.01": "impulse",
+    "salt-pepper:0.05": "impulse",
+    "salt-pepper:0.3": "impulse",
+    "camera:800 + jpeg:95": "correlated",
+    "camera:3200,smooth=0.5,smooth_color=2 + jpeg:95": "correlated",
+    "camera:12800,smooth=0.7,smooth_color=3 + jpeg:90": "correlated",
+    "gaussian:25 + jpeg:60": "correlated",
+    "gaussian:15 + salt-pepper:0.05": "mixed",
+    "gaussian:25 + salt-pepper:0.2": "mixed",
+    "poisson:30 + salt-pepper:0.1": "mixed",
+}
+"""Noise -> the kind that it is."""
+KINDS = tuple(dict.fromkeys(CASES.values()))
+CROP = 256  # side of the pictures of `picks`
+WITHIN = 0.2  # dB behind the best model, that a pick may be
 
 METHODS: dict[str, Callable[[np.ndarray], float]] = {
     "unnoise": lambda pixels: estimation.inspect(pixels).sigma,
@@ -80,15 +111,102 @@ def clean(folder: Path) -> list[Clean]:
     return rows
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """What one noise is taken for: pictures of each kind found, and its level, true and found (impulses left aside)."""
+
+    noise: str
+    is_: str
+    none: int
+    gaussian: int
+    signal_dependent: int
+    impulse: int
+    correlated: int
+    mixed: int
+    level: float
+    found: float
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What one noise leaves to the models: PSNR of each, how often which was picked, and how often that was right."""
+
+    noise: str
+    channels: int
+    best: str
+    psnr_best: float
+    psnr_picked: float
+    picked: str
+    right: float
+
+
+def spoiled(spec: str) -> noise.Noise:
+    """Return a noise as it lies in a file of 8 bits."""
+    return noise.make(f"{spec} + clip + quantize:8")
+
+
+def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
+    """Tell what every noise over Kodak24 is taken for."""
+    kodak = datasets.make(f"images:{folder / 'kodak24'}")
+    for spec, kind in CASES.items():
+        counted, true, found = Counter[str](), list[float](), list[float]()
+        other = noise.make(spec.partition(" + salt-pepper")[0]) if kind != "impulse" else noise.make("gaussian:0")
+        for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec))):
+            if index == pictures:
+                break
+            seen = estimation.inspect(noisy)
+            counted[seen.kind] += 1
+            true.append(255 * float(np.std(other(clean, index) - clean)))
+            found.append(255 * seen.sigma)
+        named = {key.replace("-", "_"): counted[key] for key in KINDS}
+        yield Kinds(spec, kind, **named, level=float(np.mean(true)), found=float(np.mean(found)))
+
+
+def picks(folder: Path, pictures: int) -> Iterator[Pick]:
+    """Give crops of Kodak24, in colour and in grey, to every shipped model and to the one that fits."""
+    auto = denoisers.make("auto")
+    models = {name: denoisers.make(name) for name in denoisers.shipped()}
+    for channels in (3, 1):
+        kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
+        able = {name: model for name, model in models.items() if model.channels in (channels, 3)}
+        for spec in CASES:
+            scores, picked, chosen = {name: list[float]() for name in able}, Counter[str](), list[float]()
+            for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec), crop=CROP)):
+                if index == pictures:
+                    break
+                for name, model in able.items():
+                    told = model.settle(noisy)[1]
+                    scores[name].append(min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0))
+                model, told = auto.settle(noisy)
+                picked[str(model)] += 1
+                chosen.append(min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0))
+            top = np.max(list(scores.values()), axis=0)
+            best = max(scores, key=lambda name: float(np.mean(scores[name])))
+            right = float(np.mean(np.array(chosen) >= top - WITHIN))
+            names = ", ".join(f"{name} {times}" for name, times in picked.most_common())
+            yield Pick(spec, channels, best, float(np.mean(scores[best])), float(np.mean(chosen)), names, 100 * right)
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    folder = parser.parse_args().data
+    parser.add_argument("--picks", action="store_true", help="measure what the models make of it, instead")
+    parser.add_argument("--pictures", type=int, default=24, help="how many of Kodak24")
+    asked = parser.parse_args()
+    folder = asked.data
+    if asked.picks:
+        rows = list(picks(folder, asked.pictures))
+        print(f"The model that is picked, on crops of Kodak24; right is within {WITHIN} dB of the best, in per cent:\n")
+        print(report.markdown(rows))
+        print(f"\nRight in all: {np.mean([row.right for row in rows]):.1f} %")
+        return
     print("White noise on BSD68:\n")
     print(report.markdown(white(folder)))
     print("\nClean Kodak24:\n")
     print(report.markdown(clean(folder)))
+    print("\nKinds of noise over Kodak24, pictures:\n")
+    print(report.markdown(list(kinds(folder, asked.pictures))))
 
 
 if __name__ == "__main__":

@@ -97,8 +97,19 @@ def test_bad_files_alone_leave_nothing(unnoise: Call, here: Path) -> None:
 def test_json_tells_every_file(unnoise: Call, here: Path) -> None:
     status, out, err = unnoise("a.png", "bad/empty.png", "--sigma", "20", "-m", "tv", "--json")
     good, bad = map(json.loads, out.splitlines())
-    assert status == 1 and good["target"] == "a.clean.png" and good["error"] is None and good["sigma"] == 20
+    assert status == 1 and good["target"] == "a.clean.png" and good["error"] is None
+    assert (good["sigma"], good["model"]) == (20, "tv")
     assert bad["error"] == "bad/empty.png: the file is empty" and f"unnoise: {bad['error']}\n" == err
+
+
+def test_the_default_is_the_model_that_fits(unnoise: Call, here: Path) -> None:
+    (found, told, named) = (
+        json.loads(unnoise("a.png", "-o", f"{n}.png", "--json", *more)[1])
+        for n, more in enumerate(([], ["--sigma", "20"], ["--model", "color", "--sigma", "20"]))
+    )
+    assert found["model"] == told["model"] == named["model"] == "color"
+    assert found["sigma"] > 25 and told["sigma"] == 20
+    assert Path("1.png").read_bytes() == Path("2.png").read_bytes() != Path("0.png").read_bytes()
 
 
 def test_nothing_is_overwritten_unasked(unnoise: Call, here: Path) -> None:
@@ -254,7 +265,8 @@ def test_inspect_tells_each_file(unnoise: Call, here: Path) -> None:
     assert status == 1 and len(err.splitlines()) == 3
     assert [line.partition(": ")[0] for line in out.splitlines()] == ["a.png", "b ü [1].jpg"]
     row = json.loads(unnoise("inspect", "a.png", "--json")[1])
-    assert row["path"] == "a.png" and row["sigma"] > 0
+    assert row["path"] == "a.png" and row["sigma"] > 0 and row["kind"] == "gaussian"
+    assert (row["model"], row["impulses"]) == ("color", 0) and "the model that fits is color" in out
 
 
 def test_add_puts_the_same_noise_in(unnoise: Call, here: Path) -> None:

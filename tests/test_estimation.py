@@ -24,9 +24,52 @@ def clean(name: str) -> np.ndarray:
 @pytest.mark.parametrize("sd", [5, 15, 25, 50])
 def test_white_noise_is_measured(name: str, sd: int) -> None:
     report = estimation.inspect(noise.make(f"gaussian:{sd}")(clean(name), 0))
-    assert report.kind == "white"
+    assert report.kind == "gaussian"
     assert 255 * report.sigma == pytest.approx(sd, rel=0.08, abs=0.5)
     assert report.sigma == report.profile[0]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("spec", ["poisson:30", "poisson:100", "speckle:25", "speckle:60"])
+def test_noise_that_grows_with_the_light_is_signal_dependent(name: str, spec: str) -> None:
+    picture = clean(name)
+    noisy = noise.make(f"{spec} + clip + quantize:8")(picture, 0)
+    report = estimation.inspect(noisy)
+    assert report.kind == "signal-dependent"
+    assert report.sigma == pytest.approx((noisy - picture).std(), rel=0.3)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("spec", ["salt-pepper:0.01", "salt-pepper:0.3", "salt-pepper:0.1,independent=true"])
+def test_lost_pixels_are_counted(name: str, spec: str) -> None:
+    report = estimation.inspect(noise.make(spec)(clean(name), 0))
+    assert report.kind == "impulse" and 255 * report.sigma < 3
+    assert report.impulses == pytest.approx(float(spec.partition(":")[2].partition(",")[0]), rel=0.15)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_the_noise_beside_impulses_is_measured(name: str, share: float) -> None:
+    report = estimation.inspect(noise.make(f"gaussian:15 + salt-pepper:{share} + clip")(clean(name), 0))
+    assert report.kind == "mixed" and report.impulses == pytest.approx(share, rel=0.15)
+    assert 255 * report.sigma == pytest.approx(15, rel=0.12)
+
+
+@pytest.mark.parametrize("sd", [25, 50])
+def test_clipped_noise_is_measured_where_it_is_whole(sd: int) -> None:
+    ramp = np.tile(np.linspace(0, 1, 512, dtype=np.float32)[:, None, None], (1, 512, 3))
+    report = estimation.inspect(noise.make(f"gaussian:{sd} + clip")(ramp, 0))
+    assert report.kind == "gaussian" and 255 * report.sigma == pytest.approx(sd, rel=0.12)
+
+
+def test_print_stars_and_saturation_are_no_impulses(rng: np.random.Generator) -> None:
+    print_ = np.ones((256, 256, 1), np.float32)
+    print_[::9], print_[:, ::13], print_[100:140, 50:90] = 0, 0, 0
+    stars = np.full((256, 256, 1), 0.02, np.float32)
+    stars[tuple(rng.integers(0, 256, (2, 2000)))] = 1
+    flooded = np.clip(clean("coffee") * 3 - 0.8, 0, 1)
+    for picture in (print_, stars, flooded, *map(clean, PICTURES)):
+        assert estimation.inspect(picture).impulses == 0
 
 
 def test_pure_noise_has_a_flat_profile(rng: np.random.Generator) -> None:
@@ -85,6 +128,13 @@ def test_holes_are_passed_over(rng: np.random.Generator) -> None:
 def test_report_speaks_in_8_bit_units() -> None:
     report = estimation.NoiseReport("correlated", 12 / 255, (1 / 255, 2 / 255, 4 / 255, 8 / 255))
     assert str(report) == "correlated noise, to be cleaned at level 12.0 (1.0 at the finest scale)"
+    report = estimation.NoiseReport("mixed", 12 / 255, (12 / 255,), impulses=0.0512, model="impulse")
+    told = "mixed noise, 5.1 % of the pixels lost, to be cleaned at level 12.0; the model that fits is impulse"
+    assert str(report) == told
+    assert (
+        str(estimation.NoiseReport("impulse", 0.001, (0.001,), impulses=0.3))
+        == "impulse noise, 30.0 % of the pixels lost"
+    )
 
 
 @pytest.mark.skipif("color" not in denoisers.shipped(), reason="needs the shipped model")

@@ -184,9 +184,10 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 
 
 def test_the_level_is_the_one_told_and_never_asked_in_vain(photograph: np.ndarray) -> None:
-    assert pipeline.level_for(Double(), photograph, 0.1) is None
-    assert pipeline.level_for(Told(), photograph, 0.1) == 0.1
-    assert 0 <= pipeline.level_for(Told(), photograph, None) < 0.1
+    assert Double().settle(photograph, 0.1)[1] is None
+    assert Told().settle(photograph, 0.1)[1] == 0.1
+    level = Told().settle(photograph)[1]
+    assert isinstance(level, float) and 0 <= level < 0.1
 
 
 @pytest.mark.parametrize("strength", [0, 0.25, 1, 1.5])
@@ -224,6 +225,7 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
     assert progress == sorted(progress) and progress[-1] == 4
     assert outcomes[0].row() == {
         **{"source": "b.png", "target": str(Path("out/b.png")), "error": None, "sigma": None, "megapixels": 0.0},
+        "model": "",
         "seconds": pytest.approx(0, abs=5),
     }
 

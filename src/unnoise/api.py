@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unnoise.recipe import Recipe
 
 Source = TypeVar("Source", str, Path, bytes, np.ndarray, "Image", Picture)
-DEFAULT_MODEL = "color"
+DEFAULT_MODEL = "auto"
 
 
 def denoise(
@@ -42,8 +42,8 @@ def denoise(
         source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file (GIF comes back as
             PNG), a PIL image (palettes come back as RGB, bilevel as grey), or an array `[H, W]` or `[H, W, C]` of
             uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB, either with alpha.
-        model: name of a shipped model, a classical filter, or a model file.
-        sigma: noise level in 8-bit units (25 is 25/255); None to find it.
+        model: name of a shipped model, a classical filter, or a model file; "auto" is the shipped model that fits.
+        sigma: level of Gaussian noise in 8-bit units (25 is 25/255); None to find what noise there is.
         strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
         ensemble: average over the eight orientations of the picture: eight times the work, for the last tenth.
 
@@ -55,7 +55,7 @@ def denoise(
     """
     level = None if sigma is None else sigma / FULL_SCALE
     settings = pipeline.Settings(denoisers.make(model, ensemble=ensemble), sigma=level, strength=strength)
-    clean, _ = pipeline.clean_picture(_open(source), settings)
+    clean, *_ = pipeline.clean_picture(_open(source), settings)
     return _like(source, clean)
 
 
@@ -72,8 +72,9 @@ def add_noise(source: Source, noise: str | Noise, *, seed: int = 0) -> Any:
 
 
 def inspect(source: Source) -> NoiseReport:
-    """Find what noise is in a picture; see `estimation.NoiseReport`."""
-    return estimation.inspect(_open(source).pixels)
+    """Find what noise is in a picture, and the shipped model that fits; see `estimation.NoiseReport`."""
+    pixels = _open(source).pixels
+    return denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
 
 
 def evaluate(

@@ -61,8 +61,12 @@ def clean(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="File or folder; beside the inputs by default.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="One of `unnoise models`, or a model file.")] = "color",
-    sigma: Annotated[float | None, typer.Option(help="Noise level in 8-bit units (25 is 25/255); else found.")] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="auto, one of `unnoise models`, or a model file.")
+    ] = "auto",
+    sigma: Annotated[
+        float | None, typer.Option(help="Level of Gaussian noise, 8-bit units (25 is 25/255); else found.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
     ensemble: Ensemble = False,
     quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
@@ -102,22 +106,23 @@ def inspect(
     as_json: Json = False,
     max_pixels: MaxPixels = 1_000_000_000,
 ) -> None:
-    """Say what noise is in pictures: its kind and its level."""
-    from unnoise import estimation, image_io, pipeline
+    """Say what noise is in pictures: its kind, its level, and the model that fits."""
+    from unnoise import api, image_io, pipeline
     from unnoise.noise.base import FULL_SCALE
 
     found, failed = pipeline.find(paths), 0
     for path in found:
         try:
-            report = estimation.inspect(image_io.read(path, max_pixels=max_pixels).pixels)
+            report = api.inspect(image_io.read(path, max_pixels=max_pixels))
         except UnnoiseError as error:
             failed += 1
             complain(str(error))
             continue
         if as_json:
             profile = [round(FULL_SCALE * level, 2) for level in report.profile]
-            found_here = {"kind": report.kind, "sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
-            say(_json({"path": str(path), **found_here}))
+            levels = {"sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
+            rest = {"impulses": round(report.impulses, 4), "model": report.model}
+            say(_json({"path": str(path), "kind": report.kind, **levels, **rest}))
         else:
             say(f"{path}: {report}")
     _finish(failed, len(found))
@@ -168,7 +173,7 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def evaluate(
-    model: Annotated[list[str], typer.Argument(help="Models, classical filters, or model files.")],
+    model: Annotated[list[str], typer.Argument(help="Models, auto, classical filters, or model files.")],
     data: Annotated[str, typer.Option(help="Dataset spec, such as images:FOLDER.")],
     noise: Annotated[list[str] | None, typer.Option(help="Noise specs, several may follow; none for pairs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,

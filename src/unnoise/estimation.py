@@ -3,14 +3,17 @@
 In the flattest 8x8 blocks of a picture, the high frequencies of the discrete cosine transform hold little but noise.
 The blocks are chosen by their low frequencies, on which white noise bears alike everywhere, so that the choice does not
 favour weak noise (Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007).
+They are taken in groups of like brightness, so that noise which grows with the light is seen to grow.
 
 This is done on the picture averaged down by 1, 2, 4 and 8, each level multiplied by that number: its *profile*. White
 noise has a flat one. The noise of cameras, smeared over a few pixels by demosaicing, filters and JPEG, hides at the
 finest scale, rises at once, and then rises less; the picture itself goes on rising as steeply. So a profile that bends
 is noise. A denoiser for white noise does best on it when it is told far more than the finest scale shows.
 
-The constants behind this (`BEND`, `TOLD`, `LARGEST`) were chosen on the PolyU development pairs, and on clean
-pictures of BSDS500's training part and of `photos`; no test set was looked at.
+Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise.
+
+The constants were chosen on the PolyU development pairs, and on pictures of BSDS500's training part and of `photos`,
+clean and with noise put in; no test set was looked at.
 """
 
 from __future__ import annotations
@@ -21,14 +24,31 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import dctn
 
+from unnoise import impulses
+
 BEND = 0.5
 """How far, in natural logarithms, a profile stands above a straight line before its noise counts as correlated."""
+RISE = 1.8
+"""Or: how many times scale 1 is in scale 2 ..."""
+EARLY = 1.5 / 255
+"""... when that stands above the geometric mean of this and scale 4, too: the picture itself rises later ..."""
+PLAIN = 2 / 255
+"""... and above this."""
 TOLD = 3.0
-"""What a denoiser for white noise is told of correlated noise, as a multiple of its level at scale 4."""
+"""What a denoiser for white noise is told of noise that bends, as a multiple of its level at scale 4."""
 LARGEST = 15 / 255
 """Correlated noise is not told higher: what looks stronger is mostly picture."""
 VISIBLE = 1 / 3 / 255
 """White noise below this is that of rounding to 8 bits, or none."""
+FAINT = 2.5 / 255
+"""Below this, what grows with the scale by more than half is the picture, and not noise."""
+GROWTH = 0.55
+"""Power of the brightness with which the variance grows, from which noise counts as signal-dependent: 1 is Poisson's,
+2 is speckle's."""
+ALIGNED = 0.85
+"""Correlation, both axes logarithmic, from which that growth is believed."""
+BESIDE = 3 / 255
+"""Noise from this level on, beside impulses, makes them mixed."""
 
 _SCALES = (1, 2, 4, 8)
 _SIDE = 8  # of a block, pixels
@@ -36,6 +56,7 @@ _BLOCKS = 4096  # looked at per scale, on a grid over the picture that does not 
 _SHADES = 8  # groups of equal brightness, each with flat blocks of its own: neither sky nor shadow decides alone
 _FLATTEST = 0.05  # of the blocks of a group
 _BIAS = 0.988  # of the median of the blocks' deviations, on white noise
+_CLIPPED = 0.05  # of a block's pixels: from here on, what was cut off is missed
 
 _ORDER = np.add.outer(np.arange(_SIDE), np.arange(_SIDE))
 _LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
@@ -46,21 +67,34 @@ class NoiseReport:
     """What noise is in a picture; levels are standard deviations in [0, 1] units.
 
     Attributes:
-        kind: "none", "white", or "correlated" as cameras make it.
-        sigma: the level to tell a denoiser for white Gaussian noise; 0 to leave the picture as it is.
-        profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them.
+        kind: "none", "gaussian" (white, and alike everywhere), "signal-dependent" (white, and stronger where it is
+            brighter), "impulse" (lost pixels), "correlated" as cameras make it, or "mixed" (lost pixels and other
+            noise).
+        sigma: the level to tell a denoiser for white Gaussian noise, impulses left aside; 0 to leave the picture as
+            it is.
+        profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them, or with impulses.
+        impulses: the share of lost pixels, 0 to 1.
+        model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
     """
 
     kind: str
     sigma: float
     profile: tuple[float, ...]
+    impulses: float = 0.0
+    model: str | None = None
 
     def __str__(self) -> str:
         """Tell it in 8-bit units, in which levels are spelt."""
         if self.kind == "none":
             return "no noise"
-        finest = f" ({255 * self.profile[0]:.1f} at the finest scale)" if self.kind == "correlated" else ""
-        return f"{self.kind} noise, to be cleaned at level {255 * self.sigma:.1f}{finest}"
+        said = f"{self.kind} noise"
+        if self.impulses:
+            said += f", {100 * self.impulses:.1f} % of the pixels lost"
+        if self.kind != "impulse":
+            said += f", to be cleaned at level {255 * self.sigma:.1f}"
+        if self.kind == "correlated":
+            said += f" ({255 * self.profile[0]:.1f} at the finest scale)"
+        return said + (f"; the model that fits is {self.model}" if self.model else "")
 
 
 def inspect(pixels: np.ndarray) -> NoiseReport:
@@ -69,13 +103,24 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     Args:
         pixels: float32 `[H, W, C]`, nominally in [0, 1]; blocks that hold NaN or infinity are passed over.
     """
+    blocks = _blocks(pixels)
+    lost, share = impulses.find(blocks)
+    if share:
+        level = _level(_shades(impulses.without(blocks, lost))[1])
+        return NoiseReport("impulse" if level < BESIDE else "mixed", level, (level,), share)
     profile = tuple(_profile(pixels))
-    white = profile[0] if profile else 0.0
-    if len(profile) == len(_SCALES) and _bend(profile) > BEND:
-        return NoiseReport("correlated", max(white, min(TOLD * profile[2], LARGEST)), profile)
-    if white < VISIBLE:
+    finest = profile[0] if profile else 0.0
+    rises = len(profile) > 1 and profile[1] > 1.5 * finest
+    brightness, variance = _shades(blocks)
+    mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
+    if mean > (2 * FAINT if rises else FAINT) and _grows(brightness, variance):
+        return NoiseReport("signal-dependent", mean, profile)
+    smeared = _smeared(profile)
+    if smeared is not None:
+        return NoiseReport("correlated", smeared, profile)
+    if finest < VISIBLE or (finest < FAINT and rises):
         return NoiseReport("none", 0.0, profile)
-    return NoiseReport("white", white, profile)
+    return NoiseReport("gaussian", finest, profile)
 
 
 def estimate_sigma(pixels: np.ndarray) -> float:
@@ -83,10 +128,30 @@ def estimate_sigma(pixels: np.ndarray) -> float:
     return next(_profile(pixels), 0.0)
 
 
-def _bend(profile: tuple[float, ...]) -> float:
+def _smeared(profile: tuple[float, ...]) -> float | None:
+    """Return the level to tell of correlated noise; None where the profile shows none."""
+    if len(profile) < len(_SCALES):
+        return None
+    one, two, four, eight = profile
+    if _bend(one, two, eight) > BEND:
+        return max(one, min(TOLD * four, LARGEST))
+    return one if two > max(RISE * one, PLAIN) and two**2 > EARLY * four else None
+
+
+def _bend(one: float, two: float, eight: float) -> float:
     """Return how far scale 2 stands above the line through scales 1 and 8, both axes logarithmic."""
-    one, two, _, eight = np.log(np.maximum(profile, 0.05 / 255))
+    one, two, eight = np.log(np.maximum((one, two, eight), 0.05 / 255))
     return float(two - (2 * one + eight) / 3)
+
+
+def _grows(brightness: np.ndarray, variance: np.ndarray) -> bool:
+    """Say whether the variance grows with the brightness, as a power of it."""
+    seen = (brightness > 0) & (variance > 0)
+    x, y = np.log(np.maximum(brightness[seen], 0.02)), np.log(variance[seen])
+    if len(x) < _SHADES // 2 or x.std() < 0.1 or y.std() == 0:
+        return False
+    aligned = np.corrcoef(x, y)[0, 1]
+    return bool(aligned > ALIGNED and aligned * y.std() > GROWTH * x.std())
 
 
 def _profile(pixels: np.ndarray) -> Iterator[float]:
@@ -94,30 +159,46 @@ def _profile(pixels: np.ndarray) -> Iterator[float]:
     for scale in _SCALES:
         if min(pixels.shape[:2]) < _SIDE:
             return
-        yield scale * _level(pixels)
+        yield scale * _level(_shades(_blocks(pixels), finest=scale == 1)[1])
         height, width = (side - side % 2 for side in pixels.shape[:2])
         with np.errstate(invalid="ignore"):  # infinities of both signs
             rows = pixels[0:height:2, :width] + pixels[1:height:2, :width]
             pixels = (rows[:, ::2] + rows[:, 1::2]) / 4
 
 
-def _level(pixels: np.ndarray) -> float:
-    """Return the deviation of the high frequencies in flat blocks, mean over the channels."""
-    blocks = _blocks(pixels)
-    if len(blocks) == 0:
-        return 0.0
-    frequencies = np.asarray(dctn(blocks, axes=(2, 3), norm="ortho")) ** 2
-    low, high = frequencies[:, :, _LOW].sum(axis=2), frequencies[:, :, _HIGH].mean(axis=2)
-    by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable")
-    levels = []
-    for group in np.array_split(by_shade, min(_SHADES, len(blocks))):
-        flat = np.argsort(low[group], axis=0, kind="stable")[: int(np.ceil(_FLATTEST * len(group)))]
-        levels.append(np.sqrt(np.median(np.take_along_axis(high[group], flat, axis=0), axis=0)))
-    return float(np.quantile(levels, 0.25, axis=0).mean()) / _BIAS
+def _level(variance: np.ndarray) -> float:
+    """Return the deviation in the quieter shades of each channel, mean over the channels."""
+    return float(np.quantile(np.sqrt(variance), 0.25, axis=1).mean()) / _BIAS if variance.size else 0.0
+
+
+def _shades(blocks: np.ndarray, *, finest: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean brightness and variance of the high frequencies in the flat blocks of each shade, both `[C, shades]`.
+
+    At the finest scale, blocks that are clipped in part hold less than their noise, and are left out, unless hardly any
+    others are there.
+    """
+    count, channels = blocks.shape[:2]
+    shades = min(_SHADES, max(1, count // 8)) if count else 0
+    brightness, variance = np.zeros((2, channels, shades))
+    by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable") if count else np.zeros(0, int)
+    for channel in range(channels if count else 0):
+        chosen = blocks[by_shade, channel]
+        clipped = ((chosen == 0) | (chosen == 1)).mean(axis=(1, 2))
+        whole = (clipped <= _CLIPPED) | (clipped == 1)
+        if finest and whole.sum() >= count / 8:
+            chosen = chosen[whole]
+        frequencies = np.asarray(dctn(chosen, axes=(1, 2), norm="ortho")) ** 2
+        low, high = frequencies[:, _LOW].sum(axis=1), frequencies[:, _HIGH].mean(axis=1)
+        for shade, group in enumerate(np.array_split(np.arange(len(chosen)), shades)):
+            flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(_FLATTEST * len(group)))]]
+            brightness[channel, shade], variance[channel, shade] = chosen[flat].mean(), np.median(high[flat])
+    return brightness, variance
 
 
 def _blocks(pixels: np.ndarray) -> np.ndarray:
-    """Cut finite blocks on an even grid, `[N, C, 8, 8]`."""
+    """Cut finite blocks on an even grid, `[N, C, 8, 8]`; none from a picture smaller than a block."""
+    if min(pixels.shape[:2]) < _SIDE:
+        return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
     height, width = (side - _SIDE + 1 for side in pixels.shape[:2])
     step = max(1, int((height * width / _BLOCKS) ** 0.5))
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (_SIDE, _SIDE), axis=(0, 1))  # type: ignore[call-overload]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import estimation, image_io, tiling
+from unnoise import image_io, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.image_io import Picture
@@ -77,6 +77,7 @@ class Outcome:
     Attributes:
         job: the job.
         error: one line, or None where the target was written.
+        model: what it was cleaned by.
         sigma: the level it was cleaned at, [0, 1] units; None where the denoiser takes none.
         megapixels: size of the picture.
         seconds: from file to file.
@@ -84,6 +85,7 @@ class Outcome:
 
     job: Job
     error: str | None = None
+    model: str = ""
     sigma: float | None = None
     megapixels: float = 0.0
     seconds: float = 0.0
@@ -94,6 +96,7 @@ class Outcome:
             "source": str(self.job.source),
             "target": str(self.job.target),
             "error": self.error,
+            "model": self.model,
             "sigma": None if self.sigma is None else round(self.sigma * FULL_SCALE, 2),
             "megapixels": round(self.megapixels, 3),
             "seconds": round(self.seconds, 3),
@@ -101,13 +104,6 @@ class Outcome:
 
 
 Report = Callable[[float], None]
-
-
-def level_for(denoiser: Denoiser, pixels: np.ndarray, sigma: float | None) -> float | None:
-    """Return the level to tell a denoiser: the one given, else the one found; None where it takes none."""
-    if not denoiser.wants_sigma:
-        return None
-    return estimation.inspect(pixels).sigma if sigma is None else sigma
 
 
 def clean_pixels(
@@ -123,7 +119,7 @@ def clean_pixels(
     Args:
         denoiser: does the work.
         noisy: float32 `[H, W, C]`.
-        sigma: the level to tell it, [0, 1] units; see `level_for`.
+        sigma: the level to tell it, [0, 1] units; see `Denoiser.settle`.
         strength: moves along the line from the noisy picture (0) through the clean one (1).
         progress: called with the share that is done.
 
@@ -145,11 +141,11 @@ def clean_pixels(
 
 def clean_picture(
     picture: Picture, settings: Settings, progress: Report = lambda _: None
-) -> tuple[Picture, float | None]:
-    """Clean one picture; return it with the level that it was cleaned at, as in `Outcome`."""
-    sigma = level_for(settings.denoiser, picture.pixels, settings.sigma)
-    clean = clean_pixels(settings.denoiser, picture.pixels, sigma, strength=settings.strength, progress=progress)
-    return picture.with_pixels(clean), sigma
+) -> tuple[Picture, str, float | None]:
+    """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`."""
+    denoiser, sigma = settings.denoiser.settle(picture.pixels, settings.sigma)
+    clean = clean_pixels(denoiser, picture.pixels, sigma, strength=settings.strength, progress=progress)
+    return picture.with_pixels(clean), str(denoiser), None if sigma is None else float(sigma)
 
 
 def clean_file(job: Job, settings: Settings, progress: Report = lambda _: None) -> Outcome:
@@ -163,11 +159,11 @@ def clean_file(job: Job, settings: Settings, progress: Report = lambda _: None) 
     picture = image_io.read(job.source, max_pixels=settings.max_pixels)
     if reason := image_io.cannot_hold(picture, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {reason}")
-    clean, sigma = clean_picture(picture, settings, progress)
+    clean, model, sigma = clean_picture(picture, settings, progress)
     make_folder(job.target.parent)
     clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
     megapixels = picture.pixels.shape[0] * picture.pixels.shape[1] / 1e6
-    return Outcome(job, None, sigma, megapixels, time.perf_counter() - start)
+    return Outcome(job, None, model, sigma, megapixels, time.perf_counter() - start)
 
 
 def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:
@@ -182,7 +178,7 @@ def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = Non
     picture = image_io.read(data, max_pixels=settings.max_pixels)
     if reason := image_io.cannot_hold(picture, suffix):
         raise UnnoiseError(reason)
-    clean, _ = clean_picture(picture, settings)
+    clean, *_ = clean_picture(picture, settings)
     if target is None:
         return image_io.encode(clean, suffix, quality=settings.quality)
     make_folder(Path(target).parent)

@@ -1,17 +1,19 @@
 """Denoisers: everything that takes a noisy array and returns a clean one.
 
-`make("color")` opens a model that travels inside the package, `make("nlm:strength=1")` a classical filter, and
-`make("mine.onnx")` or `make("mine.safetensors")` a model file. To add one, write its class in a file here and its row
-in the table below.
+`make("color")` opens a model that travels inside the package, `make("auto")` the one of these that fits each picture,
+`make("nlm:strength=1")` a classical filter, and `make("mine.onnx")` or `make("mine.safetensors")` a model file. To
+add one, write its class in a file here and its row in the table below.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
+from unnoise.estimation import NoiseReport
 from unnoise.optional import need
 from unnoise.spec import Registry, unknown
 
@@ -35,7 +37,7 @@ def shipped() -> dict[str, Path]:
 
 
 def make(spec: str | Path | Denoiser, *, ensemble: bool = False) -> Denoiser:
-    """Open the denoiser that `spec` names: a shipped model, a classical filter, or a model file.
+    """Open the denoiser that `spec` names: "auto", a shipped model, a classical filter, or a model file.
 
     Args:
         spec: the name, the filter's spec, or the file; a denoiser is taken as it is.
@@ -44,6 +46,8 @@ def make(spec: str | Path | Denoiser, *, ensemble: bool = False) -> Denoiser:
     Raises:
         UnnoiseError: no such model, or a file that is none.
     """
+    if str(spec) == auto.Auto.title:
+        return auto.Auto(lambda name: make(name, ensemble=ensemble), shipped())
     return Ensemble(_open(spec)) if ensemble else _open(spec)
 
 
@@ -61,13 +65,19 @@ def _open(spec: str | Path | Denoiser) -> Denoiser:
         need("torch", extra="train")
         from unnoise.denoisers import checkpoint
 
-        return checkpoint.Checkpoint(checkpoint.load(path)[0])
+        network, card = checkpoint.load(path)
+        return checkpoint.Checkpoint(network, title=card.name)
     name = str(spec).partition(":")[0].strip()
     if name in shipped():
         raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
     if name not in DENOISERS.members:
-        raise UnnoiseError(unknown("model", name, [*DENOISERS.members, *shipped()]))
+        raise UnnoiseError(unknown("model", name, [auto.Auto.title, *DENOISERS.members, *shipped()]))
     return DENOISERS.make(str(spec))
+
+
+def fitted(report: NoiseReport, channels: int) -> NoiseReport:
+    """Return what was found in a picture of so many channels, with the shipped model that fits."""
+    return auto.fitted(report, channels, shipped())
 
 
 def _check_file(path: Path) -> None:
@@ -75,4 +85,4 @@ def _check_file(path: Path) -> None:
         raise UnnoiseError(f"no model file '{path}'")
 
 
-__all__ = ["DENOISERS", "Denoiser", "Ensemble", "make", "shipped"]
+__all__ = ["DENOISERS", "Denoiser", "Ensemble", "fitted", "make", "shipped"]

@@ -26,13 +26,19 @@ class Denoiser(ABC):
         halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
         wants_sigma: whether the noise level matters; where it is not told, it is estimated.
         margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
+        title: what it is called, which is its `str`, too; "" where nobody has named it.
     """
 
+    title: str = ""
     channels: int | None = None
     multiple_of: int = 1
     halo: int | None = None
     wants_sigma: bool = False
     margin: int = 0
+
+    def __str__(self) -> str:
+        """Return what it is called; members that the small language spells return their spec."""
+        return self.title
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
         """Clean a picture.
@@ -48,9 +54,7 @@ class Denoiser(ABC):
             UnnoiseError: the array has another shape than `[H, W, C]`, or channels that the denoiser cannot take, or
                 `sigma` is neither a level nor a map of levels of that size.
         """
-        noisy = np.asarray(noisy, dtype=np.float32)
-        if noisy.ndim != 3 or 0 in noisy.shape:
-            raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
+        noisy = self.checked(noisy)
         finite = np.isfinite(noisy)
         if not finite.all():
             middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
@@ -63,6 +67,25 @@ class Denoiser(ABC):
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean a finite float32 picture `[H, W, channels]` whose sides are multiples of `multiple_of`."""
+
+    def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
+        """Return who is to clean a picture, and the level to tell it.
+
+        It is asked once, with the whole picture: all tiles of it are then cleaned alike.
+
+        Args:
+            noisy: float32 `[H, W, C]`.
+            sigma: as for a call.
+        """
+        return self, self._level(noisy, sigma)
+
+    @staticmethod
+    def checked(noisy: np.ndarray) -> np.ndarray:
+        """Return a picture as float32; raise UnnoiseError unless it is `[H, W, C]`, and has pixels."""
+        noisy = np.asarray(noisy, dtype=np.float32)
+        if noisy.ndim != 3 or 0 in noisy.shape:
+            raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
+        return noisy
 
     def _level(self, noisy: np.ndarray, sigma: Sigma | None) -> Sigma | None:
         """Settle what `run` is told: nothing where the level does not matter, an estimate where it is not known."""

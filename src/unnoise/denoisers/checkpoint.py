@@ -23,11 +23,12 @@ class Checkpoint(Denoiser):
     Args:
         network: the network; it is run in evaluation mode where its parameters lie.
         bf16: run convolutions in bfloat16, faster where the processor has it.
+        title: what it is called.
     """
 
-    def __init__(self, network: networks.Network, *, bf16: bool = False) -> None:
+    def __init__(self, network: networks.Network, *, bf16: bool = False, title: str = "") -> None:
         self.network = network
-        self.bf16 = bf16
+        self.bf16, self.title = bf16, title
         self.channels, self.multiple_of = network.channels, network.multiple_of
         self.halo, self.wants_sigma, self.margin = network.halo, network.wants_sigma, network.margin
 

@@ -20,7 +20,7 @@ class Ensemble(Denoiser):
     """
 
     def __init__(self, inside: Denoiser) -> None:
-        self.inside = inside
+        self.inside, self.title = inside, str(inside)
         self.channels, self.multiple_of = inside.channels, inside.multiple_of
         self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
 

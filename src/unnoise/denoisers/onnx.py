@@ -34,6 +34,7 @@ class Onnx(Denoiser):
         except Exception as error:  # onnxruntime raises a family of its own for every way a file can be wrong
             raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
         self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
+        self.title = self.card.name
         self.channels, self.multiple_of = self.card.channels, self.card.multiple_of
         self.halo, self.wants_sigma, self.margin = self.card.halo, self.card.wants_sigma, self.card.margin
 

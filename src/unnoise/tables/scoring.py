@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 import pyarrow as pa
 
-from unnoise import denoisers, estimation, image_io, report, tiling
+from unnoise import denoisers, image_io, report, tiling
 from unnoise.datasets.table import NAME, NOISY, Rows, check_sizes, clean_column, decode
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
@@ -156,8 +156,8 @@ def show(
 
 
 def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
-    """Clean a picture, in tiles where the denoiser's reach allows it; the noise level is found over the whole."""
-    sigma = estimation.inspect(noisy).sigma if denoiser.wants_sigma else None
+    """Clean a picture, in tiles where the reach allows it; model and noise level are found over the whole."""
+    denoiser, sigma = denoiser.settle(noisy)
     if denoiser.halo is None:
         return denoiser(noisy, sigma)
     return tiling.tiled(denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=denoiser.multiple_of)

@@ -1,0 +1,75 @@
+"""The shipped model that fits a picture, chosen by what noise is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import numpy as np
+
+from unnoise import estimation
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.estimation import NoiseReport
+
+FITTING = {
+    "none": (("color",), ("gray",)),
+    "gaussian": (("color",), ("gray",)),
+    "signal-dependent": (("impulse",), ("gray",)),
+    "impulse": (("impulse",), ("impulse",)),
+    "correlated": (("photo",), ("gray",)),
+    "mixed": (("impulse",), ("impulse", "gray")),
+}
+"""Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
+
+Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. In grey, a level that is told
+is worth more than having learned the kind of noise in colour.
+"""
+
+
+class Auto(Denoiser):
+    """Gives each picture to the model that fits the whole of it; a level that is told is that of Gaussian noise.
+
+    Args:
+        make: opens a model by its name; each is opened once, when a picture first needs it.
+        shipped: names of the models that there are.
+    """
+
+    title = "auto"
+
+    def __init__(self, make: Callable[[str], Denoiser], shipped: Collection[str]) -> None:
+        self._make, self._shipped = make, shipped
+        self._opened: dict[str, Denoiser] = {}
+
+    def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
+        """Choose the model for a picture."""
+        report = estimation.inspect(noisy) if sigma is None else NoiseReport("gaussian", 0.0, ())
+        name = choose(report, noisy.shape[2], self._shipped)
+        if name not in self._opened:
+            self._opened[name] = self._make(name)
+        return self._opened[name].settle(noisy, report.sigma if sigma is None else sigma)
+
+    def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
+        """Clean a picture by the model that fits; see `Denoiser`."""
+        return self.run(self.checked(noisy), sigma)
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture."""
+        denoiser, told = self.settle(noisy, sigma)
+        return denoiser(noisy, told)
+
+
+def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
+    """Return the name of the model that fits a picture.
+
+    Args:
+        report: what noise is in it; with none, the model is one that leaves the picture as it is at level 0.
+        channels: of the picture.
+        shipped: names of the models that there are; `color` is always one of them.
+    """
+    in_colour, in_grey = FITTING[report.kind]
+    return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
+
+
+def fitted(report: NoiseReport, channels: int, shipped: Collection[str]) -> NoiseReport:
+    """Return a report that names the model that fits."""
+    return report if report.kind == "none" else replace(report, model=choose(report, channels, shipped))

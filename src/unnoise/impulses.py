@@ -1,0 +1,63 @@
+"""Lost pixels: those that impulse noise (salt and pepper) has put to white or black.
+
+They are looked for in small blocks. A pixel is lost when it is at 0 or 1 and far from the median of those of its block
+that are not, by the measure of their own spread. Saturated sky, shadow and print are at 0 and 1, too; but there either
+too little else is in the block, or its spread is wide. Salt and pepper come in equal parts, stars and hot pixels are
+but bright: so only as many pixels count on either side as the rarer side has.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+RARE = 0.005
+"""Smaller shares are those of pictures without impulses."""
+
+_SPREAD = 4.0  # deviations of a block, from which a pixel is far from its median
+_NEAR = 8 / 255  # what is nearer is never lost
+_UNEVEN = 2.5  # deviations of a fair coin, from which the blacks and whites of a block are the picture's own
+_SOUND = 16  # pixels of a block that are neither 0 nor 1, for it to be judged
+_JUDGED = 0.01  # of the blocks: if fewer can be judged, nothing is found
+
+
+def find(blocks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Find lost pixels.
+
+    Args:
+        blocks: `[N, C, height, width]`, finite.
+
+    Returns:
+        Which pixels are lost, and their share in the picture, 0 to 1; 0 where it is smaller than `RARE`.
+    """
+    if not len(blocks):
+        return np.zeros(blocks.shape, bool), 0.0
+    pixels = blocks.reshape(*blocks.shape[:2], -1)
+    black, white = pixels <= 0, pixels >= 1
+    edge = black | white
+    middle = _median(pixels, edge)[:, :, None]
+    far = np.maximum(_SPREAD * 1.4826 * _median(np.abs(pixels - middle), edge)[:, :, None], _NEAR)
+    judged = (~edge).sum(axis=2, keepdims=True) >= _SOUND
+    judged &= (middle > far) & (middle < 1 - far)
+    blacks, whites = (side.sum(axis=2, keepdims=True) for side in (black, white))
+    judged &= np.abs(whites - blacks) <= _UNEVEN * np.sqrt(whites + blacks)
+    if judged.sum() <= _JUDGED * judged.size:
+        return np.zeros(blocks.shape, bool), 0.0
+    rarer = min((side & judged).sum() for side in (black, white))
+    share = 2 * float(rarer) / (judged.sum() * pixels.shape[2])
+    return (edge & judged).reshape(blocks.shape), share if share > RARE else 0.0
+
+
+def without(blocks: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Fill lost pixels by the median of the others in their block, and widen the others' spread to make up for it."""
+    axes = (2, 3)
+    middle = _median(blocks.reshape(*blocks.shape[:2], -1), lost.reshape(*lost.shape[:2], -1))[:, :, None, None]
+    kept = np.maximum((~lost).mean(axis=axes, keepdims=True), 1 / lost[0, 0].size)
+    return np.where(lost, middle, middle + (blocks - middle) / np.sqrt(kept)).astype(np.float32)
+
+
+def _median(values: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Return the median along the last axis of what is not left out; infinity where nothing remains."""
+    ordered = np.sort(np.where(left_out, np.inf, values), axis=-1)
+    count = np.maximum((~left_out).sum(axis=-1, keepdims=True), 1)
+    pair = [np.take_along_axis(ordered, index, axis=-1)[..., 0] for index in ((count - 1) // 2, count // 2)]
+    return (pair[0] + pair[1]) / 2
