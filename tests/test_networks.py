@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch  # noqa: TID253
+import torch.nn.functional as F  # noqa: TID253
 
 from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
 from unnoise.networks.base import multiply_adds
+from unnoise.networks.blocks import FillLost
 from unnoise.networks.resunet import SUPPOSED
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
@@ -20,7 +22,7 @@ TINY = {
         "encoder_decoder:widths=4/6/8",
         "encoder_decoder:channels=1,widths=4/6/6/8,convolutions=1,skips=true",
     ],
-    "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false"],
+    "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true"],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
 }
@@ -350,8 +352,55 @@ def test_a_network_that_is_not_told_supposes_a_level() -> None:
     torch.testing.assert_close(blind(noisy)[..., inside, inside], expected[..., inside, inside])
 
 
+def lost(pictures: torch.Tensor) -> torch.Tensor:
+    """Put a third of the pixels to black or white."""
+    fate = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(2))
+    return torch.where(fate < 1 / 6, 0, torch.where(fate > 5 / 6, 1, pictures))
+
+
+def test_lost_pixels_are_filled_by_the_mean_of_those_around_and_sound_ones_kept() -> None:
+    noisy = lost(picture(networks.make("resunet:fill=true").double()))
+    fresh = networks.make("resunet:fill=true").double()(noisy, torch.zeros(1, 1, 1, 1, dtype=torch.float64))
+    sound = (noisy > 0) & (noisy < 1)
+    assert torch.equal(fresh[sound], noisy[sound])
+    tent = torch.tensor([1.0, 2, 3, 2, 1], dtype=torch.float64)
+    around = F.conv2d((noisy * sound).transpose(0, 1), torch.outer(tent, tent)[None, None], padding=2)
+    weight = F.conv2d(sound.double().transpose(0, 1), torch.outer(tent, tent)[None, None], padding=2)
+    inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # zeros beyond the border are pooled twice
+    torch.testing.assert_close(fresh[inside][~sound[inside]], (around / weight).transpose(0, 1)[inside][~sound[inside]])
+
+
+def test_a_white_sky_is_not_lost() -> None:
+    sky = torch.ones(1, 3, 16, 16)
+    assert torch.equal(networks.make("resunet:fill=true")(sky, torch.zeros(1, 1, 1, 1)), sky)
+
+
+def test_a_network_that_fills_what_is_lost_begins_as_one_that_does_not() -> None:
+    given, filling = random_network(GIVEN), networks.make(f"{GIVEN},fill=true").double()
+    filling.begin_from(given)
+    noisy = lost(picture(given))
+    filled = FillLost()(noisy)
+    torch.testing.assert_close(filling(noisy, level(given)), given(filled, level(given)))
+
+
+def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
+    given = random_network(f"{GIVEN},fill=true")
+    grey = networks.make("resunet:channels=1,widths=4/6,blocks=1/1,fill=true").double()
+    grey.begin_from(given)
+    noisy = lost(picture(grey))
+    expected = given(noisy.expand(-1, 3, -1, -1), level(given)).mean(dim=1, keepdim=True)
+    torch.testing.assert_close(grey(noisy, level(grey)), expected)
+
+
 @pytest.mark.parametrize(
-    "other", ["resunet:widths=4/8,blocks=1/1", "resunet:widths=4/6,blocks=2/1", f"{GIVEN},told=false", "dncnn:depth=3"]
+    "other",
+    [
+        "resunet:widths=4/8,blocks=1/1",
+        "resunet:widths=4/6,blocks=2/1",
+        f"{GIVEN},told=false",
+        f"{GIVEN},fill=true",
+        "dncnn:depth=3",
+    ],
 )
 def test_weights_that_do_not_fit_are_refused(other: str) -> None:
     with pytest.raises(UnnoiseError, match="do not fit resunet"):

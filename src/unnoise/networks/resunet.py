@@ -7,7 +7,7 @@ transposed ones up, additions as skips, and every residual branch starting at ze
 identity and learns at a high rate without normalisation.
 
 It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told, or, with
-`told=false`, it learns to clean what it is shown.
+`told=false`, it learns to clean what it is shown. For impulse noise, `fill=true` begins with what is surely lost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import ResidualBlock, conv3x3, residual_blocks, start_at_zero
+from unnoise.networks.blocks import FillLost, ResidualBlock, conv3x3, residual_blocks, start_at_zero
 
 FOLD = 2
 SUPPOSED = 10 / 255
@@ -36,6 +36,8 @@ class ResUNet(Network):
         widths: channels of the features at each level, finest (half size) first.
         blocks: residual blocks at each level, on the way down and again on the way up.
         told: whether it is told the noise level.
+        fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
+            from; the network sees what was there, too.
     """
 
     name: ClassVar[str] = "resunet"
@@ -47,6 +49,7 @@ class ResUNet(Network):
         widths: tuple[int, ...] = (32, 64, 128),
         blocks: tuple[int, ...] = (2, 2, 2),
         told: bool = True,
+        fill: bool = False,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
@@ -54,14 +57,16 @@ class ResUNet(Network):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        if not isinstance(told, bool):
-            raise UnnoiseError(f"resunet: told must be true or false, not '{told}'")
-        self.channels, self.widths, self.blocks, self.told = channels, widths, blocks, told
+        for argument, value in {"told": told, "fill": fill}.items():
+            if not isinstance(value, bool):
+                raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
+        self.channels, self.widths, self.blocks, self.told, self.fill = channels, widths, blocks, told, fill
         self.wants_sigma = told
         self.multiple_of = FOLD ** len(widths)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3((channels + told) * FOLD**2, widths[0])
+        self.head = conv3x3((channels * (1 + fill) + told) * FOLD**2, widths[0])
+        self.lost = FillLost()
         self.encoders = nn.ModuleList(
             residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
         )
@@ -77,8 +82,9 @@ class ResUNet(Network):
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
-        seen = torch.cat([noisy, sigma_map(noisy, sigma)], dim=1) if self.told else noisy
-        folded = F.pixel_unshuffle(seen, FOLD).contiguous(memory_format=torch.channels_last)
+        start = self.lost(noisy) if self.fill else noisy
+        seen = [start, *([noisy - start] if self.fill else []), *([sigma_map(noisy, sigma)] if self.told else [])]
+        folded = F.pixel_unshuffle(torch.cat(seen, dim=1), FOLD).contiguous(memory_format=torch.channels_last)
         features = first = self.head(folded)
         skips = []
         for encode, shrink in zip(self.encoders, self.down, strict=False):
@@ -88,14 +94,15 @@ class ResUNet(Network):
         features = self.encoders[-1](features)
         for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
             features = decode(grow(features) + skip)
-        return noisy + F.pixel_shuffle(self.tail(features + first), FOLD)
+        return start + F.pixel_shuffle(self.tail(features + first), FOLD)
 
     def begin_from(self, other: Network) -> None:
-        """Take over the weights of a trained one that may differ: in colours, in being told the level, in fewer blocks.
+        """Take over the weights of a trained one that may differ: in colours, in what it is told, in fewer blocks.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
         begin as the identity (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, arXiv:1511.05641). A network that is not
-        told the level supposes one, `SUPPOSED`, at every pixel. In all three it begins as good as the other was.
+        told the level supposes one, `SUPPOSED`, at every pixel; one that fills what is lost goes on from that.
+        In all of it, it begins as good as the other was.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
@@ -116,22 +123,29 @@ class ResUNet(Network):
             and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
             and self.channels in (1, other.channels)
             and other.told >= self.told
+            and other.fill <= self.fill
         )
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
-        colours, level = other.head.weight.split([other.channels * FOLD**2, other.told * FOLD**2], dim=1)
-        bias = torch.as_tensor(other.head.bias)
+        planes = other.channels * FOLD**2
+        colours, taken, level = other.head.weight.split([planes, other.fill * planes, other.told * FOLD**2], dim=1)
+        if self.fill and not other.fill:
+            taken = torch.zeros_like(colours)
         if self.channels < other.channels:
-            colours = colours.unflatten(1, (other.channels, FOLD**2)).sum(dim=1)
+            colours, taken = (
+                kernels.unflatten(1, (-1, other.channels, FOLD**2)).sum(dim=2).flatten(1, 2)
+                for kernels in (colours, taken)
+            )
+        bias = torch.as_tensor(other.head.bias)
         if self.told:
-            return torch.cat([colours, level], dim=1), bias
-        return colours, bias + SUPPOSED * level.sum(dim=(1, 2, 3))
+            return torch.cat([colours, taken, level], dim=1), bias
+        return torch.cat([colours, taken], dim=1), bias + SUPPOSED * level.sum(dim=(1, 2, 3))
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
         convolution = 1
-        reach = 2 * convolution * FOLD  # head and tail
+        reach = 2 * convolution * FOLD + self.fill * FillLost.reach  # head and tail
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
             reach += passes * count * ResidualBlock.reach * FOLD ** (level + 1)
