@@ -20,6 +20,7 @@ from unnoise import networks, recipe as recipes, report, training
 BASE = Path("recipes/color.yaml")
 VARIANTS: dict[str, dict[str, Any]] = {
     "as color": {},
+    "the same, another seed": {"train.seed": 1},
     "more blocks below, 1/2/4": {"network": "resunet:widths=32/64/128,blocks=1/2/4"},
     "more blocks on top, 3/2/1": {"network": "resunet:widths=32/64/128,blocks=3/2/1"},
     "four levels, 32/64/128/192": {"network": "resunet:widths=32/64/128/192,blocks=2/2/1/1"},

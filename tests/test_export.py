@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pickle
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 import safetensors.torch  # noqa: TID253
 import torch  # noqa: TID253
 
-from unnoise import denoisers, export as exporting, networks
+from unnoise import denoisers, export as exporting, networks, noise, quantization
 from unnoise.card import KEY, Card
+from unnoise.datasets.base import Dataset
 from unnoise.denoisers import checkpoint
 from unnoise.denoisers.checkpoint import Checkpoint
 from unnoise.denoisers.onnx import Onnx
@@ -208,3 +210,54 @@ def test_a_network_is_left_in_the_mode_it_was_in(learned: Path) -> None:
         network.train(mode)
         Checkpoint(network)(np.zeros((4, 4, 3), np.float32), 0.1)
         assert network.training is mode
+
+
+class Grey(Dataset):
+    """Soft gradients, enough of them to quantize with."""
+
+    def __init__(self, count: int = 6) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def label(self, index: int) -> str:
+        return str(index)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        rows, columns = np.mgrid[:160, :160] / 160
+        return np.repeat((0.5 + 0.4 * np.sin(index + 7 * rows + 5 * columns))[..., None], 3, axis=2).astype(np.float32)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """Return the ONNX file of a network that has inner convolutions."""
+    return exporting.export(save("resunet:widths=4/8,blocks=2/1", tmp_path / "deep.safetensors"))
+
+
+def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(deep: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep-fast.onnx"
+    lost = quantization.quantize(deep, target, Grey(), kept=3)
+    kinds = Counter(node.op_type for node in onnx.load(target).graph.node)
+    assert kinds["QuantizeLinear"] > 0, "something works in integers"
+    quick = Onnx(target)
+    assert (quick.card.name, quick.card.halo) == ("deep-fast", Onnx(deep).card.halo)
+    assert "8-bit" in quick.card.summary
+    noisy = noise.make("gaussian:20")(Grey()[1], 5)
+    assert 0 < np.abs(quick(noisy, 0.1) - Onnx(deep)(noisy, 0.1)).max() < 0.05
+    assert lost < quantization.LARGEST_LOSS
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "kept", "why"),
+    [(Grey(2), 3, "too few"), (Grey(), 9, "none is left"), (Grey(), 0, "loses .* dB")],
+)
+def test_what_cannot_be_quantized_well_is_not_written(
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Grey, kept: int, why: str
+) -> None:
+    if "loses" in why:
+        monkeypatch.setattr(quantization, "LARGEST_LOSS", -1.0)
+    with pytest.raises(UnnoiseError, match=why):
+        quantization.quantize(deep, tmp_path / "fast.onnx", pictures, kept=kept)
+    assert not list(tmp_path.glob("*fast*"))

@@ -17,7 +17,7 @@ HOUSE = {
     "pixels": ["image_io tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
-    "what learns": ["datasets tasks framework", "recipe evaluation report", "training export"],
+    "what learns": ["datasets tasks framework", "recipe evaluation report", "training export quantization"],
     "faces": ["pipeline progress tables", "api", "serve demo table_cli", "cli", "__init__ __main__"],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
@@ -28,7 +28,7 @@ TORCH_ROOMS = [
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]
 # Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.
-EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "tables", "serve"]
+EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "tables", "serve"]
 EXTRAS = [
     *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib"],
     *["fastapi", "uvicorn", "pyarrow", "ray", "openvino"],

@@ -256,6 +256,28 @@ def export(
 
 
 @app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="An .onnx model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file, named as the new model is to be.")],
+    data: Annotated[str, typer.Option(help="Dataset spec of clean pictures, such as images:FOLDER.")],
+    scores: Annotated[Path | None, typer.Option(help="Rows of evaluate --json, to put on the model's card.")] = None,
+) -> None:
+    """Write an ONNX model with 8-bit integers inside: smaller, faster, and hardly worse.
+
+    Features are scaled by what they reach on the pictures with the noise that the model learned. Refused if it loses
+    more than a tenth of a dB.
+    """
+    from unnoise.optional import need
+
+    need("onnx", extra="train")
+    from unnoise import datasets, denoisers, evaluation, quantization
+
+    pictures = datasets.make(data, channels=denoisers.make(model).channels)
+    measured = evaluation.read_scores(scores) if scores else None
+    say(f"{out}: {quantization.quantize(model, out, pictures, scores=measured):.3f} dB lost")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the pictures.")] = Path("unnoise-demo"),
     sigma: Annotated[float, typer.Option(min=0, help="Level of the noise that is added, 8-bit units.")] = 25.0,

@@ -40,11 +40,15 @@ class Onnx(Denoiser):
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture."""
-        feed = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
-        if self.wants_sigma:
-            feed["sigma"] = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])[None, None]
-        (clean,) = self.session.run(["clean"], feed)
+        (clean,) = self.session.run(["clean"], self.feed(noisy, sigma))
         return np.asarray(clean)[0].transpose(1, 2, 0)
+
+    def feed(self, noisy: np.ndarray, sigma: Sigma | None) -> dict[str, np.ndarray]:
+        """Return the inputs of the model: `noisy` `[1, C, H, W]` and, where it counts, `sigma` `[1, 1, H, W]`."""
+        inputs = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
+        if self.wants_sigma:
+            inputs["sigma"] = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])[None, None]
+        return inputs
 
 
 def _cores() -> int:
