@@ -30,7 +30,7 @@ import quality
 import speed
 import torch
 
-from unnoise import denoisers, image_io, report
+from unnoise import denoisers, image_io, networks, report
 from unnoise.denoisers import checkpoint
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.onnx import Onnx
@@ -79,7 +79,7 @@ def sizes() -> dict[str, Size]:
     """Count every network that ships."""
     found = {}
     for name, path in denoisers.shipped().items():
-        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        network = networks.make(Onnx(path).card.network)
         found[name] = Size(name, network.parameter_count / 1e6, multiply_adds(network) / 1e3)
     return found
 
@@ -89,10 +89,14 @@ def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     found: dict[str, Denoiser] = {}
     for name in quality.models_for(3, denoisers.shipped()):
         path = denoisers.shipped()[name]
+        learned = path.with_suffix(".safetensors")
+        if not learned.exists():  # it came out of another model, by `unnoise quantize`
+            found[f"{name}, ONNX Runtime, int8 inside"] = Onnx(path)
+            continue
         found[f"{name}, ONNX Runtime, float32"] = Onnx(path)
         if importlib.util.find_spec("openvino"):
             found |= {f"{name}, OpenVINO, {kind}": OpenVino(path, kind) for kind in ("f32", "bf16")}
-        network, _ = checkpoint.load(path.with_suffix(".safetensors"))
+        network, _ = checkpoint.load(learned)
         network.to(memory_format=torch.channels_last)
         found[f"{name}, PyTorch, bfloat16"] = checkpoint.Checkpoint(network, bf16=True)
     found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
@@ -121,8 +125,9 @@ def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
 
 
 def plot(target: Path, found: dict[str, float]) -> None:
-    """Draw quality over cost."""
+    """Draw quality over cost; what is one network in other numbers is one point."""
     ours = sizes()
+    found = {name: psnr for name, psnr in found.items() if not name.endswith("-fast")}
     points = [report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in found.items() if name in ours]
     theirs = {row.method: row.sigma_25 for row in published.QUALITY if row.data == "cbsd68"}
     points += [
