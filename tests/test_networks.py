@@ -22,7 +22,11 @@ TINY = {
         "encoder_decoder:widths=4/6/8",
         "encoder_decoder:channels=1,widths=4/6/6/8,convolutions=1,skips=true",
     ],
-    "resunet": ["resunet:widths=4/8,blocks=1/1", "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true"],
+    "resunet": [
+        "resunet:widths=4/8,blocks=1/1",
+        "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true",
+        "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
+    ],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
 }
@@ -352,6 +356,14 @@ def test_a_network_that_is_not_told_supposes_a_level() -> None:
     torch.testing.assert_close(blind(noisy)[..., inside, inside], expected[..., inside, inside])
 
 
+def test_a_network_that_guesses_the_level_begins_by_supposing_one() -> None:
+    given, guessing = random_network(GIVEN), networks.make(f"{GIVEN},told=false,guess=true").double()
+    guessing.begin_from(given)
+    noisy = picture(given)
+    expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
+    torch.testing.assert_close(guessing(noisy), expected)
+
+
 def lost(pictures: torch.Tensor) -> torch.Tensor:
     """Put a third of the pixels to black or white."""
     fate = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(2))
@@ -398,6 +410,7 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
         "resunet:widths=4/8,blocks=1/1",
         "resunet:widths=4/6,blocks=2/1",
         f"{GIVEN},told=false",
+        f"{GIVEN},told=false,guess=true",
         f"{GIVEN},fill=true",
         "dncnn:depth=3",
     ],

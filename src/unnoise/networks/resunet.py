@@ -7,7 +7,8 @@ transposed ones up, additions as skips, and every residual branch starting at ze
 identity and learns at a high rate without normalisation.
 
 It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told, or, with
-`told=false`, it learns to clean what it is shown. For impulse noise, `fill=true` begins with what is surely lost.
+`told=false`, it learns to clean what it is shown. With `guess=true`, a small network guesses a map of the level first,
+as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686). For impulse noise, `fill=true` fills first what is surely lost.
 """
 
 from __future__ import annotations
@@ -26,6 +27,36 @@ from unnoise.networks.blocks import FillLost, ResidualBlock, conv3x3, residual_b
 FOLD = 2
 SUPPOSED = 10 / 255
 """The noise level that a network which is not told one supposes at first, where it begins from one that is."""
+LOUDEST = 100 / 255
+"""No level is guessed higher."""
+
+
+class Guess(nn.Module):
+    """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
+
+    Convolutions ever further apart on the picture folded 4x4, one value for each of its cells.
+    """
+
+    fold = 4
+    apart = (1, 2, 4, 2)
+    reach = fold * sum(apart) + fold  # the last for what folding rounds
+
+    def __init__(self, channels: int, width: int = 24) -> None:
+        super().__init__()
+        widths = [channels * self.fold**2, *[width] * len(self.apart)]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(given, width, kernel_size=3, padding=apart, dilation=apart)
+            for given, apart in zip(widths, self.apart, strict=False)
+        )
+        self.last = start_at_zero(nn.Conv2d(width, 1, kernel_size=1))
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Guess the level at every pixel."""
+        features = F.pixel_unshuffle(noisy, self.fold)
+        for layer in self.layers:
+            features = torch.relu(layer(features))
+        level = SUPPOSED * torch.exp(self.last(features).float())
+        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.fold).to(noisy.dtype)
 
 
 class ResUNet(Network):
@@ -36,6 +67,7 @@ class ResUNet(Network):
         widths: channels of the features at each level, finest (half size) first.
         blocks: residual blocks at each level, on the way down and again on the way up.
         told: whether it is told the noise level.
+        guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
             from; the network sees what was there, too.
     """
@@ -49,6 +81,7 @@ class ResUNet(Network):
         widths: tuple[int, ...] = (32, 64, 128),
         blocks: tuple[int, ...] = (2, 2, 2),
         told: bool = True,
+        guess: bool = False,
         fill: bool = False,
     ):
         super().__init__()
@@ -57,16 +90,22 @@ class ResUNet(Network):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        for argument, value in {"told": told, "fill": fill}.items():
+        for argument, value in {"told": told, "guess": guess, "fill": fill}.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
-        self.channels, self.widths, self.blocks, self.told, self.fill = channels, widths, blocks, told, fill
+        if told and guess:
+            raise UnnoiseError("resunet: what is told needs no guess: told=false,guess=true")
+        self.channels, self.widths, self.blocks = channels, widths, blocks
+        self.told, self.guess, self.fill = told, guess, fill
+        self.levels = FOLD**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = FOLD ** len(widths)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3((channels * (1 + fill) + told) * FOLD**2, widths[0])
+        self.head = conv3x3(channels * (1 + fill) * FOLD**2 + self.levels, widths[0])
         self.lost = FillLost()
+        if guess:
+            self.level = Guess(channels)
         self.encoders = nn.ModuleList(
             residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
         )
@@ -83,7 +122,13 @@ class ResUNet(Network):
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
         start = self.lost(noisy) if self.fill else noisy
-        seen = [start, *([noisy - start] if self.fill else []), *([sigma_map(noisy, sigma)] if self.told else [])]
+        seen = [start]
+        if self.fill:
+            seen.append(noisy - start)
+        if self.told:
+            seen.append(sigma_map(noisy, sigma))
+        if self.guess:
+            seen.append(self.level(noisy))
         folded = F.pixel_unshuffle(torch.cat(seen, dim=1), FOLD).contiguous(memory_format=torch.channels_last)
         features = first = self.head(folded)
         skips = []
@@ -101,8 +146,8 @@ class ResUNet(Network):
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
         begin as the identity (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, arXiv:1511.05641). A network that is not
-        told the level supposes one, `SUPPOSED`, at every pixel; one that fills what is lost goes on from that.
-        In all of it, it begins as good as the other was.
+        told the level supposes one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost
+        goes on from that. In all of it, it begins as good as the other was.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
@@ -121,15 +166,15 @@ class ResUNet(Network):
             isinstance(other, ResUNet)
             and other.widths == self.widths
             and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
-            and self.channels in (1, other.channels)
-            and other.told >= self.told
+            and (self.channels == other.channels or (self.channels == 1 and not other.guess))
+            and (other.told or (not self.told and other.guess == self.guess))
             and other.fill <= self.fill
         )
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
         planes = other.channels * FOLD**2
-        colours, taken, level = other.head.weight.split([planes, other.fill * planes, other.told * FOLD**2], dim=1)
+        colours, taken, level = other.head.weight.split([planes, other.fill * planes, other.levels], dim=1)
         if self.fill and not other.fill:
             taken = torch.zeros_like(colours)
         if self.channels < other.channels:
@@ -138,14 +183,14 @@ class ResUNet(Network):
                 for kernels in (colours, taken)
             )
         bias = torch.as_tensor(other.head.bias)
-        if self.told:
+        if self.levels:
             return torch.cat([colours, taken, level], dim=1), bias
         return torch.cat([colours, taken], dim=1), bias + SUPPOSED * level.sum(dim=(1, 2, 3))
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
         convolution = 1
-        reach = 2 * convolution * FOLD + self.fill * FillLost.reach  # head and tail
+        reach = 2 * convolution * FOLD + self.fill * FillLost.reach + self.guess * Guess.reach  # head and tail, first
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
             reach += passes * count * ResidualBlock.reach * FOLD ** (level + 1)
