@@ -44,14 +44,14 @@ class FillLost(nn.Module):
     """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearer the more.
 
     Normalised convolution (Knutsson, Westin, CVPR 1993) with a 5x5 tent. Where all around is at 0 or 1, as in a white
-    sky, the picture stays.
+    sky, the picture stays; so do values beyond, which are other noise.
     """
 
     reach = 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Fill what is lost."""
-        sound = ((x > 0) & (x < 1)).to(x.dtype)
+        sound = ((x != 0) & (x != 1)).to(x.dtype)
         weight = self._around(sound)
         filled = self._around(x * sound) / torch.clamp(weight, min=1e-3)
         return torch.where((sound > 0) | (weight == 0), x, filled)

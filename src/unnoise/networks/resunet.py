@@ -34,29 +34,27 @@ LOUDEST = 100 / 255
 class Guess(nn.Module):
     """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
 
-    Convolutions ever further apart on the picture folded 4x4, one value for each of its cells.
+    Convolutions on the picture folded 4x4, then at half of that: one value for each cell of 8x8 pixels.
     """
 
-    fold = 4
-    apart = (1, 2, 4, 2)
-    reach = fold * sum(apart) + fold  # the last for what folding rounds
+    cell = 8
+    reach = 4 + 2 * cell + cell  # 3x3 convolutions at both sizes, and what cells round
 
     def __init__(self, channels: int, width: int = 24) -> None:
         super().__init__()
-        widths = [channels * self.fold**2, *[width] * len(self.apart)]
-        self.layers = nn.ModuleList(
-            nn.Conv2d(given, width, kernel_size=3, padding=apart, dilation=apart)
-            for given, apart in zip(widths, self.apart, strict=False)
-        )
+        self.first = conv3x3(channels * (self.cell // 2) ** 2, width)
+        self.down = nn.Conv2d(width, width, kernel_size=2, stride=2)
+        self.then = nn.ModuleList(conv3x3(width, width) for _ in range(2))
         self.last = start_at_zero(nn.Conv2d(width, 1, kernel_size=1))
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
         """Guess the level at every pixel."""
-        features = F.pixel_unshuffle(noisy, self.fold)
-        for layer in self.layers:
+        features = torch.relu(self.first(F.pixel_unshuffle(noisy, self.cell // 2)))
+        features = self.down(features)
+        for layer in self.then:
             features = torch.relu(layer(features))
         level = SUPPOSED * torch.exp(self.last(features).float())
-        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.fold).to(noisy.dtype)
+        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.cell).to(noisy.dtype)
 
 
 class ResUNet(Network):
@@ -99,7 +97,7 @@ class ResUNet(Network):
         self.told, self.guess, self.fill = told, guess, fill
         self.levels = FOLD**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
-        self.multiple_of = FOLD ** len(widths)
+        self.multiple_of = max(FOLD ** len(widths), guess * Guess.cell)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
         self.head = conv3x3(channels * (1 + fill) * FOLD**2 + self.levels, widths[0])
