@@ -359,7 +359,7 @@ def test_a_network_that_is_not_told_supposes_a_level() -> None:
 def test_a_network_that_guesses_the_level_begins_by_supposing_one() -> None:
     given, guessing = random_network(GIVEN), networks.make(f"{GIVEN},told=false,guess=true").double()
     guessing.begin_from(given)
-    noisy = picture(given)
+    noisy = picture(guessing)
     expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
     torch.testing.assert_close(guessing(noisy), expected)
 
