@@ -62,7 +62,7 @@ def real(folder: Path, model: str) -> list[Real]:
     pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"pairs:{folder / 'polyu'}"), None)]
     rows = [_real("noisy input", "", measure(lambda noisy: noisy, pairs))]
     for name in ("wavelet", "nlm", "color"):
-        denoiser = denoisers.make(name)
+        denoiser = denoisers.make(name, engine="onnx")
         at = {level: measure(lambda noisy, level=level: denoiser(noisy, level / FULL_SCALE), pairs) for level in LEVELS}  # noqa: B023
         best = max(LEVELS, key=lambda level: at[level][:, 0].mean())
         rows.append(_real(name, f"{best}, the best for all", at[best]))
@@ -79,7 +79,7 @@ def clean(folder: Path, model: str) -> list[Clean]:
     pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"images:{folder / 'kodak24'}"), Gaussian(0))]
     rows = []
     for name in ("color", model):
-        denoiser = denoisers.make(name)
+        denoiser = denoisers.make(name, engine="onnx")
         values = measure(lambda noisy: denoiser(noisy), pairs)  # noqa: B023
         rows.append(Clean(name, values[:, 0].mean(), values[:, 0].min(), values[:, 1].max()))
     return rows

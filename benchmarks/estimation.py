@@ -164,8 +164,8 @@ def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
 
 def picks(folder: Path, pictures: int) -> Iterator[Pick]:
     """Give crops of Kodak24, in colour and in grey, to every shipped model and to the one that fits."""
-    auto = denoisers.make("auto")
-    models = {name: denoisers.make(name) for name in denoisers.shipped()}
+    auto = denoisers.make("auto", engine="onnx")
+    models = {name: denoisers.make(name, engine="onnx") for name in denoisers.shipped()}
     for channels in (3, 1):
         kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
         able = {name: model for name, model in models.items() if model.channels in (channels, 3)}

@@ -72,7 +72,7 @@ def models_for(channels: int, names: Iterable[str] | None = None) -> dict[str, D
         channels: 3 leaves out models that know grey alone, which would clean colours one by one.
         names: of models, filters or files; None for what ships and is told the level, and the classical filters.
     """
-    opened = {name: denoisers.make(name) for name in names or (*denoisers.shipped(), *CLASSICAL)}
+    opened = {name: denoisers.make(name, engine="onnx") for name in names or (*denoisers.shipped(), *CLASSICAL)}
     fit = {name: model for name, model in opened.items() if channels == 1 or model.channels != 1}
     return fit if names else {name: model for name, model in fit.items() if model.wants_sigma}
 

@@ -23,29 +23,29 @@ SECTIONS = {
         "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits. Seconds of "
         "this and the next two sections were taken while tests ran beside, and say little.",
         [
-            f"unnoise evaluate color nlm wavelet --data images:{{data}}/cbsd68 {LEVELS}",
-            f"unnoise evaluate color --data images:{{data}}/kodak24 {LEVELS}",
+            f"unnoise evaluate --engine onnx color nlm wavelet --data images:{{data}}/cbsd68 {LEVELS}",
+            f"unnoise evaluate --engine onnx color --data images:{{data}}/kodak24 {LEVELS}",
         ],
     ),
     "Gaussian noise, level found": (
         "The same pictures, and nothing told.",
-        [f"unnoise evaluate color --blind --data images:{{data}}/cbsd68 {LEVELS}"],
+        [f"unnoise evaluate --engine onnx color --blind --data images:{{data}}/cbsd68 {LEVELS}"],
     ),
     "Grey pictures": (
         "The grey network, and the colour network on three copies of the grey picture.",
         [
-            f"unnoise evaluate gray color --data images:{{data}}/bsd68 {LEVELS}",
-            f"unnoise evaluate gray color --data images:{{data}}/set12 {LEVELS}",
+            f"unnoise evaluate --engine onnx gray color --data images:{{data}}/bsd68 {LEVELS}",
+            f"unnoise evaluate --engine onnx gray color --data images:{{data}}/set12 {LEVELS}",
         ],
     ),
     "Impulses and other noise, nothing told": (
         "`impulse`, still in training, beside classical filters; these are told the level where one number says it.",
         [
-            f"unnoise evaluate {IMPULSE} adaptive-median median --data images:{{data}}/cbsd68 "
+            f"unnoise evaluate --engine onnx {IMPULSE} adaptive-median median --data images:{{data}}/cbsd68 "
             "--noise salt-pepper:0.1 salt-pepper:0.3 salt-pepper:0.5 salt-pepper:0.3,independent=true",
-            f"unnoise evaluate {IMPULSE} adaptive-median median wavelet --data images:{{data}}/cbsd68 "
+            f"unnoise evaluate --engine onnx {IMPULSE} adaptive-median median wavelet --data images:{{data}}/cbsd68 "
             "--noise 'salt-pepper:0.1 + gaussian:15' 'poisson:30 + salt-pepper:0.1'",
-            f"unnoise evaluate {IMPULSE} wavelet bilateral tv median --data images:{{data}}/cbsd68 "
+            f"unnoise evaluate --engine onnx {IMPULSE} wavelet bilateral tv median --data images:{{data}}/cbsd68 "
             "--noise poisson:30 speckle:50 uniform:40 'poisson:30 + gaussian:10'",
         ],
     ),
@@ -57,7 +57,7 @@ SECTIONS = {
     ),
     "Clean pictures, nothing told": (
         "What the main job takes from pictures that have no noise: Kodak24 against itself.",
-        ["unnoise evaluate color --blind --data images:{data}/kodak24 --noise gaussian:0"],
+        ["unnoise evaluate --engine onnx color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
     "The noise level, found blindly": ("", ["python benchmarks/estimation.py --data {data}"]),
     "Speed": ("", ["python benchmarks/speed.py"]),

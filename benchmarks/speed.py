@@ -64,7 +64,7 @@ def methods(sigma: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     for name, label in (("color", "unnoise color, ONNX Runtime"), ("nlm", NLM),
                         ("wavelet", "wavelet, scikit-image"), ("tv", "total variation, scikit-image")):  # fmt: skip
-        denoiser = denoisers.make(name)
+        denoiser = denoisers.make(name, engine="onnx")
         found[label] = lambda noisy, denoiser=denoiser: clean_pixels(denoiser, noisy, sigma)
     if importlib.util.find_spec("cv2"):
         import cv2

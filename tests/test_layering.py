@@ -28,7 +28,7 @@ TORCH_ROOMS = [
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]
 # Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.
-EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "tables", "serve"]
+EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "denoisers.openvino", "tables", "serve"]
 EXTRAS = [
     *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib"],
     *["fastapi", "uvicorn", "pyarrow", "ray", "openvino"],

@@ -35,6 +35,7 @@ def denoise(
     sigma: float | None = None,
     strength: float = 1.0,
     ensemble: bool = False,
+    engine: str | None = None,
 ) -> Any:
     """Clean a picture; the same kind comes back.
 
@@ -46,6 +47,7 @@ def denoise(
         sigma: level of Gaussian noise in 8-bit units (25 is 25/255); None to find what noise there is.
         strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
         ensemble: average over the eight orientations of the picture: eight times the work, for the last tenth.
+        engine: what runs the network, "onnx", "openvino" or "torch"; None for the fastest that is installed.
 
     Raises:
         UnnoiseError: the picture or the model cannot be read, or a number is out of range.
@@ -54,7 +56,9 @@ def denoise(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = pipeline.Settings(denoisers.make(model, ensemble=ensemble), sigma=level, strength=strength)
+    settings = pipeline.Settings(
+        denoisers.make(model, ensemble=ensemble, engine=engine), sigma=level, strength=strength
+    )
     clean, *_ = pipeline.clean_picture(_open(source), settings)
     return _like(source, clean)
 
@@ -85,6 +89,7 @@ def evaluate(
     seed: int = 0,
     blind: bool = False,
     ensemble: bool = False,
+    engine: str | None = None,
 ) -> list[Row]:
     """Measure models on the same noisy pictures; see `evaluation.evaluate`.
 
@@ -95,8 +100,9 @@ def evaluate(
         seed: of the noise.
         blind: do not tell the models the noise level.
         ensemble: as for `denoise`.
+        engine: as for `denoise`.
     """
-    opened = {str(model): denoisers.make(model, ensemble=ensemble) for model in models}
+    opened = {str(model): denoisers.make(model, ensemble=ensemble, engine=engine) for model in models}
     made = [noises.make(spec) for spec in noise] or [None]
     return list(evaluation.evaluate(opened, datasets.make(data), made, data=data, seed=seed, blind=blind))
 

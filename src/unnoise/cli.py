@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
+Engine = Annotated[
+    str | None, typer.Option(help="What runs the network: onnx, openvino or torch; the fastest that is here.")
+]
 Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
@@ -69,6 +72,7 @@ def clean(
     ] = None,
     strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
     ensemble: Ensemble = False,
+    engine: Engine = None,
     quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
     overwrite: Overwrite = False,
     max_pixels: MaxPixels = 1_000_000_000,
@@ -79,7 +83,7 @@ def clean(
     from unnoise.noise.base import FULL_SCALE
 
     settings = pipeline.Settings(
-        denoiser=denoisers.make(model, ensemble=ensemble),
+        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine),
         sigma=None if sigma is None else sigma / FULL_SCALE,
         strength=strength,
         max_pixels=max_pixels,
@@ -179,6 +183,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Do not tell the models the noise level.")] = False,
     ensemble: Ensemble = False,
+    engine: Engine = None,
     curve: Annotated[Path | None, typer.Option(help="PNG file to draw PSNR over the levels of the noises in.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -189,7 +194,7 @@ def evaluate(
     """
     from unnoise import datasets, denoisers, evaluation, noise as noises, progress, report
 
-    opened = {one: denoisers.make(one, ensemble=ensemble) for one in model}
+    opened = {one: denoisers.make(one, ensemble=ensemble, engine=engine) for one in model}
     made = [noises.make(spec) for spec in noise or []] or [None]
     levels = _check_curve(curve, made, overwrite=overwrite) if curve else []
     dataset = datasets.make(data)

@@ -7,6 +7,7 @@ add one, write its class in a file here and its row in the table below.
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from unnoise.denoisers import auto
@@ -28,6 +29,12 @@ DENOISERS: Registry[Denoiser] = Registry(
         "wavelet": "unnoise.denoisers.classical:Wavelet",
     },
 )
+ENGINES = ("onnx", "openvino", "torch")
+"""What runs a network: ONNX Runtime and OpenVINO an `.onnx` file, PyTorch a `.safetensors` one.
+
+Where none is named, that is OpenVINO if it is installed (in bfloat16, if the processor has it), else ONNX Runtime; and
+PyTorch in float32 for `.safetensors`. PyTorch that is named takes CUDA or Apple's GPU, and bfloat16.
+"""
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
@@ -36,37 +43,29 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
-def make(spec: str | Path | Denoiser, *, ensemble: bool = False) -> Denoiser:
+def make(spec: str | Path | Denoiser, *, ensemble: bool = False, engine: str | None = None) -> Denoiser:
     """Open the denoiser that `spec` names: "auto", a shipped model, a classical filter, or a model file.
 
     Args:
         spec: the name, the filter's spec, or the file; a denoiser is taken as it is.
         ensemble: average over the eight orientations of a picture, see `Ensemble`.
+        engine: what runs a network, one of `ENGINES`; None for the fastest that is installed.
 
     Raises:
-        UnnoiseError: no such model, or a file that is none.
+        UnnoiseError: no such model or engine, or a file that is no model.
     """
     if str(spec) == auto.Auto.title:
-        return auto.Auto(lambda name: make(name, ensemble=ensemble), shipped())
-    return Ensemble(_open(spec)) if ensemble else _open(spec)
+        return auto.Auto(lambda name: make(name, ensemble=ensemble, engine=engine), shipped())
+    opened = _open(spec, engine)
+    return Ensemble(opened) if ensemble else opened
 
 
-def _open(spec: str | Path | Denoiser) -> Denoiser:
+def _open(spec: str | Path | Denoiser, engine: str | None) -> Denoiser:
     if isinstance(spec, Denoiser):
         return spec
     path = shipped().get(str(spec), Path(spec))
-    if path.suffix == ".onnx":
-        from unnoise.denoisers.onnx import Onnx
-
-        _check_file(path)
-        return Onnx(path)
-    if path.suffix == ".safetensors":
-        _check_file(path)
-        need("torch", extra="train")
-        from unnoise.denoisers import checkpoint
-
-        network, card = checkpoint.load(path)
-        return checkpoint.Checkpoint(network, title=card.name)
+    if path.suffix in (".onnx", ".safetensors"):
+        return _open_file(path, engine)
     name = str(spec).partition(":")[0].strip()
     if name in shipped():
         raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
@@ -75,14 +74,36 @@ def _open(spec: str | Path | Denoiser) -> Denoiser:
     return DENOISERS.make(str(spec))
 
 
+def _open_file(path: Path, engine: str | None) -> Denoiser:
+    if engine not in (None, *ENGINES):
+        raise UnnoiseError(unknown("engine", engine, ENGINES))
+    if engine == "torch":
+        path = path.with_suffix(".safetensors")
+    if not path.is_file():
+        raise UnnoiseError(f"no model file '{path}'")
+    if path.suffix == ".safetensors":
+        if engine not in (None, "torch"):
+            raise UnnoiseError(f"the engine '{engine}' runs .onnx files: unnoise export {path}")
+        need("torch", extra="train")
+        from unnoise.denoisers import checkpoint
+
+        network, card = checkpoint.load(path)
+        if engine:
+            return checkpoint.on_fastest_device(network, card.name)
+        return checkpoint.Checkpoint(network, title=card.name)
+    if engine == "openvino" or (engine is None and importlib.util.find_spec("openvino")):
+        need("openvino", extra="openvino")
+        from unnoise.denoisers.openvino import OpenVino
+
+        return OpenVino(path)
+    from unnoise.denoisers.onnx import Onnx
+
+    return Onnx(path)
+
+
 def fitted(report: NoiseReport, channels: int) -> NoiseReport:
     """Return what was found in a picture of so many channels, with the shipped model that fits."""
     return auto.fitted(report, channels, shipped())
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UnnoiseError(f"no model file '{path}'")
-
-
-__all__ = ["DENOISERS", "Denoiser", "Ensemble", "fitted", "make", "shipped"]
+__all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped"]

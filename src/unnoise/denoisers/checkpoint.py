@@ -49,6 +49,19 @@ class Checkpoint(Denoiser):
         return clean[0].permute(1, 2, 0).float().cpu().numpy()
 
 
+def on_fastest_device(network: networks.Network, title: str = "") -> Checkpoint:
+    """Return a network on CUDA, Apple's GPU or the processor, in bfloat16 where that is fast."""
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    able = {"cuda": torch.cuda.is_bf16_supported, "mps": bool, "cpu": _processor_has_bf16}
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Checkpoint(network, bf16=able[device](), title=title)
+
+
+def _processor_has_bf16() -> bool:
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def save(network: networks.Network, card: Card, path: Path) -> None:
     """Write weights and card to a `.safetensors` file, at once or not at all."""
     tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}

@@ -9,12 +9,13 @@ import numpy as np
 import onnxruntime
 
 from unnoise.card import Card
-from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.base import Sigma
+from unnoise.denoisers.blocks import Exported
 from unnoise.errors import UnnoiseError
 
 
-class Onnx(Denoiser):
-    """An exported network; the facts about it come from the card in its file.
+class Onnx(Exported):
+    """An exported network.
 
     Args:
         path: the `.onnx` file.
@@ -33,22 +34,12 @@ class Onnx(Denoiser):
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own for every way a file can be wrong
             raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
-        self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
-        self.title = self.card.name
-        self.channels, self.multiple_of = self.card.channels, self.card.multiple_of
-        self.halo, self.wants_sigma, self.margin = self.card.halo, self.card.wants_sigma, self.card.margin
+        super().__init__(Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path)))
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture."""
         (clean,) = self.session.run(["clean"], self.feed(noisy, sigma))
         return np.asarray(clean)[0].transpose(1, 2, 0)
-
-    def feed(self, noisy: np.ndarray, sigma: Sigma | None) -> dict[str, np.ndarray]:
-        """Return the inputs of the model: `noisy` `[1, C, H, W]` and, where it counts, `sigma` `[1, 1, H, W]`."""
-        inputs = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
-        if self.wants_sigma:
-            inputs["sigma"] = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])[None, None]
-        return inputs
 
 
 def _cores() -> int:

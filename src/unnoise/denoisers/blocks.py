@@ -1,0 +1,29 @@
+"""Parts that several denoisers are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unnoise.card import Card
+from unnoise.denoisers.base import Denoiser, Sigma
+
+
+class Exported(Denoiser):
+    """A network in an ONNX file, whichever engine runs it: the facts that its card states, and its inputs.
+
+    Args:
+        card: that of the file.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self.card, self.title = card, card.name
+        self.channels, self.multiple_of, self.halo = card.channels, card.multiple_of, card.halo
+        self.wants_sigma, self.margin = card.wants_sigma, card.margin
+
+    def feed(self, noisy: np.ndarray, sigma: Sigma | None) -> dict[str, np.ndarray]:
+        """Return the inputs: `noisy` `[1, C, H, W]` and, where it counts, `sigma` `[1, 1, H, W]`."""
+        inputs = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
+        if self.wants_sigma:
+            level = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])
+            inputs["sigma"] = np.ascontiguousarray(level)[None, None]
+        return inputs

@@ -1,0 +1,50 @@
+"""A model in an ONNX file as a denoiser, on OpenVINO: in bfloat16 where the processor has it, twice as fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+from openvino.frontend import FrontEndManager
+
+from unnoise.card import KEY, Card
+from unnoise.denoisers.base import Sigma
+from unnoise.denoisers.blocks import Exported
+from unnoise.errors import UnnoiseError
+
+
+class OpenVino(Exported):
+    """An exported network.
+
+    In bfloat16, pixels differ from those of float32 by a quarter of an 8-bit level on average, single ones by two or
+    three; in float32, by nothing that 8 bits hold.
+
+    Args:
+        path: the `.onnx` file.
+        precision: "bf16" or "f32"; None for what the processor is made for.
+        threads: processor threads; 0 for one per core that this process may use.
+
+    Raises:
+        UnnoiseError: the file cannot be read, or is not a model of ours.
+    """
+
+    def __init__(self, path: str | Path, *, precision: str | None = None, threads: int = 0) -> None:
+        core = openvino.Core()
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        options: dict[str, object] = {"INFERENCE_PRECISION_HINT": precision or ("bf16" if "BF16" in able else "f32")}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            reader = FrontEndManager().load_by_framework("onnx")  # no other kind of model is tried
+            model = reader.convert(reader.load(str(path)))
+            told = {KEY: model.get_rt_info(["framework", KEY]).value} if model.has_rt_info(["framework", KEY]) else {}
+            self.compiled = core.compile_model(model, "CPU", options)
+        except Exception as error:  # OpenVINO raises a family of its own for every way a file can be wrong
+            raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
+        super().__init__(Card.from_metadata(told, str(path)))
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture."""
+        request = self.compiled.create_infer_request()  # of its own, so that several threads may clean at once
+        return np.array(request.infer(self.feed(noisy, sigma))["clean"])[0].transpose(1, 2, 0)

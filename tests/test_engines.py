@@ -1,0 +1,84 @@
+"""Every engine makes the same of a model, and says plainly what it cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unnoise import denoisers, noise
+from unnoise.denoisers.auto import Auto
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
+
+SHIPPED = denoisers.shipped()
+LEARNED = [name for name, path in SHIPPED.items() if path.with_suffix(".safetensors").exists()]
+no_openvino = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs unnoise[openvino]")
+
+
+def photograph(channels: int) -> np.ndarray:
+    rows, columns = np.mgrid[:120, :90] / 40
+    waves = [0.5 + 0.4 * np.sin(3 * rows * (1 + index) + 2 * columns) for index in range(channels)]
+    return np.stack(waves, axis=2).astype(np.float32)
+
+
+def far(name: str, engine: str) -> np.ndarray:
+    """Return how far an engine's result is from that of ONNX Runtime, in 8-bit levels."""
+    reference = Onnx(SHIPPED[name])
+    noisy = noise.make("gaussian:25")(photograph(reference.channels), 0)
+    other = denoisers.make(name, engine=engine)
+    return 255 * np.abs(other(noisy, 25 / 255) - reference(noisy, 25 / 255))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_pytorch_makes_the_same(name: str) -> None:
+    difference = far(name, "torch")  # in bfloat16, where there is such a processor
+    assert difference.mean() < 0.5
+    assert np.quantile(difference, 0.99) < 1.5
+
+
+@no_openvino
+@pytest.mark.parametrize("name", SHIPPED)
+def test_openvino_makes_the_same(name: str) -> None:
+    difference = far(name, "openvino")
+    assert difference.mean() < 0.5
+    assert np.quantile(difference, 0.99) < 1.5
+
+
+@no_openvino
+@pytest.mark.parametrize("name", LEARNED)
+def test_openvino_in_float32_makes_the_same_to_rounding(name: str) -> None:
+    from unnoise.denoisers.openvino import OpenVino
+
+    noisy = noise.make("gaussian:25")(photograph(Onnx(SHIPPED[name]).channels), 0)
+    exact = OpenVino(SHIPPED[name], precision="f32")
+    np.testing.assert_allclose(exact(noisy, 0.1), Onnx(SHIPPED[name])(noisy, 0.1), atol=1e-4)
+
+
+def test_the_fastest_that_is_installed_is_taken() -> None:
+    expected = "OpenVino" if importlib.util.find_spec("openvino") else "Onnx"
+    assert type(denoisers.make("color")).__name__ == expected
+    assert type(denoisers.make("color", engine="onnx")) is Onnx
+
+
+def test_auto_opens_its_models_on_the_engine() -> None:
+    auto = denoisers.make("auto", engine="onnx")
+    assert isinstance(auto, Auto)
+    chosen, _ = auto.settle(photograph(3), 0.1)
+    assert type(chosen) is Onnx
+
+
+@pytest.mark.parametrize(
+    ("spec", "engine", "why"),
+    [
+        ("color", "tensorrt", "unknown engine 'tensorrt'"),
+        (SHIPPED["color"].with_suffix(".safetensors"), "onnx", "runs .onnx files: unnoise export"),
+        ("color-fast", "torch", "no model file '.*color-fast.safetensors'"),
+        ("absent.onnx", None, "no model file 'absent.onnx'"),
+    ],
+)
+def test_what_an_engine_cannot_run_is_told(spec: str | Path, engine: str, why: str) -> None:
+    with pytest.raises(UnnoiseError, match=why):
+        denoisers.make(spec, engine=engine)
