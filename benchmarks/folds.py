@@ -1,27 +1,29 @@
-"""What `photo` makes of scenes that it has not seen: its last training again without them, and scored on them.
+"""What `photo` makes of scenes that it has not seen: its training again without them, and scored on them.
 
     python benchmarks/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
 
 The pairs of PolyU are divided by scene (the same camera before the same things), every n-th scene into one fold. For
-each fold, `recipes/photo_finish.yaml` is run on all pairs but its own, from the model that has seen none. A fold that
-is trained already is only scored.
+each fold, `recipes/photo.yaml` is run on all pairs but its own. A fold that is trained already is only scored. Beside
+it stands `color`, from which it begins, at the level that it estimates.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unnoise import datasets, denoisers, recipe as recipes, report, training
-from unnoise.datasets.base import find
+from unnoise.datasets.base import Dataset, find
+from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import noisy_pairs
 from unnoise.metrics import psnr
 
-RECIPE = Path("recipes/photo_finish.yaml")
+RECIPE = Path("recipes/photo.yaml")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Result:
     fold: str
     pairs: int
     noisy: float
-    before: float
+    color: float
     photo: float
 
 
@@ -54,13 +56,11 @@ def leave_out(files: list[Path], always: Path | None, target: Path) -> str:
     return str(target)
 
 
-def run(data: Path, folds: int, out: Path) -> list[Result]:
-    """Train and score every fold."""
+def trained(data: Path, folds: int, out: Path) -> Iterator[tuple[Denoiser, Dataset]]:
+    """Yield the model of every fold, trained where it is not there, with the pairs that it has not seen."""
     os.environ.setdefault("UNNOISE_DATA", str(data))
     recipe = recipes.load(RECIPE)
     by_scene = list(scenes(data / "polyu").values())
-    before = denoisers.make(str(recipe.start))
-    everything, rows = [], []
     for fold in range(folds):
         held = [path for index, files in enumerate(by_scene) if index % folds == fold for path in files]
         rest = [path for index, files in enumerate(by_scene) if index % folds != fold for path in files]
@@ -68,11 +68,18 @@ def run(data: Path, folds: int, out: Path) -> list[Result]:
         folder = out / str(fold)
         if not (folder / training.LOSSES).exists():
             training.train(recipes.load(RECIPE, {"data.exclude": exclude}), folder, resume=True)
-        model = denoisers.make(folder / f"{recipe.name}.safetensors")
-        pairs = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
+        unseen = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
+        yield denoisers.make(folder / f"{recipe.name}.safetensors"), unseen
+
+
+def run(data: Path, folds: int, out: Path) -> list[Result]:
+    """Score every fold."""
+    color = denoisers.make("color", engine="onnx")
+    everything, rows = [], []
+    for fold, (model, unseen) in enumerate(trained(data, folds, out)):
         scores = [
-            (psnr(clean, noisy), psnr(clean, before(noisy)), psnr(clean, model(noisy)))
-            for noisy, clean, _ in noisy_pairs(pairs, None)
+            (psnr(clean, noisy), psnr(clean, color(noisy)), psnr(clean, model(noisy)))
+            for noisy, clean, _ in noisy_pairs(unseen, None)
         ]
         everything += scores
         rows.append(Result(str(fold + 1), len(scores), *np.mean(scores, axis=0)))

@@ -67,6 +67,10 @@ def test_specs_are_written_in_one_way() -> None:
     assert recipe.validation.noise == ["gaussian:5"]
 
 
+def test_what_stays_needs_a_start() -> None:
+    assert "train.stay needs a start" in refusal(SMALLEST, {"train.stay": 0.5})
+
+
 def test_a_recipe_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         recipes.load(SMALLEST).name = "other"  # type: ignore[misc]

@@ -108,6 +108,7 @@ def shrunk(recipe: Recipe, folder: Path) -> Recipe:
         "train.steps": 2,
         "train.epochs": None,
         "train.minutes": None,
+        "train.stay": 0,
         "train.workers": 0,
         "train.stages": stages,
         "validation.crop": 32,

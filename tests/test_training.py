@@ -289,6 +289,18 @@ def test_what_is_drawn_does_not_depend_on_who_draws(make: MakeRecipe, tmp_path: 
     torch.testing.assert_close(weights(models[0]), weights(models[1]), rtol=0, atol=0)
 
 
+def test_what_is_kept_stays_between_the_start_and_what_was_learned(make: MakeRecipe, tmp_path: Path) -> None:
+    first = training.train(make(steps=2), tmp_path / "first")
+    kept = {
+        stay: weights(training.train(make({"start": str(first), "train.stay": stay}, steps=3), tmp_path / str(stay)))
+        for stay in (0.0, 0.25, 1.0)
+    }
+    torch.testing.assert_close(kept[1.0], weights(first))
+    between = {key: value.lerp(weights(first)[key], 0.25) for key, value in kept[0.0].items()}
+    torch.testing.assert_close(kept[0.25], between)
+    assert any(not torch.equal(kept[0.0][key], kept[1.0][key]) for key in between)
+
+
 def test_a_run_begins_from_a_model(make: MakeRecipe, tmp_path: Path) -> None:
     first = training.train(make(steps=2), tmp_path / "first")
     still = {"start": str(first), "train.learning_rate": 1e-12}

@@ -98,6 +98,9 @@ class Train(_Section):
         schedule: spec of what follows the warm-up.
         clip: largest norm of the gradient; None for no limit.
         ema: decay of the running average of the weights, which is the model that is kept.
+        stay: how far the model that is kept stays at the weights of `start`, 0 to 1, on the straight line from there to
+            what was learned: what few pictures teach, without the loss of what many taught (Wortsman et al., CVPR 2022,
+            arXiv:2109.01903).
         precision: "auto" is bfloat16 autocast where the processor has it, else float32.
         workers: processes that prepare patches; 0 prepares them in the training process.
         checkpoint_every: steps between two checkpoints.
@@ -114,6 +117,7 @@ class Train(_Section):
     warmup: int = Field(default=200, ge=0)
     clip: float | None = Field(default=0.5, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
+    stay: float = Field(default=0.0, ge=0, le=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
@@ -178,6 +182,12 @@ class Recipe(_Section):
             "task": tasks.TASKS,
         }
         return None if spec is None else str(registries[info.field_name].make(spec))
+
+    @model_validator(mode="after")
+    def _stays_somewhere(self) -> Recipe:
+        if self.train.stay and self.start is None:
+            raise ValueError("train.stay needs a start to stay at")
+        return self
 
 
 def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -127,6 +127,7 @@ class _Run:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = OPTIMIZERS.make(recipe.train.optimizer).build(network.parameters())
         self.average = copy.deepcopy(network).to(self.fabric.device).requires_grad_(False).eval()
+        self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.network.mark_forward_method("forward_train")
         self.progress = Progress()
@@ -224,6 +225,16 @@ class _Run:
             else:
                 mean.copy_(now)
 
+    def _kept(self) -> networks.Network:
+        """Return the network whose weights are kept: the average, or what lies between the start and that."""
+        if self.begun is None:
+            return self.average
+        kept, stay = copy.deepcopy(self.average), self.recipe.train.stay
+        for now, begun in zip(_tensors(kept), _tensors(self.begun), strict=True):
+            if now.is_floating_point():
+                now.lerp_(begun, stay)
+        return kept
+
     def _share(self) -> float:
         """Return how much of the schedule is done, by steps, epochs or minutes, 0 to 1."""
         settings, progress = self.recipe.train, self.progress
@@ -277,7 +288,7 @@ class _Run:
         return {f"validation_{key}": total / items for key, total in sums.items()}
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
-        model = {self.recipe.name: checkpoint.Checkpoint(self.average, bf16=self.precision == "bf16-mixed")}
+        model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=self.precision == "bf16-mixed")}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
         if not noises and isinstance(validation[0], tuple):
@@ -298,7 +309,7 @@ class _Run:
         temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
         os.replace(temporary, path)
-        checkpoint.save(self.average, self._card(), self._model())
+        checkpoint.save(self._kept(), self._card(), self._model())
 
     def _restore(self) -> None:
         """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
