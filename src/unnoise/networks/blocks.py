@@ -41,26 +41,30 @@ def residual_blocks(width: int, count: int) -> nn.Sequential:
 
 
 class FillLost(nn.Module):
-    """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearer the more.
+    """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearest above all.
 
-    Normalised convolution (Knutsson, Westin, CVPR 1993) with a 5x5 tent. Where all around is at 0 or 1, as in a white
-    sky, the picture stays; so do values beyond, which are other noise.
+    Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Where all around
+    is at 0 or 1, as in a white sky, the picture stays; so do values beyond, which are other noise.
     """
 
-    reach = 2
+    reach = 3
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Fill what is lost."""
+    def __init__(self) -> None:
+        super().__init__()
+        offset = torch.arange(2 * self.reach + 1, dtype=torch.float32) - self.reach
+        squared = offset.square()[:, None] + offset.square()
+        kernel = torch.where(squared > 0, squared.clamp(min=1) ** -3, torch.zeros(()))
+        self.register_buffer("kernel", kernel[None, None], persistent=False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is filled, and where something was, 1 there and 0 elsewhere."""
         sound = ((x != 0) & (x != 1)).to(x.dtype)
-        weight = self._around(sound)
-        filled = self._around(x * sound) / torch.clamp(weight, min=1e-3)
-        return torch.where((sound > 0) | (weight == 0), x, filled)
-
-    @staticmethod
-    def _around(x: torch.Tensor) -> torch.Tensor:
-        for _ in range(2):
-            x = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)
-        return x
+        kernel = self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
+        with torch.autocast(x.device.type, enabled=False):
+            weight = F.conv2d(sound, kernel, padding=self.reach, groups=x.shape[1])
+            mean = F.conv2d(x * sound, kernel, padding=self.reach, groups=x.shape[1]) / weight.clamp(min=1e-6)
+        lost = (sound == 0) & (weight > 0)
+        return torch.where(lost, mean, x), lost.to(x.dtype)
 
 
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:

@@ -67,7 +67,7 @@ class ResUNet(Network):
         told: whether it is told the noise level.
         guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
-            from; the network sees what was there, too.
+            from; the network is shown which.
     """
 
     name: ClassVar[str] = "resunet"
@@ -101,7 +101,8 @@ class ResUNet(Network):
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
         self.head = conv3x3(channels * (1 + fill) * FOLD**2 + self.levels, widths[0])
-        self.lost = FillLost()
+        if fill:
+            self.lost = FillLost()
         if guess:
             self.level = Guess(channels)
         self.encoders = nn.ModuleList(
@@ -119,10 +120,10 @@ class ResUNet(Network):
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
-        start = self.lost(noisy) if self.fill else noisy
+        start, lost = self.lost(noisy) if self.fill else (noisy, None)
         seen = [start]
-        if self.fill:
-            seen.append(noisy - start)
+        if lost is not None:
+            seen.append(lost)
         if self.told:
             seen.append(sigma_map(noisy, sigma))
         if self.guess:
