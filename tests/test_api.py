@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 import unnoise
-from unnoise import denoisers, image_io
+from unnoise import api, denoisers, image_io
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 
@@ -239,3 +241,60 @@ def test_train_hands_on_the_recipe_with_its_changes(monkeypatch: pytest.MonkeyPa
     assert (first.train.steps, out, named["resume"], seen[1][0][0].train.steps) == (2, "folder", True, 3)
     with pytest.raises(UnnoiseError, match=r"did you mean 'train.steps'"):
         unnoise.train(tree, {"train.stepps": 2})
+
+
+# Manners of a library
+
+
+def test_a_file_object_gives_one_in_memory_and_is_left_where_it_stood(levels: np.ndarray, clean: np.ndarray) -> None:
+    file = io.BytesIO(b"before" + file_of(levels))
+    file.seek(6)
+    cleaned = unnoise.denoise(file, MODEL)
+    assert file.tell() == 6
+    np.testing.assert_array_equal(np.asarray(Image.open(cleaned)), clean)
+
+
+def test_a_file_opened_as_text_is_refused() -> None:
+    with pytest.raises(UnnoiseError, match="open it as binary"):
+        unnoise.denoise(io.StringIO("P3"), MODEL)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("channel_axis", [0, 1, 2, -1, -3])
+def test_channels_may_lie_on_any_axis(levels: np.ndarray, clean: np.ndarray, channel_axis: int) -> None:
+    cleaned = unnoise.denoise(np.moveaxis(levels, -1, channel_axis), MODEL, channel_axis=channel_axis)
+    np.testing.assert_array_equal(np.moveaxis(cleaned, channel_axis, -1), clean)
+
+
+def test_no_channel_axis_means_a_grey_picture(levels: np.ndarray) -> None:
+    grey = levels[:, :, 0]
+    np.testing.assert_array_equal(unnoise.denoise(grey, MODEL, channel_axis=None), unnoise.denoise(grey, MODEL))
+    with pytest.raises(UnnoiseError, match="its channel_axis"):
+        unnoise.denoise(levels, MODEL, channel_axis=None)
+    with pytest.raises(UnnoiseError, match="no channel_axis 3"):
+        unnoise.denoise(levels, MODEL, channel_axis=3)
+
+
+def test_progress_is_told_to_the_end(levels: np.ndarray) -> None:
+    seen: list[float] = []
+    unnoise.denoise(levels, MODEL, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_a_model_is_opened_once_and_anew_when_its_file_changes(levels: np.ndarray, tmp_path: Path) -> None:
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(denoisers.shipped()["color"].read_bytes())
+    assert api._opened(file, False, "onnx") is api._opened(str(file), False, "onnx")
+    before = api._opened(file, False, "onnx")
+    file.write_bytes(denoisers.shipped()["color-fast"].read_bytes())
+    os.utime(file, ns=(1, 1))
+    assert str(api._opened(file, False, "onnx")) != str(before)
+
+
+def test_several_threads_clean_at_once(photograph: np.ndarray) -> None:
+    pictures = [np.roll(photograph, shift, axis=1) for shift in range(8)]
+    alone = [unnoise.denoise(picture, sigma=20) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda picture: unnoise.denoise(picture, sigma=20), pictures))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)

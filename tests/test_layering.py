@@ -18,7 +18,7 @@ HOUSE = {
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": ["datasets tasks framework", "recipe evaluation report", "training export quantization"],
-    "faces": ["pipeline progress tables", "api", "serve demo table_cli", "cli", "__init__ __main__"],
+    "faces": ["pipeline progress tables", "sources", "api", "serve demo table_cli", "cli", "__init__ __main__"],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unnoise import datasets, denoisers, estimation, evaluation, image_io, noise as noises, pipeline
+from unnoise import datasets, denoisers, estimation, evaluation, noise as noises, pipeline, sources
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.estimation import NoiseReport
 from unnoise.evaluation import Row
-from unnoise.image_io import Picture
 from unnoise.noise import Noise
 from unnoise.noise.base import FULL_SCALE
 from unnoise.optional import need
+from unnoise.sources import Source
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from unnoise.recipe import Recipe
 
-Source = TypeVar("Source", str, Path, bytes, np.ndarray, "Image", Picture)
 DEFAULT_MODEL = "auto"
 
 
@@ -36,18 +34,23 @@ def denoise(
     strength: float = 1.0,
     ensemble: bool = False,
     engine: str | None = None,
+    channel_axis: int | None = -1,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Any:
-    """Clean a picture; the same kind comes back.
+    """Clean a picture; the same kind comes back. Several threads may do so at once.
 
     Args:
         source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file (GIF comes back as
-            PNG), a PIL image (palettes come back as RGB, bilevel as grey), or an array `[H, W]` or `[H, W, C]` of
-            uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB, either with alpha.
+            PNG), a binary file object (one in memory comes back), a PIL image (palettes come back as RGB, bilevel as
+            grey), or an array `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB,
+            either with alpha.
         model: name of a shipped model, a classical filter, or a model file; "auto" is the shipped model that fits.
         sigma: level of Gaussian noise in 8-bit units (25 is 25/255); None to find what noise there is.
         strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
         ensemble: average over the eight orientations of the picture: eight times the work, for the last tenth.
         engine: what runs the network, "onnx", "openvino" or "torch"; None for the fastest that is installed.
+        channel_axis: where the channels of an array with three axes are, as in scikit-image; None for a grey `[H, W]`.
+        progress: called with the share that is done, 0 to 1.
 
     Raises:
         UnnoiseError: the picture or the model cannot be read, or a number is out of range.
@@ -56,28 +59,32 @@ def denoise(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = pipeline.Settings(
-        denoisers.make(model, ensemble=ensemble, engine=engine), sigma=level, strength=strength
-    )
-    clean, *_ = pipeline.clean_picture(_open(source), settings)
-    return _like(source, clean)
+    settings = pipeline.Settings(_opened(model, ensemble, engine), sigma=level, strength=strength)
+    clean, *_ = pipeline.clean_picture(sources.opened(source, channel_axis), settings, progress)
+    return sources.alike(source, clean, channel_axis)
 
 
-def add_noise(source: Source, noise: str | Noise, *, seed: int = 0) -> Any:
+def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:
     """Put noise into a picture; the same kind comes back.
 
     Args:
         source: as for `denoise`.
         noise: its spec, such as "poisson:30 + gaussian:10".
         seed: the same seed gives the same noise.
+        channel_axis: as for `denoise`.
     """
-    picture = _open(source)
-    return _like(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)))
+    picture = sources.opened(source, channel_axis)
+    return sources.alike(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
 
 
-def inspect(source: Source) -> NoiseReport:
-    """Find what noise is in a picture, and the shipped model that fits; see `estimation.NoiseReport`."""
-    pixels = _open(source).pixels
+def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
+    """Find what noise is in a picture, and the shipped model that fits; see `estimation.NoiseReport`.
+
+    Args:
+        source: as for `denoise`.
+        channel_axis: as for `denoise`.
+    """
+    pixels = sources.opened(source, channel_axis).pixels
     return denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
 
 
@@ -178,47 +185,22 @@ def measure(
     return list(evaluation.evaluate(opened, pictures, made, data=job.test, progress=progress))
 
 
+def _opened(model: str | Path | Denoiser, ensemble: bool, engine: str | None) -> Denoiser:
+    """Open a denoiser, or find it among those opened last; a file that has changed is another."""
+    if isinstance(model, Denoiser):
+        return denoisers.make(model, ensemble=ensemble)
+    changed = os.stat(model).st_mtime_ns if os.path.isfile(model) else 0
+    return _remembered(str(model), ensemble, engine, changed)
+
+
+@functools.lru_cache(maxsize=8)
+def _remembered(model: str, ensemble: bool, engine: str | None, changed: int) -> Denoiser:
+    return denoisers.make(model, ensemble=ensemble, engine=engine)
+
+
 class _Input(Denoiser):
     """Leaves a picture as it is."""
 
     def run(self, noisy: np.ndarray, sigma: Any) -> np.ndarray:
         """Return the picture."""
         return noisy
-
-
-def _open(source: Any) -> Picture:
-    if isinstance(source, Picture):
-        return source
-    if isinstance(source, str | os.PathLike | bytes):
-        return image_io.read(source if isinstance(source, bytes) else Path(source))
-    if isinstance(source, np.ndarray):
-        return image_io.from_array(source)
-    if hasattr(source, "convert") and hasattr(source, "getbands"):
-        return image_io.from_array(np.asarray(_plain(source)))
-    raise UnnoiseError(f"a picture is a path, bytes, an array or a PIL image, not {type(source).__name__}")
-
-
-def _plain(image: Image) -> Image:
-    """Turn a PIL image into one whose array is grey, RGB, or either with alpha, where nothing is lost by that."""
-    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
-        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
-    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
-    if mode not in ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L"):
-        raise UnnoiseError(f"a PIL image of mode {mode} cannot be cleaned: convert it to L, RGB, RGBA, I;16 or F")
-    return image if mode == image.mode else image.convert(mode)
-
-
-def _like(source: Any, picture: Picture) -> Any:
-    """Return a picture as the kind of thing that it came from."""
-    if isinstance(source, str | os.PathLike | Picture):
-        return picture
-    if isinstance(source, bytes):
-        return image_io.encode(picture, pipeline.writable(image_io.suffix_of(source)))
-    array = picture.to_array()
-    if isinstance(source, np.ndarray):
-        return array.reshape(source.shape).astype(source.dtype, copy=False)
-    from PIL import Image
-
-    made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    made.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
-    return made

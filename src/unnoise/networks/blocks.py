@@ -48,6 +48,7 @@ class FillLost(nn.Module):
     """
 
     reach = 3
+    kernel: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
