@@ -1,0 +1,207 @@
+"""Pictures in memory, and how they become files: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from unnoise import formats
+from unnoise.errors import UnnoiseError
+from unnoise.formats import COLOUR_SPACES, SAMPLES, SCREEN, Format, Header, reason
+
+_SIDEWAYS = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory: what a denoiser may change, and what it may not.
+
+    Attributes:
+        pixels: `[H, W, C]`, C = 1 or 3, nominally in [0, 1]: integers divided by 255 or 65535, floats as they are.
+        alpha: `[H, W, 1]` in the samples of the file, or None.
+        dtype: uint8, uint16 or float32: the samples of the file, and of what is written.
+        metadata: Fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    dtype: np.dtype[Any]
+    metadata: Mapping[str, Any]
+
+    @property
+    def header(self) -> Header:
+        """What can be said of it without its pixels."""
+        height, width, colours = self.pixels.shape
+        return Header(height, width, colours, self.alpha is not None, self.dtype, self.metadata)
+
+    def with_pixels(self, pixels: np.ndarray) -> Picture:
+        """Return this picture with other pixels of the same shape; all else stays."""
+        if pixels.shape != self.pixels.shape:
+            raise ValueError(f"pixels have shape {pixels.shape}, the picture has {self.pixels.shape}")
+        return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32))
+
+    def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
+        """Write the picture to a file; see `write`."""
+        write(self, target, overwrite=overwrite, quality=quality)
+
+    def to_array(self) -> np.ndarray:
+        """Return `[H, W, C]`, or `[H, W, C + 1]` with alpha last, in the samples of the file.
+
+        Integers are clipped to [0, 1] and rounded to the nearest level; NaN, which they cannot hold, becomes 0.
+        """
+        if self.dtype.kind == "f":
+            samples = self.pixels.astype(self.dtype)
+        else:
+            levels = np.clip(self.pixels, 0, 1)
+            levels *= np.iinfo(self.dtype).max
+            samples = np.nan_to_num(np.rint(levels, out=levels), copy=False).astype(self.dtype)
+        return samples if self.alpha is None else np.concatenate([samples, self.alpha], axis=2)
+
+
+def from_array(array: np.ndarray) -> Picture:
+    """Make a picture of `[H, W]` or `[H, W, C]`: grey, grey and alpha, RGB, or RGB and alpha for C = 1 to 4.
+
+    uint8 and uint16 keep their depth; floats of any width, nominally in [0, 1], become float32.
+
+    >>> picture = from_array(np.full((2, 3), 51, np.uint8))
+    >>> picture.pixels.shape, float(picture.pixels[0, 0, 0])
+    ((2, 3, 1), 0.20000000298023224)
+    >>> read(encode(picture, ".png")).to_array()[0, 0]
+    array([51], dtype=uint8)
+    """
+    array = np.asarray(array)
+    samples = array[..., np.newaxis] if array.ndim == 2 else array
+    if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
+        raise UnnoiseError(f"an array of shape {array.shape} is no picture: pass [H, W] or [H, W, C] with C = 1 to 4")
+    sample = "float32" if array.dtype.kind == "f" else array.dtype.name
+    if sample not in COLOUR_SPACES:
+        raise UnnoiseError(f"an array of {array.dtype} is no picture: pass uint8, uint16, or floats in [0, 1]")
+    return from_samples(samples.astype(sample, copy=False), {})
+
+
+def from_samples(samples: np.ndarray, metadata: Mapping[str, Any]) -> Picture:
+    """Split `[H, W, 1..4]` into pixels and alpha; both are new arrays."""
+    colours = 3 if samples.shape[2] >= 3 else 1
+    pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
+    if samples.dtype.kind == "u":
+        pixels /= np.iinfo(samples.dtype).max
+    alpha = samples[..., colours:].copy() if samples.shape[2] > colours else None
+    return Picture(pixels, alpha, samples.dtype, metadata)
+
+
+def check_target(target: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that cannot be written: one that exists, or whose folder is missing or closed."""
+    target = Path(target)
+    if target.is_dir():
+        raise UnnoiseError(f"{target}: is a folder: give the name of a file")
+    if target.exists() and not overwrite:
+        raise UnnoiseError(f"{target}: exists already: give another name, or allow overwriting")
+    if not target.parent.is_dir():
+        raise UnnoiseError(f"{target}: there is no folder {target.parent}: make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"{target}: cannot be written: no permission for the folder {target.parent}")
+
+
+def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
+    """Return the bytes of a file of the kind that the suffix (`.png`) names.
+
+    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless.
+
+    Raises:
+        UnnoiseError: That kind `cannot_hold` the picture, or `quality` is out of range.
+    """
+    kind, options = _how_to_save(picture.header, suffix, quality)
+    samples = np.ascontiguousarray(picture.to_array())
+    height, width, bands = samples.shape
+    sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
+    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample)
+    try:
+        return getattr(_labelled(image, picture.header), f"{kind.save}_buffer")(**options)
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
+
+
+def write(picture: Picture, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
+    """Write the picture to a file, whole or not at all.
+
+    The bytes go to a temporary file in the same folder, which is synced and then renamed, so that nobody ever sees a
+    part of a picture. An overwritten file passes on its permissions; a link is followed.
+
+    Raises:
+        UnnoiseError: As `check_target` and `encode`, or the disk fails. What stood at `target` is then still there.
+    """
+    check_target(target, overwrite=overwrite)
+    with _replacing(target) as temporary:
+        temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality))
+
+
+def write_image(
+    image: pyvips.Image, header: Header, target: str | Path, *, overwrite: bool = False, quality: int | None = None
+) -> None:
+    """Write an image of libvips as `write` does, row by row as they are made; what fails in making them is raised."""
+    check_target(target, overwrite=overwrite)
+    kind, options = _how_to_save(header, Path(target).suffix, quality)
+    with _replacing(target) as temporary:
+        file = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names beyond UTF-8)
+        try:
+            getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
+        except (pyvips.Error, UnicodeDecodeError) as error:
+            raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
+
+
+def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
+    """Return the kind of file and the arguments of its saver."""
+    if why_not := formats.cannot_hold(header, suffix):
+        raise UnnoiseError(why_not)
+    if quality is not None and not 1 <= quality <= 100:
+        raise UnnoiseError(f"quality {quality} is not between 1 and 100")
+    kind = formats.kind_of(suffix)
+    assert kind.options is not None
+    # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
+    keep = "all" if {"exif-data", "xres"} & header.metadata.keys() else "xmp|iptc|icc|other"
+    return kind, {"keep": keep, **kind.options(header, quality)}
+
+
+def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
+    """Return an image of bare samples with its colour space and all that its header carries."""
+    resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
+    image = image.copy(interpretation=COLOUR_SPACES[header.dtype.name][header.colours == 3], **resolution)
+    for field, value in header.metadata.items():
+        if field not in resolution:
+            text = pyvips.GValue.blob_type if field.endswith("-data") else pyvips.GValue.gstr_type
+            image.set_type(pyvips.GValue.gint_type if isinstance(value, int) else text, field, value)
+    if "orientation" in header.metadata:  # `read` turned it
+        for field in filter(_SIDEWAYS.fullmatch, image.get_fields()):  # set by libvips from inside exif-data
+            image.remove(field)
+    return image
+
+
+@contextlib.contextmanager
+def _replacing(target: str | Path) -> Iterator[Path]:
+    """Give a temporary file beside the target, to be written; then it is synced and takes the target's place."""
+    place = Path(target).resolve()
+    temporary = place.with_name(f".unnoise-{secrets.token_hex(8)}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        if place.exists():
+            shutil.copymode(place, temporary)
+        os.replace(temporary, place)
+    except UnnoiseError as error:
+        raise UnnoiseError(f"{target}: {error}") from error
+    except OSError as error:
+        raise UnnoiseError(f"{target}: cannot be written: {reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
