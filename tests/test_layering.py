@@ -14,11 +14,19 @@ import pytest
 
 HOUSE = {
     "ground": ["errors", "optional spec card"],
-    "pixels": ["formats", "picture", "image_io tiling metrics impulses", "estimation"],
+    "pixels": ["formats", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": ["datasets tasks framework", "recipe evaluation report", "training export quantization"],
-    "faces": ["pipeline progress tables", "sources", "api", "serve demo table_cli", "cli", "__init__ __main__"],
+    "faces": [
+        "streaming",
+        "pipeline progress tables",
+        "sources",
+        "api",
+        "serve demo table_cli",
+        "cli",
+        "__init__ __main__",
+    ],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
 

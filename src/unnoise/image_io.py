@@ -25,16 +25,19 @@ HDR photographs, and text of PNG and TIFF that is not in UTF-8.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyvips
 
 from unnoise import formats
 from unnoise.errors import UnnoiseError
-from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, is_picture, reason, recognise, suffix_of
+from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, Header, is_picture, reason, recognise, suffix_of
 from unnoise.picture import Picture, check_target, encode, from_array, from_samples, write
 
 MAX_PIXELS = 1_000_000_000
@@ -67,34 +70,80 @@ def read(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
         UnnoiseError: The file is missing, empty, damaged, cut short, no picture of a kind in the table above, or
             larger than `max_pixels` by its header, before anything is decoded.
     """
-    if isinstance(source, bytes):
-        return _read(pyvips.Source.new_from_memory(source), source[:4096], "the picture", max_pixels)
-    try:
-        with open(source, "rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
-    opened = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names beyond UTF-8)
-    return _read(opened, head, str(source), max_pixels)
-
-
-def _read(source: pyvips.Source, head: bytes, name: str, max_pixels: int) -> Picture:
-    kind = recognise(head, name)
-    if ANIMATION.match(head.partition(b"IDAT")[0]):
-        raise UnnoiseError(f"{name}: an animation; unnoise cleans single pictures: take its frames apart first")
-    try:
-        # Rows are decoded once, in order: anything else would spill large files to a temporary one.
-        image = getattr(pyvips.Image, kind.load)(source, access="sequential", fail_on="error")
-        _check_header(image, name, max_pixels)
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    image = _open(source, name, max_pixels)
+    with _damage(name):
         image = image.copy_memory()
         metadata = _metadata(image)
         image = image.autorot()
+    return from_samples(image.numpy().reshape(image.height, image.width, image.bands), metadata)
+
+
+class Rows:
+    """A file that is read row by row, in order, so that it need not fit into memory.
+
+    Args:
+        source: the file.
+        max_pixels: as for `read`.
+
+    Attributes:
+        header: what is known of it.
+        upright: whether its rows are those of the picture; else only `read` turns it.
+
+    Raises:
+        UnnoiseError: as `read`; damage within the file is told when its rows are taken.
+    """
+
+    def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
+        self._name = str(source)
+        image = _open(source, self._name, max_pixels)
+        with _damage(self._name):
+            metadata = _metadata(image)
+        self.upright = _number(image, "orientation") == 1
+        colours, dtype = 3 if image.bands >= 3 else 1, SAMPLES[str(image.format)]
+        self.header = Header(image.height, image.width, colours, image.bands > colours, dtype, metadata)
+        self._region = pyvips.Region.new(image)
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """Return the samples of some rows, `[stop - start, W, 1..4]`; none may lie above those taken before."""
+        header = self.header
+        if stop <= start:
+            return np.empty((0, header.width, header.colours + header.alpha), header.dtype)
+        with _damage(self._name):
+            data = self._region.fetch(0, start, header.width, stop - start)
+        return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.colours + header.alpha)
+
+
+def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Image:
+    """Open a picture whose header has passed; its rows can be had once, in order."""
+    if isinstance(source, bytes):
+        head, opened = source[:4096], pyvips.Source.new_from_memory(source)
+    else:
+        try:
+            with open(source, "rb") as file:
+                head = file.read(4096)
+        except OSError as error:
+            raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
+        opened = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names beyond UTF-8)
+    kind = recognise(head, name)
+    if ANIMATION.match(head.partition(b"IDAT")[0]):
+        raise UnnoiseError(f"{name}: an animation; unnoise cleans single pictures: take its frames apart first")
+    with _damage(name):
+        # Rows are decoded once, in order: anything else would spill large files to a temporary one.
+        image = getattr(pyvips.Image, kind.load)(opened, access="sequential", fail_on="error")
+        _check_header(image, name, max_pixels)
+    return image
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Tell what libvips cannot read as what it is to the user."""
+    try:
+        yield
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(
             f"{name}: damaged, cut short or of a rare kind ({reason(error)}): try another copy"
         ) from error
-    samples = image.numpy().reshape(image.height, image.width, image.bands)
-    return from_samples(samples, metadata)
 
 
 def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
@@ -151,6 +200,7 @@ def cannot_hold(picture: Picture, suffix: str) -> str | None:
 __all__ = [
     "MAX_PIXELS",
     "Picture",
+    "Rows",
     "cannot_hold",
     "check_target",
     "encode",

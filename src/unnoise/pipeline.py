@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import image_io, tiling
+from unnoise import formats, image_io, streaming, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.image_io import Picture
@@ -132,11 +132,7 @@ def clean_pixels(
         facts = {"halo": denoiser.halo, "multiple_of": denoiser.multiple_of}
         clean = tiling.tiled(denoiser, noisy, sigma, **facts, progress=progress)
     progress(1.0)
-    if strength == 1:
-        return clean
-    with np.errstate(invalid="ignore"):  # infinity stays what it is
-        moved = noisy + np.float32(strength) * (clean - noisy)
-    return np.where(np.isfinite(noisy), moved, noisy)
+    return streaming.at_strength(noisy, clean, strength)
 
 
 def clean_picture(
@@ -156,14 +152,37 @@ def clean_file(job: Job, settings: Settings, progress: Report = lambda _: None) 
     """
     start = time.perf_counter()
     check_target(job.target, overwrite=settings.overwrite)
-    picture = image_io.read(job.source, max_pixels=settings.max_pixels)
-    if reason := image_io.cannot_hold(picture, job.target.suffix):
+    rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
+    header = rows.header
+    if reason := formats.cannot_hold(header, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {reason}")
+    large = rows.upright and header.height * header.width > streaming.LARGE
+    done = _clean_large(job, settings, progress) if large else None
+    model, sigma = done or _clean_small(job, settings, progress)
+    megapixels = header.height * header.width / 1e6
+    return Outcome(job, None, model, sigma, megapixels, time.perf_counter() - start)
+
+
+def _clean_small(job: Job, settings: Settings, progress: Report) -> tuple[str, float | None]:
+    """Clean a file that fits into memory; return the model and the level."""
+    picture = image_io.read(job.source, max_pixels=settings.max_pixels)
     clean, model, sigma = clean_picture(picture, settings, progress)
     make_folder(job.target.parent)
     clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
-    megapixels = picture.pixels.shape[0] * picture.pixels.shape[1] / 1e6
-    return Outcome(job, None, model, sigma, megapixels, time.perf_counter() - start)
+    return model, sigma
+
+
+def _clean_large(job: Job, settings: Settings, progress: Report) -> tuple[str, float | None] | None:
+    """Clean a file strip by strip; None where the denoiser has to see the whole."""
+    seen = streaming.glimpse(image_io.Rows(job.source, max_pixels=settings.max_pixels))
+    denoiser, sigma = settings.denoiser.settle(seen, settings.sigma)
+    if denoiser.halo is None:
+        return None
+    make_folder(job.target.parent)
+    rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
+    how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
+    streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress)
+    return str(denoiser), None if sigma is None else float(sigma)
 
 
 def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:

@@ -1,0 +1,78 @@
+"""Peak memory of the whole command over the size of the picture, in a process of its own.
+
+    python benchmarks/memory.py [--megapixels 1 12 50 200 1000] [--engine onnx]
+
+The pictures are square RGB TIFFs of 8 bits, noise over a slow wave, generated strip by strip. Level and model are
+named, so that all are cleaned alike. A gigapixel takes a quarter of an hour and more, and three gigabytes of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import growing, report
+from unnoise.formats import Header
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture: its size, the most memory that the process held, and its time from start to end."""
+
+    megapixels: float
+    peak_mb: float
+    seconds: float
+    seconds_per_megapixel: float
+
+
+def generate(side: int, target: Path) -> None:
+    """Write a noisy square picture."""
+    rng = np.random.default_rng(0)
+    columns = np.sin(np.arange(side) / 97)[None, :, None]
+
+    def strips() -> Iterator[np.ndarray]:
+        for top in range(0, side, 256):
+            rows = np.arange(top, min(top + 256, side))[:, None, None]
+            grain = rng.integers(-40, 41, (len(rows), side, 3), dtype=np.int16)
+            yield np.clip(128 + 60 * columns * np.cos(rows / 61) + grain, 0, 255).astype(np.uint8)
+
+    growing.write(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
+
+
+def measure(megapixels: float, engine: str, folder: Path) -> Row:
+    """Clean one picture by the command, and read what the system counted."""
+    side = round((megapixels * 1e6) ** 0.5)
+    source, target = folder / "noisy.tif", folder / "clean.tif"
+    generate(side, source)
+    command = [sys.executable, "-m", "unnoise", str(source), "-o", str(target), "--overwrite"]
+    start = time.perf_counter()
+    child = subprocess.Popen([*command, "--model", "color", "--sigma", "23", "--engine", engine])
+    _, status, used = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"the command failed at {megapixels} megapixels")
+    return Row(side**2 / 1e6, used.ru_maxrss / 1e3, seconds, seconds / megapixels)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 50, 200, 1000])
+    parser.add_argument("--engine", default="onnx")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure(size, arguments.engine, Path(folder)) for size in arguments.megapixels]
+    print(report.markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

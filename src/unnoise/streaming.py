@@ -1,0 +1,114 @@
+"""Pictures larger than memory: strips of a file are read, cleaned and written as they come.
+
+The file is read twice: once in windows spread over it, to find the noise and the model that fits, and once from top to
+bottom. What is held is a strip of tiles with the margin that they need, in the samples of the file, beside one tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import growing
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.image_io import Rows
+from unnoise.picture import from_samples
+from unnoise.tiling import TILE, Tile, tiles
+
+LARGE = 16_000_000
+"""Pixels, from which on a picture is not held as a whole."""
+STRIP = 96_000_000
+"""Bytes of a strip, at most; tiles are lower for very wide pictures."""
+
+_WINDOW = 512  # side of what is looked at to find the noise
+_WINDOWS = 8  # of them along each side of the picture
+
+
+def glimpse(rows: Rows) -> np.ndarray:
+    """Return windows spread evenly over a picture, side by side, as pixels `[H, W, C]`; the rows are used up."""
+    height, width = rows.header.height, rows.header.width
+    tops, lefts = _spread(height), _spread(width)
+    bands = []
+    for top in tops:
+        samples = rows.take(top, min(top + _WINDOW, height))
+        bands.append(np.concatenate([samples[:, left : left + _WINDOW] for left in lefts], axis=1))
+    return from_samples(np.concatenate(bands), {}).pixels
+
+
+def _spread(length: int) -> list[int]:
+    """Return where windows begin along a side: without gaps where they cover it all."""
+    if length <= _WINDOW * _WINDOWS:
+        return list(range(0, length, _WINDOW))
+    return [index * (length - _WINDOW) // (_WINDOWS - 1) for index in range(_WINDOWS)]
+
+
+def clean(
+    rows: Rows,
+    denoiser: Denoiser,
+    sigma: Sigma | None,
+    target: str | Path,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    quality: int | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Clean a file into another one, strip by strip; tiles are those that `tiling` cuts.
+
+    Args:
+        rows: the file.
+        denoiser: of a finite reach (`halo`), as `Denoiser.settle` gave it.
+        sigma: the level to tell it.
+        target: the file to write.
+        strength: as for `at_strength`.
+        overwrite: whether the target may be there.
+        quality: of lossy formats, 1 to 100.
+        progress: called with the share that is done.
+
+    Raises:
+        UnnoiseError: the file is damaged, or the target cannot be written or hold it; then nothing is written.
+    """
+    strips = _strips(rows, denoiser, sigma, strength, progress)
+    growing.write(strips, rows.header, target, overwrite=overwrite, quality=quality)
+    progress(1.0)
+
+
+def _strips(
+    rows: Rows, denoiser: Denoiser, sigma: Sigma | None, strength: float, progress: Callable[[float], None]
+) -> Iterator[np.ndarray]:
+    header = rows.header
+    tall = max(denoiser.multiple_of, min(TILE, STRIP * header.height // header.size))
+    halo = denoiser.halo or 0
+    held, top = np.empty((0, header.width, header.colours + header.alpha), header.dtype), 0
+    cut = tiles(header.height, header.width, size=tall, halo=halo, multiple_of=denoiser.multiple_of)
+    for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
+        strip = list(row)
+        outer = strip[0].outer[0]
+        further = rows.take(top + len(held), outer.stop)
+        held, top = np.concatenate([held[outer.start - top :], further]), outer.start
+        made = []
+        for tile in strip:
+            made.append(_clean_tile(tile, held, denoiser, sigma, strength))
+            inner_rows, inner_columns = tile.inner
+            done = inner_rows.start * header.width + (inner_rows.stop - inner_rows.start) * inner_columns.stop
+            progress(done / (header.height * header.width))
+        yield np.concatenate(made, axis=1)
+
+
+def _clean_tile(tile: Tile, held: np.ndarray, denoiser: Denoiser, sigma: Sigma | None, strength: float) -> np.ndarray:
+    """Return the clean samples of a tile's inner rectangle, transparency as it was."""
+    noisy = from_samples(held[:, tile.outer[1]], {})
+    clean = at_strength(noisy.pixels, denoiser(noisy.pixels, sigma), strength)
+    return noisy.with_pixels(clean).to_array()[tile.crop]
+
+
+def at_strength(noisy: np.ndarray, clean: np.ndarray, strength: float) -> np.ndarray:
+    """Move along the line from a noisy picture (0) through its clean one (1); infinities stay what they are."""
+    if strength == 1:
+        return clean
+    with np.errstate(invalid="ignore"):
+        moved = noisy + np.float32(strength) * (clean - noisy)
+    return np.where(np.isfinite(noisy), moved, noisy)
