@@ -97,6 +97,7 @@ GAINS = {
     "tv": ("gaussian:25", 6.5),
     "wavelet": ("gaussian:25", 6.5),
     **dict.fromkeys(denoisers.shipped(), ("gaussian:25", 7.5)),
+    "impulse": ("salt-pepper:0.1", 21),
     "photo": ("camera:3200,smooth=0.4,smooth_color=2", 1),
 }
 

@@ -25,7 +25,11 @@ from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.tiling import tiled
 
-SPECS = ["resunet:widths=4/8,blocks=1/1", "dncnn:channels=1,depth=3,width=4"]
+SPECS = [
+    "resunet:widths=4/8,blocks=1/1",
+    "resunet:channels=1,widths=4/8,blocks=1/1,told=false,guess=true,fill=true",
+    "dncnn:channels=1,depth=3,width=4",
+]
 SIZES = [(1, 1), (1, 7), (7, 5), (16, 24), (33, 50)]
 NO_MODEL = "cannot read the model|carries no card|do not fit"
 
@@ -62,7 +66,7 @@ def learned(tmp_path: Path) -> Path:
 def test_both_runtimes_agree_at_any_size(
     model: Path, rng: np.random.Generator, size: tuple[int, int], told: str
 ) -> None:
-    original, copy = denoisers.make(model), denoisers.make(model.with_suffix(".onnx"))
+    original, copy = denoisers.make(model), denoisers.make(model.with_suffix(".onnx"), engine="onnx")
     assert isinstance(original, Checkpoint)
     assert isinstance(copy, Onnx)
     noisy = rng.random((*size, original.channels or 3), dtype=np.float32)

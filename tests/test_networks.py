@@ -395,7 +395,7 @@ def test_a_network_that_fills_what_is_lost_begins_as_one_that_does_not() -> None
     given, filling = random_network(GIVEN), networks.make(f"{GIVEN},fill=true").double()
     filling.begin_from(given)
     noisy = lost(picture(given))
-    filled, _ = FillLost()(noisy)
+    filled, _ = FillLost(3).double()(noisy)
     torch.testing.assert_close(filling(noisy, level(given)), given(filled, level(given)))
 
 

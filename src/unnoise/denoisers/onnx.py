@@ -29,6 +29,7 @@ class Onnx(Exported):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or _cores()
+        options.enable_mem_pattern = False  # patterns of sizes that differ would add a third to the memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

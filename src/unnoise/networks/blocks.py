@@ -50,20 +50,20 @@ class FillLost(nn.Module):
     reach = 3
     kernel: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         offset = torch.arange(2 * self.reach + 1, dtype=torch.float32) - self.reach
         squared = offset.square()[:, None] + offset.square()
         kernel = torch.where(squared > 0, squared.clamp(min=1) ** -3, torch.zeros(()))
-        self.register_buffer("kernel", kernel[None, None], persistent=False)
+        self.register_buffer("kernel", kernel.expand(channels, 1, -1, -1).clone(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is filled, and where something was, 1 there and 0 elsewhere."""
         sound = ((x != 0) & (x != 1)).to(x.dtype)
-        kernel = self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
+        kernel = self.kernel.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            weight = F.conv2d(sound, kernel, padding=self.reach, groups=x.shape[1])
-            mean = F.conv2d(x * sound, kernel, padding=self.reach, groups=x.shape[1]) / weight.clamp(min=1e-6)
+            weight = F.conv2d(sound, kernel, padding=self.reach, groups=len(kernel))
+            mean = F.conv2d(x * sound, kernel, padding=self.reach, groups=len(kernel)) / weight.clamp(min=1e-6)
         lost = (sound == 0) & (weight > 0)
         return torch.where(lost, mean, x), lost.to(x.dtype)
 

@@ -102,7 +102,7 @@ class ResUNet(Network):
         steps = list(itertools.pairwise(widths))
         self.head = conv3x3(channels * (1 + fill) * FOLD**2 + self.levels, widths[0])
         if fill:
-            self.lost = FillLost()
+            self.lost = FillLost(channels)
         if guess:
             self.level = Guess(channels)
         self.encoders = nn.ModuleList(
