@@ -40,7 +40,7 @@ def auto() -> Auto:
     [
         ("none", "color", "gray"),
         ("gaussian", "color", "gray"),
-        ("signal-dependent", "impulse", "gray"),
+        ("signal-dependent", "color", "gray"),
         ("impulse", "impulse", "impulse"),
         ("mixed", "impulse", "impulse"),
         ("correlated", "photo", "gray"),
@@ -59,7 +59,7 @@ def test_every_kind_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "model"),
-    [("gaussian:20", "color"), ("poisson:30", "impulse"), ("salt-pepper:0.1", "impulse")],
+    [("gaussian:20", "color"), ("poisson:30", "color"), ("salt-pepper:0.1", "impulse")],
 )
 def test_the_noise_chooses(auto: Auto, photograph: np.ndarray, spec: str, model: str) -> None:
     denoiser, sigma = auto.settle(noise.make(spec)(photograph, 0))

@@ -16,10 +16,12 @@ from unnoise import growing
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.image_io import Rows
 from unnoise.picture import from_samples
-from unnoise.tiling import TILE, Tile, tiles
+from unnoise.tiling import Tile, tiles
 
 LARGE = 16_000_000
 """Pixels, from which on a picture is not held as a whole."""
+TILE = 1024
+"""Longest side of a tile without its margin: a little slower than those of `tiling`, with half of their memory."""
 STRIP = 96_000_000
 """Bytes of a strip, at most; tiles are lower for very wide pictures."""
 
@@ -56,7 +58,7 @@ def clean(
     quality: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Clean a file into another one, strip by strip; tiles are those that `tiling` cuts.
+    """Clean a file into another one, strip by strip.
 
     Args:
         rows: the file.

@@ -14,7 +14,7 @@ from unnoise.estimation import NoiseReport
 FITTING = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
-    "signal-dependent": (("impulse",), ("gray",)),
+    "signal-dependent": (("color",), ("gray",)),
     "impulse": (("impulse",), ("impulse",)),
     "correlated": (("photo",), ("gray",)),
     "mixed": (("impulse",), ("impulse", "gray")),
