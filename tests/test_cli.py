@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import __version__, cli, image_io, pipeline
+from unnoise import __version__, archive, cli, image_io, pipeline
 
 SOURCE = Path(cli.__file__).parent.parent
 Call = Callable[..., tuple[int, str, str]]
@@ -82,16 +82,17 @@ def test_folders_patterns_and_odd_names(unnoise: Call, here: Path) -> None:
 def test_bad_files_among_good_ones(unnoise: Call, here: Path) -> None:
     status, out, err = unnoise(".", "missing.png", "-o", "out", "-m", "median")
     assert status == 1
-    assert files(Path("out")) == ["a.png", "b ü [1].jpg"] and len(out.splitlines()) == 2
+    assert files(Path("out")) == ["a.png", "b ü [1].jpg", "unnoise.jsonl"] and len(out.splitlines()) == 2
     failed = [line.split(":")[1].strip() for line in err.splitlines()]
     assert failed == ["bad/cut.png", "bad/empty.png", "bad/text.png", "missing.png"]
 
 
-def test_bad_files_alone_leave_nothing(unnoise: Call, here: Path) -> None:
+def test_bad_files_alone_leave_a_manifest_at_most(unnoise: Call, here: Path) -> None:
     before = files(here)
     status, out, err = unnoise("bad", "missing.png", "-o", "out", "-m", "median")
     assert (status, out, len(err.splitlines())) == (2, "", 4)
-    assert files(here) == before and not Path("out").exists()
+    assert files(here) == [*before, "out/unnoise.jsonl"]
+    assert unnoise("bad/cut.png", "-o", "cut.png", "-m", "median")[0] == 2 and not Path("cut.png").exists()
 
 
 def test_json_tells_every_file(unnoise: Call, here: Path) -> None:
@@ -148,6 +149,52 @@ def test_an_interruption_leaves_nothing(unnoise: Call, here: Path, monkeypatch: 
     monkeypatch.setattr(pipeline, "clean_picture", interrupted)
     assert unnoise(".", "-o", "out", "-m", "median") == (130, "", "")
     assert files(here) == before and not Path("out").exists()
+
+
+def test_an_archive_is_brought_up_to_date(unnoise: Call, here: Path) -> None:
+    words = (".", "-o", "out", "-m", "median")
+    assert unnoise(*words)[0] == 1
+    Path("bad/empty.png").write_bytes(encoded(".png"))
+    status, out, err = unnoise(*words, "--workers", "2")
+    assert (status, out.splitlines()) == (1, [str(Path("out/bad/empty.png"))])
+    assert err.splitlines()[-1] == "unnoise: 2 done before and unchanged, 1 cleaned now, 2 failed"
+    rows = [json.loads(line) for line in unnoise(*words, "--json")[1].splitlines()]
+    assert [row["source"] for row in rows if row["skipped"]] == ["a.png", "b ü [1].jpg", "bad/empty.png"]
+
+
+@pytest.mark.parametrize("names", [b"a.png\nb \xc3\xbc [1].jpg\n", b"a.png\0b \xc3\xbc [1].jpg\0"])
+def test_a_list_of_names(unnoise: Call, here: Path, monkeypatch: pytest.MonkeyPatch, names: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names)))
+    assert unnoise("--files-from", "-", "-o", "out", "-m", "median")[::2] == (0, "")
+    Path("list").write_bytes(names)
+    assert unnoise("--files-from", "list", "-o", "two", "-m", "median")[::2] == (0, "")
+    assert files(Path("out")) == files(Path("two")) == ["a.png", "b ü [1].jpg", "unnoise.jsonl"]
+
+
+def test_a_name_that_is_no_text_has_its_line(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    try:
+        Path(os.fsdecode(b"\xff.png")).write_bytes(encoded(".png"))
+    except OSError:
+        pytest.skip("this file system takes only text as names")
+    for told in (b"", b"unnoise: 2 done before and unchanged, 0 cleaned now, 0 failed\n"):
+        with pytest.raises(SystemExit):
+            cli.main(["*.png", "-o", "out", "-m", "median"])
+        assert capfdbinary.readouterr().err == told
+
+
+def test_watching_goes_on_until_it_is_interrupted(unnoise: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            Path("new.png").write_bytes(encoded(".png"))
+        if len(slept) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive.watch, "__defaults__", (sleep,))
+    status, out, _ = unnoise("*.png", "-o", "out", "-m", "median", "--watch")
+    assert (status, out.splitlines()) == (130, [str(Path("out") / name) for name in ("a.png", "new.png")])
 
 
 # Pipes
@@ -217,6 +264,10 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
         (["a.png", "-o", "bad/empty.png/x"], "is a file"),
         (["a.png", "-o", ""], "an empty name"),
         (["a.png", "b ü [1].jpg", "-o", "c.png"], "there are 2 pictures: name a folder"),
+        (["--files-from", "gone"], "gone: cannot be read: No such file"),
+        (["--files-from", "bad/empty.png"], "no names in the list"),
+        (["a.png", "--watch"], "--watch needs a folder"),
+        (["a.png", "--workers", "0"], "Invalid value for '--workers'"),
         (["a.png", "-o"], "-o.*requires an argument"),
         (["clean"], "Missing argument.*see unnoise clean --help"),
         (["inspect", "missing.png"], "missing.png: cannot be read"),

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 HOUSE = {
-    "ground": ["errors", "optional spec card"],
+    "ground": ["errors", "optional spec card files"],
     "pixels": ["formats", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": ["datasets tasks framework", "recipe evaluation report", "training export quantization"],
     "faces": [
-        "streaming",
+        "streaming planning manifest",
         "pipeline progress tables",
-        "sources",
+        "sources archive",
         "api",
-        "serve demo table_cli",
+        "serve demo table_cli clean_cli",
         "cli",
         "__init__ __main__",
     ],

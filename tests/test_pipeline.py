@@ -1,18 +1,19 @@
-"""Many files: what is found, where it goes, and what becomes of the good ones when one is bad."""
+"""Many files: what becomes of them, and of the good ones when one is bad."""
 
 from __future__ import annotations
 
 import functools
-import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unnoise import image_io, pipeline
+from unnoise import image_io, pipeline, planning
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.pipeline import Job, Settings
+from unnoise.pipeline import Outcome, Settings
+from unnoise.planning import Job
 from unnoise.tiling import TILE
 
 
@@ -32,6 +33,12 @@ class Told(Denoiser):
 
     def run(self, noisy, sigma):
         return np.full_like(noisy, sigma)
+
+
+class Level(Double):
+    """Twice the picture, and the level counts."""
+
+    wants_sigma = True
 
 
 class Broken(Denoiser):
@@ -65,111 +72,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("notes.txt").write_text("no picture")
     put(Path("in/deep.png")).rename("in/deep.PNG")
     return Path()
-
-
-def targets(paths: list[str], out: str | None = None) -> dict[str, str]:
-    return {job.source.as_posix(): job.target.as_posix() for job in pipeline.plan(paths, out)}
-
-
-def refusal(paths: list[str], out: str | None = None) -> str:
-    with pytest.raises(UnnoiseError) as refused:
-        pipeline.plan(paths, out)
-    return str(refused.value)
-
-
-# What is found
-
-
-def test_a_folder_gives_its_pictures_in_order(here: Path) -> None:
-    assert [path.as_posix() for path in pipeline.find(["."])] == ["a.jpg", "b.png", "in/deep.PNG"]
-    assert [place.as_posix() for place in pipeline.find(["in", "b.png"]).values()] == ["deep.PNG", "b.png"]
-
-
-def test_every_file_counts_once(here: Path) -> None:
-    assert list(pipeline.find(["b.png", "*.png", ".", "b.png"])) == [Path("b.png"), Path("a.jpg"), Path("in/deep.PNG")]
-
-
-def test_a_pattern_that_is_also_a_name_is_the_name(here: Path) -> None:
-    put(Path("[b].png"))
-    assert list(pipeline.find(["[b].png"])) == [Path("[b].png")]
-
-
-@pytest.mark.parametrize("name", ["missing.png", "*.gif", "x" * 300, ".hidden.png", "notes.txt"])
-def test_what_is_named_stands_for_a_file(here: Path, name: str) -> None:
-    assert list(pipeline.find([name])) == [Path(name)]
-
-
-def test_what_cannot_be_searched_is_refused(here: Path) -> None:
-    Path("empty").mkdir()
-    assert refusal(["empty"]) == "no pictures in empty"
-    assert "empty name" in refusal(["b.png", ""])
-    if hasattr(os, "mkfifo"):
-        os.mkfifo("pipe.png")
-        assert "pipe it in" in refusal(["pipe.png"])
-
-
-# Where it goes
-
-
-@pytest.mark.parametrize(
-    ("name", "target"),
-    [
-        ("photo.jpg", "photo.clean.jpg"),
-        ("a b.c.TIFF", "a b.c.clean.TIFF"),
-        ("x/y.gif", "x/y.clean.png"),
-        ("upload", "upload.clean.png"),
-    ],
-)
-def test_the_output_lies_beside_the_input(name: str, target: str) -> None:
-    assert pipeline.beside(Path(name)) == Path(target)
-
-
-@pytest.mark.parametrize(
-    ("out", "target"),
-    [
-        ("c.jpg", "c.jpg"),
-        ("new/c.jpg", "new/c.jpg"),
-        ("new", "new/b.png"),
-        ("new.d/", "new.d/b.png"),
-        ("in", "in/b.png"),
-    ],
-)
-def test_out_is_a_file_or_a_folder(here: Path, out: str, target: str) -> None:
-    assert targets(["b.png"], out) == {"b.png": target}
-    assert not Path("new").exists(), "a plan touches nothing"
-
-
-def test_folders_are_mirrored(here: Path) -> None:
-    assert targets(["."], "out") == {"a.jpg": "out/a.jpg", "b.png": "out/b.png", "in/deep.PNG": "out/in/deep.PNG"}
-
-
-def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
-    put(Path("b.clean.png"))
-    assert targets(["b.png", "b.clean.png"]) == {"b.png": "b.clean.png"}
-    assert targets(["b.clean.png"]) == {"b.clean.png": "b.clean.clean.png"}, "alone, it is meant"
-    put(Path("out/b.png"))
-    assert set(targets(["."], "out")) == {"a.jpg", "b.png", "in/deep.PNG"}
-    assert targets(["out/b.png"], "out") == {"out/b.png": "out/b.png"}, "named itself, it is meant"
-
-
-def test_two_outputs_of_one_name_are_refused(here: Path) -> None:
-    put(Path("other/b.png"))
-    assert refusal(["b.png", "other/b.png"], "out") == (
-        "b.png and other/b.png would both become out/b.png: clean them one by one"
-    )
-    assert "there are 2 pictures: name a folder" in refusal(["b.png", "a.jpg"], "c.png")
-
-
-@pytest.mark.parametrize(("out", "why"), [("", "empty name"), ("notes.txt/x", "is a file"), ("b.png/", "is a file")])
-def test_an_output_that_cannot_be_is_refused(here: Path, out: str, why: str) -> None:
-    assert why in refusal(["a.jpg"], out)
-
-
-def test_a_closed_output_folder_is_refused(here: Path) -> None:
-    Path("closed").mkdir(mode=0o555)
-    if os.access("closed", os.W_OK):
-        pytest.skip("this user may write everywhere")
-    assert "no permission" in refusal(["b.png"], "closed/new")
 
 
 # The work
@@ -217,7 +119,7 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
     names = ["b.png", "notes.txt", "missing.png", "in"]
     progress: list[float] = []
     outcomes = list(
-        pipeline.run(pipeline.plan(names, "out"), Settings(Double()), lambda job, done: progress.append(done))
+        pipeline.run(planning.plan(names, "out"), Settings(Double()), lambda job, done: progress.append(done))
     )
     assert [bool(outcome.error) for outcome in outcomes] == [False, True, True, False]
     assert sorted(path.name for path in Path("out").iterdir()) == ["b.png", "deep.PNG"]
@@ -227,18 +129,19 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
         **{"source": "b.png", "target": str(Path("out/b.png")), "error": None, "sigma": None, "megapixels": 0.0},
         "model": "",
         "seconds": pytest.approx(0, abs=5),
+        "skipped": False,
     }
 
 
 def test_the_level_is_told_in_8_bit_units(here: Path) -> None:
-    (outcome,) = pipeline.run(pipeline.plan(["b.png"]), Settings(Told(), sigma=51 / 255))
+    (outcome,) = pipeline.run(planning.plan(["b.png"]), Settings(Told(), sigma=51 / 255))
     assert outcome.row()["sigma"] == 51
     np.testing.assert_array_equal(image_io.read("b.clean.png").to_array(), 51)
 
 
 @pytest.mark.parametrize(("error", "told"), [(MemoryError(), "out of memory"), (KeyError("x"), "KeyError: 'x'")])
 def test_what_nobody_foresaw_stops_one_file_only(here: Path, error: Exception, told: str) -> None:
-    outcomes = list(pipeline.run(pipeline.plan(["b.png", "a.jpg"], "out"), Settings(Broken(error))))
+    outcomes = list(pipeline.run(planning.plan(["b.png", "a.jpg"], "out"), Settings(Broken(error))))
     assert [str(outcome.error).startswith(f"{outcome.job.source}: {told}") for outcome in outcomes] == [True, True]
     assert not Path("out").exists()
 
@@ -246,7 +149,7 @@ def test_what_nobody_foresaw_stops_one_file_only(here: Path, error: Exception, t
 def test_an_interruption_leaves_nothing_behind(here: Path) -> None:
     before = sorted(here.rglob("*"))
     with pytest.raises(KeyboardInterrupt):
-        list(pipeline.run(pipeline.plan(["."], "out"), Settings(Broken(KeyboardInterrupt()))))
+        list(pipeline.run(planning.plan(["."], "out"), Settings(Broken(KeyboardInterrupt()))))
     assert sorted(here.rglob("*")) == before
 
 
@@ -276,3 +179,47 @@ def test_bytes_come_back_as_bytes_or_go_into_a_file(here: Path) -> None:
     np.testing.assert_array_equal(image_io.read("new/c.tif").to_array(), 120)
     with pytest.raises(UnnoiseError, match="exists"):
         pipeline.clean_bytes(data, Settings(Double()), "new/c.tif")
+
+
+def test_workers_work_at_the_same_time_and_outcomes_keep_their_order(here: Path) -> None:
+    jobs = [Job(Path(f"{n}"), Path(f"{n}.png")) for n in range(6)]
+    met, progress = threading.Barrier(3, timeout=20), []
+
+    def work(job: Job, settings: Settings, report: pipeline.Report) -> Outcome:
+        met.wait()  # nobody goes on alone
+        report(0.5)
+        if job.source.name == "4":
+            raise UnnoiseError("no")
+        return Outcome(job)
+
+    tell = lambda job, done: progress.append(done)  # noqa: E731
+    outcomes = list(pipeline.run(jobs, Settings(Double()), tell, workers=3, work=work))
+    assert [outcome.job for outcome in outcomes] == jobs
+    assert [outcome.error for outcome in outcomes] == [None, None, None, None, "no", None]
+    assert progress == sorted(progress) and progress[-1] == 6
+
+
+def test_workers_get_no_new_jobs_when_somebody_leaves(here: Path) -> None:
+    begun: list[Path] = []
+
+    def work(job: Job, settings: Settings, report: pipeline.Report) -> Outcome:
+        begun.append(job.source)
+        threading.Event().wait(0.02)
+        return Outcome(job)
+
+    outcomes = pipeline.run([Job(Path(str(n)), Path("x")) for n in range(50)], Settings(Double()), workers=2, work=work)
+    next(outcomes)
+    outcomes.close()
+    assert len(begun) < 10
+
+
+def test_a_picture_is_sealed_before_it_is_there(here: Path) -> None:
+    def seal(outcome: Outcome, file: Path) -> None:
+        assert not job.target.exists() and image_io.read(file).to_array().max() == 120
+        assert outcome.seconds > 0 and outcome.sigma == 0.5
+        raise UnnoiseError("not yet")
+
+    job = Job(Path("b.png"), Path("new/b.png"))
+    with pytest.raises(UnnoiseError, match="not yet"):
+        pipeline.clean_file(job, Settings(Level(), sigma=0.5), seal=seal)
+    assert list(Path("new").iterdir()) == []

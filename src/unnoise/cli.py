@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import io
-import json
 import logging
 import sys
 from collections.abc import Collection, Sequence
@@ -19,26 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__, table_cli
+from unnoise import __version__, clean_cli, table_cli
+from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
 if TYPE_CHECKING:
     from unnoise.noise import Noise
-    from unnoise.pipeline import Outcome, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(table_cli.app, name="table")
 
 log = logging.getLogger(__name__)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
-Engine = Annotated[
-    str | None, typer.Option(help="What runs the network: onnx, openvino or torch; the fastest that is here.")
-]
-Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
 def _say_version(asked: bool) -> None:
@@ -58,50 +49,7 @@ def unnoise(
     """
 
 
-@app.command()
-def clean(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for a pipe.")],
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="File or folder; beside the inputs by default.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="auto, one of `unnoise models`, or a model file.")
-    ] = "auto",
-    sigma: Annotated[
-        float | None, typer.Option(help="Level of Gaussian noise, 8-bit units (25 is 25/255); else found.")
-    ] = None,
-    strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
-    ensemble: Ensemble = False,
-    engine: Engine = None,
-    quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
-    overwrite: Overwrite = False,
-    max_pixels: MaxPixels = 1_000_000_000,
-    as_json: Json = False,
-) -> None:
-    """Clean pictures; this verb may be left out."""
-    from unnoise import denoisers, pipeline, progress
-    from unnoise.noise.base import FULL_SCALE
-
-    settings = pipeline.Settings(
-        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine),
-        sigma=None if sigma is None else sigma / FULL_SCALE,
-        strength=strength,
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        quality=quality,
-    )
-    if "-" in paths:
-        if paths != ["-"]:
-            raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
-        _clean_pipe(settings, out)
-        return
-    jobs = pipeline.plan(paths, out)
-    failed = 0
-    with progress.over_files(len(jobs)) as show:
-        for outcome in pipeline.run(jobs, settings, lambda job, done: show(job.source.name, done)):
-            failed += outcome.error is not None
-            _tell(outcome, as_json=as_json)
-    _finish(failed, len(jobs))
+app.command()(clean_cli.clean)
 
 
 @app.command()
@@ -111,10 +59,10 @@ def inspect(
     max_pixels: MaxPixels = 1_000_000_000,
 ) -> None:
     """Say what noise is in pictures: its kind, its level, and the model that fits."""
-    from unnoise import api, image_io, pipeline
+    from unnoise import api, image_io, planning
     from unnoise.noise.base import FULL_SCALE
 
-    found, failed = pipeline.find(paths), 0
+    found, failed = planning.find(paths), 0
     for path in found:
         try:
             report = api.inspect(image_io.read(path, max_pixels=max_pixels))
@@ -126,10 +74,10 @@ def inspect(
             profile = [round(FULL_SCALE * level, 2) for level in report.profile]
             levels = {"sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
             rest = {"impulses": round(report.impulses, 4), "model": report.model}
-            say(_json({"path": str(path), "kind": report.kind, **levels, **rest}))
+            say(as_line({"path": str(path), "kind": report.kind, **levels, **rest}))
         else:
             say(f"{path}: {report}")
-    _finish(failed, len(found))
+    finish(failed, len(found))
 
 
 @app.command()
@@ -162,7 +110,7 @@ def models(as_json: Json = False) -> None:
     cards = [Onnx(path).card for path in denoisers.shipped().values()]
     filters = {name: str(denoisers.DENOISERS.find(name).__doc__).partition("\n")[0] for name in denoisers.DENOISERS}
     if as_json:
-        say(_json([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
+        say(as_line([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
         return
     lines: list[tuple[str, str]] = []
     for card in cards:
@@ -204,7 +152,7 @@ def evaluate(
         for row in measured:
             rows.append(row)
             if as_json:
-                say(_json(dataclasses.asdict(row)))
+                say(as_line(dataclasses.asdict(row)))
     if not as_json:
         say(report.markdown(rows, decimals={"ssim": 4}))
     if curve:
@@ -354,16 +302,6 @@ def _parser_line(error: Any) -> str:
     return f"{text}; see {context.command_path if context else 'unnoise'} --help"
 
 
-def _finish(failed: int, total: int) -> None:
-    if failed:
-        raise typer.Exit(1 if failed < total else 2)
-
-
-def _json(value: Any) -> str:
-    """Write JSON; NaN and infinity, for which it has no word, become null."""
-    return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
-
-
 def _key_and_value(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not (key and separator):
@@ -391,29 +329,3 @@ def _measure(config: Path, changes: dict[str, str]) -> None:
     with progress.line() as show:
         rows = api.measure(config, changes, progress=show)
     say(report.markdown(rows, decimals={"ssim": 4}))
-
-
-def _clean_pipe(settings: Settings, out: str | None) -> None:
-    """Clean the picture on standard input; it leaves by standard output, of the same kind, or into a file."""
-    from unnoise import pipeline
-
-    if sys.stdin.isatty():
-        raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
-    if out is None and sys.stdout.isatty():
-        raise UnnoiseError("a picture is no text for a terminal: name a file with -o, or redirect with >")
-    clean = pipeline.clean_bytes(sys.stdin.buffer.read(), settings, out)
-    if clean is None:
-        say(out)
-    else:
-        sys.stdout.buffer.write(clean)
-        sys.stdout.buffer.flush()
-
-
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
-    """Print what became of one file: where it went, or the error."""
-    if as_json:
-        say(_json(outcome.row()))
-    if outcome.error:
-        complain(outcome.error)
-    elif not as_json:
-        say(outcome.job.target)

@@ -8,11 +8,13 @@ import struct
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
 
 from unnoise import picture
+from unnoise.files import Seal
 from unnoise.formats import Header
 
 _BLOCK = 64  # rows of a strip of the plain TIFF that libvips is shown
@@ -26,6 +28,7 @@ def write(
     *,
     overwrite: bool = False,
     quality: int | None = None,
+    seal: Seal | None = None,
 ) -> None:
     """Write a picture to a file as its rows come, whole or not at all; see `picture.write`.
 
@@ -37,13 +40,14 @@ def write(
         target: the file.
         overwrite: whether it may be there.
         quality: of lossy formats, 1 to 100.
+        seal: as for `files.replacing`; called on that thread.
 
     Raises:
         UnnoiseError: as `picture.write`; and what `strips` raises.
     """
     rows = _Rows(header)
     with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(_write, rows, header, target, overwrite=overwrite, quality=quality)
+        written = pool.submit(_write, rows, header, target, overwrite=overwrite, quality=quality, seal=seal)
         try:
             for strip in strips:
                 rows.put(strip, written)
@@ -55,8 +59,8 @@ def write(
         written.result()
 
 
-def _write(rows: _Rows, header: Header, target: str | Path, *, overwrite: bool, quality: int | None) -> None:
-    picture.write_image(rows.image(), header, target, overwrite=overwrite, quality=quality)
+def _write(rows: _Rows, header: Header, target: str | Path, **how: Any) -> None:
+    picture.write_image(rows.image(), header, target, **how)
 
 
 class _Rows:

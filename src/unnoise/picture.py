@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from unnoise import formats
+from unnoise import files, formats
 from unnoise.errors import UnnoiseError
+from unnoise.files import Seal
 from unnoise.formats import COLOUR_SPACES, SAMPLES, SCREEN, Format, Header, reason
 
 _SIDEWAYS = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
@@ -131,27 +130,37 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
         raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
 
 
-def write(picture: Picture, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
-    """Write the picture to a file, whole or not at all.
-
-    The bytes go to a temporary file in the same folder, which is synced and then renamed, so that nobody ever sees a
-    part of a picture. An overwritten file passes on its permissions; a link is followed.
+def write(
+    picture: Picture,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    seal: Seal | None = None,
+) -> None:
+    """Write the picture to a file, whole or not at all: see `files.replacing`, which also says what `seal` is.
 
     Raises:
         UnnoiseError: As `check_target` and `encode`, or the disk fails. What stood at `target` is then still there.
     """
     check_target(target, overwrite=overwrite)
-    with _replacing(target) as temporary:
+    with _replacing(target, seal) as temporary:
         temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality))
 
 
 def write_image(
-    image: pyvips.Image, header: Header, target: str | Path, *, overwrite: bool = False, quality: int | None = None
+    image: pyvips.Image,
+    header: Header,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    seal: Seal | None = None,
 ) -> None:
     """Write an image of libvips as `write` does, row by row as they are made; what fails in making them is raised."""
     check_target(target, overwrite=overwrite)
     kind, options = _how_to_save(header, Path(target).suffix, quality)
-    with _replacing(target) as temporary:
+    with _replacing(target, seal) as temporary:
         file = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names beyond UTF-8)
         try:
             getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
@@ -187,21 +196,12 @@ def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
 
 
 @contextlib.contextmanager
-def _replacing(target: str | Path) -> Iterator[Path]:
-    """Give a temporary file beside the target, to be written; then it is synced and takes the target's place."""
-    place = Path(target).resolve()
-    temporary = place.with_name(f".unnoise-{secrets.token_hex(8)}.part")
+def _replacing(target: str | Path, seal: Seal | None) -> Iterator[Path]:
+    """Replace a file as `files.replacing` does; what goes wrong is told with the name of the target."""
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if place.exists():
-            shutil.copymode(place, temporary)
-        os.replace(temporary, place)
+        with files.replacing(target, seal) as temporary:
+            yield temporary
     except UnnoiseError as error:
         raise UnnoiseError(f"{target}: {error}") from error
     except OSError as error:
         raise UnnoiseError(f"{target}: cannot be written: {reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

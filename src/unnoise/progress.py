@@ -29,6 +29,11 @@ def complain(text: str) -> None:
     sys.stderr.write(f"unnoise: {text}\n")
 
 
+def note(text: str) -> None:
+    """Tell, in one line, what is neither a result nor an error."""
+    sys.stderr.write(f"unnoise: {text}\n")
+
+
 @contextlib.contextmanager
 def over_files(count: int) -> Iterator[Callable[[str, float], None]]:
     """Show a bar over `count` files; what is yielded is called with the file at hand and how many files are done."""

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from unnoise import image_io, pipeline
+from unnoise import image_io, planning
 from unnoise.errors import UnnoiseError
 from unnoise.image_io import Picture
 
@@ -61,7 +61,7 @@ def alike(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
 
 
 def _encoded(picture: Picture, like: bytes) -> bytes:
-    return image_io.encode(picture, pipeline.writable(image_io.suffix_of(like)))
+    return image_io.encode(picture, planning.writable(image_io.suffix_of(like)))
 
 
 def _bytes_of(file: IO[bytes]) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 
 from unnoise import growing
 from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.files import Seal
 from unnoise.image_io import Rows
 from unnoise.picture import from_samples
 from unnoise.tiling import Tile, tiles
@@ -57,6 +58,7 @@ def clean(
     overwrite: bool = False,
     quality: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
+    seal: Seal | None = None,
 ) -> None:
     """Clean a file into another one, strip by strip.
 
@@ -69,12 +71,13 @@ def clean(
         overwrite: whether the target may be there.
         quality: of lossy formats, 1 to 100.
         progress: called with the share that is done.
+        seal: as for `files.replacing`.
 
     Raises:
         UnnoiseError: the file is damaged, or the target cannot be written or hold it; then nothing is written.
     """
     strips = _strips(rows, denoiser, sigma, strength, progress)
-    growing.write(strips, rows.header, target, overwrite=overwrite, quality=quality)
+    growing.write(strips, rows.header, target, overwrite=overwrite, quality=quality, seal=seal)
     progress(1.0)
 
 

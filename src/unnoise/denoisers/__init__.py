@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.blocks import cores
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
 from unnoise.estimation import NoiseReport
@@ -43,29 +44,32 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
-def make(spec: str | Path | Denoiser, *, ensemble: bool = False, engine: str | None = None) -> Denoiser:
+def make(
+    spec: str | Path | Denoiser, *, ensemble: bool = False, engine: str | None = None, callers: int = 1
+) -> Denoiser:
     """Open the denoiser that `spec` names: "auto", a shipped model, a classical filter, or a model file.
 
     Args:
         spec: the name, the filter's spec, or the file; a denoiser is taken as it is.
         ensemble: average over the eight orientations of a picture, see `Ensemble`.
         engine: what runs a network, one of `ENGINES`; None for the fastest that is installed.
+        callers: threads that will call it at the same time; ONNX Runtime then takes so many fewer of its own.
 
     Raises:
         UnnoiseError: no such model or engine, or a file that is no model.
     """
     if str(spec) == auto.Auto.title:
-        return auto.Auto(lambda name: make(name, ensemble=ensemble, engine=engine), shipped())
-    opened = _open(spec, engine)
+        return auto.Auto(lambda name: make(name, ensemble=ensemble, engine=engine, callers=callers), shipped())
+    opened = _open(spec, engine, callers)
     return Ensemble(opened) if ensemble else opened
 
 
-def _open(spec: str | Path | Denoiser, engine: str | None) -> Denoiser:
+def _open(spec: str | Path | Denoiser, engine: str | None, callers: int) -> Denoiser:
     if isinstance(spec, Denoiser):
         return spec
     path = shipped().get(str(spec), Path(spec))
     if path.suffix in (".onnx", ".safetensors"):
-        return _open_file(path, engine)
+        return _open_file(path, engine, callers)
     name = str(spec).partition(":")[0].strip()
     if name in shipped():
         raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
@@ -74,7 +78,7 @@ def _open(spec: str | Path | Denoiser, engine: str | None) -> Denoiser:
     return DENOISERS.make(str(spec))
 
 
-def _open_file(path: Path, engine: str | None) -> Denoiser:
+def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
     if engine not in (None, *ENGINES):
         raise UnnoiseError(unknown("engine", engine, ENGINES))
     if engine == "torch":
@@ -98,7 +102,8 @@ def _open_file(path: Path, engine: str | None) -> Denoiser:
         return OpenVino(path)
     from unnoise.denoisers.onnx import Onnx
 
-    return Onnx(path)
+    # All callers share its threads, and each works beside them; OpenVINO serves one caller after the other.
+    return Onnx(path, threads=max(1, cores() - callers + 1))
 
 
 def fitted(report: NoiseReport, channels: int) -> NoiseReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -39,13 +40,15 @@ class Auto(Denoiser):
     def __init__(self, make: Callable[[str], Denoiser], shipped: Collection[str]) -> None:
         self._make, self._shipped = make, shipped
         self._opened: dict[str, Denoiser] = {}
+        self._lock = threading.Lock()
 
     def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Choose the model for a picture."""
         report = estimation.inspect(noisy) if sigma is None else NoiseReport("gaussian", 0.0, ())
         name = choose(report, noisy.shape[2], self._shipped)
-        if name not in self._opened:
-            self._opened[name] = self._make(name)
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = self._make(name)
         return self._opened[name].settle(noisy, report.sigma if sigma is None else sigma)
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from unnoise.card import Card
@@ -27,3 +29,9 @@ class Exported(Denoiser):
             level = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])
             inputs["sigma"] = np.ascontiguousarray(level)[None, None]
         return inputs
+
+
+def cores() -> int:
+    """Count the cores that this process may use; all of them where the system does not say."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

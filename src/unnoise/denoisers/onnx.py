@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import onnxruntime
 
 from unnoise.card import Card
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.blocks import Exported
+from unnoise.denoisers.blocks import Exported, cores
 from unnoise.errors import UnnoiseError
 
 
@@ -28,7 +27,7 @@ class Onnx(Exported):
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or _cores()
+        options.intra_op_num_threads = threads or cores()
         options.enable_mem_pattern = False  # patterns of sizes that differ would add a third to the memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -41,9 +40,3 @@ class Onnx(Exported):
         """Clean one picture."""
         (clean,) = self.session.run(["clean"], self.feed(noisy, sigma))
         return np.asarray(clean)[0].transpose(1, 2, 0)
-
-
-def _cores() -> int:
-    """Count the cores that this process may use; all of them where the system does not say."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

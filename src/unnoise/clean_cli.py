@@ -1,0 +1,182 @@
+"""The main job's command line: `unnoise PATH... [-o OUT]`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unnoise import __version__
+from unnoise.errors import UnnoiseError
+from unnoise.progress import complain, note, say
+
+if TYPE_CHECKING:
+    from unnoise.pipeline import Outcome, Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
+Engine = Annotated[
+    str | None, typer.Option(help="What runs the network: onnx, openvino or torch; the fastest that is here.")
+]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+
+
+def clean(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns, or - for a pipe.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="File or folder; beside the inputs by default.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="auto, one of `unnoise models`, or a model file.")
+    ] = "auto",
+    sigma: Annotated[
+        float | None, typer.Option(help="Level of Gaussian noise, 8-bit units (25 is 25/255); else found.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
+    ensemble: Ensemble = False,
+    engine: Engine = None,
+    quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
+    overwrite: Overwrite = False,
+    files_from: Annotated[
+        str | None, typer.Option(help="A list of names, a line each or parted by NUL; - reads it from a pipe.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Pictures cleaned at the same time.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed, until Ctrl-C.")] = False,
+    max_pixels: MaxPixels = 1_000_000_000,
+    as_json: Json = False,
+) -> None:
+    """Clean pictures; this verb may be left out.
+
+    A folder of outputs keeps a manifest, unnoise.jsonl: called again, what is done and unchanged is skipped.
+    """
+    from unnoise import denoisers, pipeline
+    from unnoise.noise.base import FULL_SCALE
+
+    settings = pipeline.Settings(
+        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, callers=workers),
+        sigma=None if sigma is None else sigma / FULL_SCALE,
+        strength=strength,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        quality=quality,
+    )
+    names = [*(paths or []), *(_listed(files_from) if files_from else [])]
+    if not names:
+        raise UnnoiseError("Missing argument: name files, folders or patterns; see unnoise clean --help")
+    if paths and "-" in paths:
+        if names != ["-"] or watch:
+            raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
+        _clean_pipe(settings, out)
+        return
+    asked = {"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble}
+    asked |= {"quality": quality, "version": __version__}
+    if os.path.isfile(model):
+        from unnoise import files
+
+        asked["model_sha256"] = files.sha256(model)
+    _clean_files(names, out, settings, asked, workers=workers, watch=watch, as_json=as_json)
+
+
+def _clean_files(
+    names: list[str],
+    out: str | None,
+    settings: Settings,
+    asked: dict[str, Any],
+    *,
+    workers: int,
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """Clean files into a folder with a manifest, into one file, or beside themselves; print what becomes of each."""
+    from unnoise import archive, files, pipeline, planning, progress
+    from unnoise.manifest import Manifest
+
+    if not planning.names_a_folder(out):
+        if watch:
+            raise UnnoiseError("--watch needs a folder for the outputs: name one with -o")
+        jobs = planning.plan(names, out)
+        files.sweep(job.target.parent for job in jobs)
+        with progress.over_files(len(jobs)) as show:
+            outcomes = pipeline.run(jobs, settings, lambda job, done: show(job.source.name, done), workers=workers)
+            finish(_tell(outcomes, as_json=as_json), len(jobs))
+        return
+    assert out is not None
+    with Manifest(out) as manifest:
+        work = archive.Archive(manifest, asked).clean
+
+        def look() -> list[planning.Job]:
+            return planning.plan(names, out, manifest.taken)
+
+        files.sweep(manifest.folders())
+        for jobs in archive.watch(look) if watch else [look()]:
+            files.sweep(job.target.parent for job in jobs)
+            with progress.over_files(len(jobs)) as show:
+                shown = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
+                failed = _tell(pipeline.run(jobs, settings, shown, workers=workers, work=work), as_json=as_json)
+            if not watch:
+                finish(failed, len(jobs))
+
+
+def _listed(source: str) -> list[str]:
+    """Return the names in a list: parted by NUL where there is one, as `find -print0` writes, else a line each."""
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise UnnoiseError(f"{source}: cannot be read: {error.strerror}") from error
+    parts = data.split(b"\0") if b"\0" in data else data.splitlines()
+    if not any(parts):
+        raise UnnoiseError(f"no names in the list '{source}'")
+    return [os.fsdecode(part) for part in parts if part]
+
+
+def _clean_pipe(settings: Settings, out: str | None) -> None:
+    """Clean the picture on standard input; it leaves by standard output, of the same kind, or into a file."""
+    from unnoise import pipeline
+
+    if sys.stdin.isatty():
+        raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
+    if out is None and sys.stdout.isatty():
+        raise UnnoiseError("a picture is no text for a terminal: name a file with -o, or redirect with >")
+    clean = pipeline.clean_bytes(sys.stdin.buffer.read(), settings, out)
+    if clean is None:
+        say(out)
+    else:
+        sys.stdout.buffer.write(clean)
+        sys.stdout.buffer.flush()
+
+
+def _tell(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
+    """Print what becomes of files: where each goes, or the error; return how many failed."""
+    done = failed = skipped = 0
+    for outcome in outcomes:
+        if as_json:
+            say(as_line(outcome.row()))
+        if outcome.error:
+            failed += 1
+            complain(outcome.error)
+        elif outcome.skipped:
+            skipped += 1
+        else:
+            done += 1
+            if not as_json:
+                say(outcome.job.target)
+    if skipped:
+        note(f"{skipped} done before and unchanged, {done} cleaned now, {failed} failed")
+    return failed
+
+
+def finish(failed: int, total: int) -> None:
+    """Leave with the status that tells of failures, if there are any."""
+    if failed:
+        raise typer.Exit(1 if failed < total else 2)
+
+
+def as_line(value: Any) -> str:
+    """Write JSON; NaN and infinity, for which it has no word, become null."""
+    return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
