@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,23 @@ def test_openvino_in_float32_makes_the_same_to_rounding(name: str) -> None:
     noisy = noise.make("gaussian:25")(photograph(Onnx(SHIPPED[name]).channels), 0)
     exact = OpenVino(SHIPPED[name], precision="f32")
     np.testing.assert_allclose(exact(noisy, 0.1), Onnx(SHIPPED[name])(noisy, 0.1), atol=1e-4)
+
+
+@no_openvino
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
+def test_signals_arrive_when_another_thread_closed_the_model(fresh_python: Callable[[str], str]) -> None:
+    code = """
+import gc, os, signal, threading
+import numpy as np
+from unnoise import denoisers
+opened = [denoisers.make("color", engine="openvino")]
+opened[0](np.full((32, 32, 3), 0.5, np.float32), 0.1)
+closing = threading.Thread(target=opened.clear)
+closing.start(), closing.join(), gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("arrived"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    assert fresh_python(code) == "arrived\n"
 
 
 def test_the_fastest_that_is_installed_is_taken() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class OpenVino(Exported):
     """
 
     def __init__(self, path: str | Path, *, precision: str | None = None, threads: int = 0) -> None:
-        core = openvino.Core()
+        core = _core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         options: dict[str, object] = {"INFERENCE_PRECISION_HINT": precision or ("bf16" if "BF16" in able else "f32")}
         if threads:
@@ -48,3 +49,13 @@ class OpenVino(Exported):
         """Clean one picture."""
         request = self.compiled.create_infer_request()  # of its own, so that several threads may clean at once
         return np.array(request.infer(self.feed(noisy, sigma))["clean"])[0].transpose(1, 2, 0)
+
+
+@cache
+def _core() -> openvino.Core:
+    """Return the runtime, which stays as long as the process.
+
+    It gives the thread that loads it a stack for signals, and takes the memory of that away when it is unloaded, by
+    whichever thread: the next signal, such as Ctrl-C or the end of a child, would then end the process.
+    """
+    return openvino.Core()
