@@ -22,9 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import specimens
 
-from unnoise import image_io, report
-from unnoise.errors import UnnoiseError
+from unnoise import report
+from unnoise.manifest import NAME
 
 MEMORY = 4 * 2**30  # bytes of address space
 SECONDS = 2.0  # allowed for a file
@@ -43,31 +44,6 @@ class Row:
     tracebacks: int = 0
     untold: int = 0
     left_over: int = 0
-
-
-def originals() -> dict[str, bytes]:
-    """Return small valid files, name -> bytes; the name ends in the suffix."""
-    rng = np.random.default_rng(0)
-    rgba = rng.integers(256, size=(40, 56, 4), dtype=np.uint8)
-    arrays = {
-        "grey": rgba[:, :, 0],
-        "rgb": rgba[:, :, :3],
-        "rgba": rgba,
-        "deep": rgba[:, :, :3].astype(np.uint16) * 257,
-        "float": rgba[:, :, :3].astype(np.float32) / 255,
-    }
-    files = {}
-    for (name, array), suffix in itertools.product(arrays.items(), (".jpg", ".png", ".tif", ".webp", ".avif")):
-        try:
-            files[f"{name}{suffix}"] = image_io.encode(image_io.from_array(array), suffix)
-        except UnnoiseError:
-            continue  # a format that cannot hold it
-    from PIL import Image
-
-    with tempfile.NamedTemporaryFile(suffix=".gif") as file:
-        Image.fromarray(arrays["grey"]).save(file.name)
-        files["palette.gif"] = Path(file.name).read_bytes()
-    return files
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
@@ -91,8 +67,8 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def batches(mutations: int, seed: int, size: int) -> Iterator[dict[str, bytes]]:
-    """Yield mutated files, name -> bytes, from all originals in turn."""
-    files = itertools.cycle(originals().items())
+    """Yield mutated files, name -> bytes, from all specimens in turn."""
+    files = itertools.cycle(specimens.files().items())
     named = ((f"{index:05d}_{name}", data, index) for index, (name, data) in zip(range(mutations), files, strict=False))
     while batch := list(itertools.islice(named, size)):
         yield {name: mutate(data, np.random.default_rng((seed, index))) for name, data, index in batch}
@@ -120,10 +96,10 @@ def clean(files: dict[str, bytes], folder: Path) -> Row:
     said = [json.loads(line) for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("{")]
     row.cleaned = sum(one["error"] is None for one in said)
     row.refused = sum(one["error"] is not None for one in said)
-    row.crashes = int(done.returncode not in (0, 1))
+    row.crashes = int(done.returncode not in (0, 1, 2))
     row.tracebacks = (done.stderr + done.stdout).count(b"Traceback")
     row.untold = len(files) - len(said)
-    finished = {Path(one["target"]).name for one in said if one["error"] is None}
+    finished = {NAME} | {Path(one["target"]).name for one in said if one["error"] is None}
     row.left_over = len({path.name for path in target.iterdir()} - finished)
     return row
 

@@ -317,7 +317,15 @@ def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
         Listener()(np.zeros(shape, np.float32))
 
 
-@pytest.mark.parametrize("channels", [2, 4])
+def test_inks_are_cleaned_as_the_negative_of_a_picture() -> None:
+    inks = noisy_picture(6, 5, 4)
+    denoiser = denoisers.make("color", engine="onnx")
+    made = denoiser(inks, 0.1)
+    np.testing.assert_allclose(made[..., :3], 1 - denoiser(1 - inks[..., :3], 0.1), atol=1e-6)
+    np.testing.assert_allclose(made[..., 3:], 1 - denoiser(1 - inks[..., 3:], 0.1), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_a_network_cannot_take_are_refused(channels: int) -> None:
     with pytest.raises(UnnoiseError, match=f"takes pictures of 3 channels, not of {channels}"):
         Listener(channels=3)(noisy_picture(6, 5, channels), 0.1)

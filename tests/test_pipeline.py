@@ -154,7 +154,7 @@ def test_an_interruption_leaves_nothing_behind(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "why"), [("a.jpg", "exists"), ("x.bmp", "writes"), ("x.gif", "writes"), ("in", "folder")]
+    ("target", "why"), [("a.jpg", "exists"), ("x.bmp", "writes"), ("x.psd", "writes"), ("in", "folder")]
 )
 def test_a_target_is_refused_before_the_work(here: Path, target: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why):

@@ -76,7 +76,8 @@ def test_what_cannot_be_searched_is_refused(here: Path) -> None:
     [
         ("photo.jpg", "photo.clean.jpg"),
         ("a b.c.TIFF", "a b.c.clean.TIFF"),
-        ("x/y.gif", "x/y.clean.png"),
+        ("x/y.gif", "x/y.clean.gif"),
+        ("x/y.scan", "x/y.clean.png"),
         ("upload", "upload.clean.png"),
     ],
 )
@@ -117,11 +118,11 @@ def test_one_file_does_not_take_several(here: Path) -> None:
 
 
 def test_names_that_collide_are_told_apart(here: Path) -> None:
-    put(Path("b.gif"))
+    put(Path("b.scan"))
     put(Path("other/b.png"))
-    assert targets(["b.gif", "b.png"], "out") == {"b.gif": "out/b.gif.png", "b.png": "out/b.png"}
-    assert targets(["b.gif", "b.png"]) == {"b.gif": "b.gif.clean.png", "b.png": "b.clean.png"}
-    assert targets(["b.gif"], "out") == {"b.gif": "out/b.png"}
+    assert targets(["b.scan", "b.png"], "out") == {"b.scan": "out/b.scan.png", "b.png": "out/b.png"}
+    assert targets(["b.scan", "b.png"]) == {"b.scan": "b.scan.clean.png", "b.png": "b.clean.png"}
+    assert targets(["b.scan"], "out") == {"b.scan": "out/b.png"}
     assert targets(["b.png", "other/b.png"], "out") == {"b.png": "out/b.png", "other/b.png": "out/b.2.png"}
     put(Path("b.2.png"))
     assert targets(["b.png", "other/b.png", "b.2.png"], "out") == {
@@ -132,19 +133,19 @@ def test_names_that_collide_are_told_apart(here: Path) -> None:
 
 
 def test_what_is_told_apart_is_no_input_later(here: Path) -> None:
-    for name in ("b.gif", "b.clean.png", "b.gif.clean.png"):
+    for name in ("b.scan", "b.clean.png", "b.scan.clean.png"):
         put(Path(name))
-    assert set(targets(["b*"])) == {"b.gif", "b.png"}
+    assert set(targets(["b*"])) == {"b.scan", "b.png"}
 
 
 def test_a_name_that_belongs_to_another_is_left_to_it(here: Path) -> None:
-    owners = {Path("out/b.png"): Path("b.gif")}
+    owners = {Path("out/b.png"): Path("b.scan")}
 
     def taken(target: Path, source: Path) -> bool:
         return owners.get(target, source) != source
 
-    put(Path("b.gif"))
-    jobs = planning.plan(["b.png", "b.gif"], "out", taken)
+    put(Path("b.scan"))
+    jobs = planning.plan(["b.png", "b.scan"], "out", taken)
     assert [job.target.as_posix() for job in jobs] == ["out/b.2.png", "out/b.png"]
 
 

@@ -75,6 +75,35 @@ def test_strips_mean_the_same_as_the_whole(
     np.testing.assert_array_equal(image_io.read(target).to_array(), image_io.read(whole).to_array())
 
 
+@pytest.mark.parametrize(
+    ("kind", "dtype", "top"),
+    [
+        ("pages", "uint8", 255),
+        ("pages", "uint16", 4000),
+        ("cmyk", "uint8", 255),
+        ("grey", "int16", 3000),
+        ("grey", "int32", 10**6),
+        ("grey", "float32", 5000),
+    ],
+)
+def test_strips_of_other_kinds_mean_the_same(
+    rng: np.random.Generator, tmp_path: Path, kind: str, dtype: str, top: float
+) -> None:
+    import tifffile
+
+    shape = {"pages": (3, 90, WIDTH), "cmyk": (HEIGHT, WIDTH, 4), "grey": (HEIGHT, WIDTH)}[kind]
+    source, target, whole = (tmp_path / f"{name}.tif" for name in ("source", "target", "whole"))
+    photometric = "separated" if kind == "cmyk" else "minisblack"
+    tifffile.imwrite(source, (top * rng.random(shape)).astype(dtype), photometric=photometric)
+    clean(source, target, Blur())
+    picture, *_ = pipeline.clean_picture(image_io.read(source), Settings(Blur()))
+    picture.save(whole)
+    made = tifffile.imread(target)
+    assert made.dtype == dtype and made.shape == shape
+    np.testing.assert_array_equal(made, tifffile.imread(whole))
+    assert image_io.read(target).header.colour_space == image_io.read(source).header.colour_space
+
+
 def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp_path: Path) -> None:
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     image_io.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)

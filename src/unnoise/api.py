@@ -12,6 +12,7 @@ import numpy as np
 
 from unnoise import datasets, denoisers, estimation, evaluation, noise as noises, pipeline, sources
 from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.spanned import span
 from unnoise.errors import UnnoiseError
 from unnoise.estimation import NoiseReport
 from unnoise.evaluation import Row
@@ -40,12 +41,12 @@ def denoise(
     """Clean a picture; the same kind comes back. Several threads may do so at once.
 
     Args:
-        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file (GIF comes back as
-            PNG), a binary file object (one in memory comes back), a PIL image (palettes come back as RGB, bilevel as
-            grey), or an array `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB,
-            either with alpha.
+        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file, a binary file object
+            (one in memory comes back), a PIL image (palettes come back as RGB, bilevel as grey), or an array `[H, W]`
+            or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB, either with alpha.
         model: name of a shipped model, a classical filter, or a model file; "auto" is the shipped model that fits.
-        sigma: level of Gaussian noise in 8-bit units (25 is 25/255); None to find what noise there is.
+        sigma: level of Gaussian noise in 8-bit units (25 is 25/255 of white, see `spanned.span`); None to find what
+            noise there is.
         strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
         ensemble: average over the eight orientations of the picture: eight times the work, for the last tenth.
         engine: what runs the network, "onnx", "openvino" or "torch"; None for the fastest that is installed.
@@ -84,7 +85,8 @@ def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
         source: as for `denoise`.
         channel_axis: as for `denoise`.
     """
-    pixels = sources.opened(source, channel_axis).pixels
+    picture = sources.opened(source, channel_axis)
+    pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
     return denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
 
 

@@ -132,12 +132,12 @@ def _tiff_header(header: Header) -> bytes:
         257: ("I", [header.height]),
         258: ("H", [bits] * samples),
         259: ("H", [1]),  # not compressed
-        262: ("H", [2 if header.colours == 3 else 1]),  # RGB, or grey from black
+        262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # grey from black, RGB, or CMYK
         273: ("Q", [0] * len(heights)),  # where the strips are: known when all else is
         277: ("H", [samples]),
         278: ("I", [_BLOCK]),
         279: ("Q", [height * row for height in heights]),
-        339: ("H", [3 if header.dtype.kind == "f" else 1] * samples),
+        339: ("H", [{"u": 1, "i": 2, "f": 3}[header.dtype.kind]] * samples),
     }
     if header.alpha:
         tags[338] = ("H", [2])

@@ -3,48 +3,45 @@
 libvips does the reading and writing, through one named loader per format, chosen by the first bytes of the file and
 never by its name; no other loader (SVG, PDF, raw) can be reached. What a round trip keeps:
 
-* depth: 8 and 16 bit integers and 32-bit floats come back as they were, grey stays grey, palettes become RGB;
+* depth: integers of 8, 16 and 32 bits and 32-bit floats come back as they were, grey stays grey, CMYK stays CMYK,
+  palettes become RGB;
+* pages and frames: all of them, with the times of an animation;
 * alpha: carried beside the pixels in its own samples, bit for bit;
-* ICC profile, EXIF, XMP, IPTC, resolution, text: carried as libvips reads them. The EXIF orientation is applied to
-  the pixels once and its tag then says 1; an EXIF thumbnail that would now lie on its side is left out.
+* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them. The EXIF
+  orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail that would now lie on its side is
+  left out.
 
-| format | 8 bit | 16 bit | float | alpha | written                                                              |
-| ------ | ----- | ------ | ----- | ----- | -------------------------------------------------------------------- |
-| JPEG   | yes   |        |       |       | quality 95; colour as fine as grey, unless the source had it coarser |
-| PNG    | yes   | yes    |       | yes   | lossless                                                             |
-| TIFF   | yes   | yes    | yes   | yes   | lossless: integers deflated, floats plain                            |
-| WebP   | yes   |        |       | yes   | quality 95, alpha lossless; grey is read back as RGB                 |
-| AVIF   | yes   | 10, 12 |       | yes   | quality 90, lossless where there is alpha; grey is read back as RGB  |
-| GIF    | yes   |        |       | yes   | read only                                                            |
-
-Refused in one line: several pages or frames, CMYK, CIELAB, other counts of channels, other integers, 64-bit floats.
-Not carried: EXIF inside TIFF (libvips reads none there), a TIFF resolution without a unit, JPEG comments, gain maps of
-HDR photographs, and text of PNG and TIFF that is not in UTF-8.
+What each kind of file holds, and what is refused, stands in `docs/explanation/files.md`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyvips
 
-from unnoise import formats
+from unnoise import formats, jpeg
 from unnoise.errors import UnnoiseError
 from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, Header, is_picture, reason, recognise, suffix_of
 from unnoise.picture import Picture, check_target, encode, from_array, from_samples, write
 
 MAX_PIXELS = 1_000_000_000
+"""Pixels of all pages together, by default."""
+MAX_PAGES = 10_000
+"""Pages or frames."""
 
 _CARRIED = (
     *("exif-data", "icc-profile-data", "xmp-data", "iptc-data", "photoshop-data", "image-description"),
     *("xres", "yres", "resolution-unit", "bits-per-sample", "jpeg-chroma-subsample"),
+    *("page-height", "delay", "loop"),
 )
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:>|=["']))[2-8](?=[<"'])""")
 
@@ -74,9 +71,10 @@ def read(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
     image = _open(source, name, max_pixels)
     with _damage(name):
         image = image.copy_memory()
-        metadata = _metadata(image)
-        image = image.autorot()
-    return from_samples(image.numpy().reshape(image.height, image.width, image.bands), metadata)
+        header = _header(image, source)
+        image = image.autorot() if header.pages == 1 else image
+    samples = image.numpy().reshape(image.height, image.width, image.bands)
+    return from_samples(samples, header.metadata, header.colours)
 
 
 class Rows:
@@ -98,14 +96,12 @@ class Rows:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
         with _damage(self._name):
-            metadata = _metadata(image)
-        self.upright = _number(image, "orientation") == 1
-        colours, dtype = 3 if image.bands >= 3 else 1, SAMPLES[str(image.format)]
-        self.header = Header(image.height, image.width, colours, image.bands > colours, dtype, metadata)
+            self.header = _header(image, source)
+        self.upright = _number(image, "orientation") == 1 or self.header.pages > 1
         self._region = pyvips.Region.new(image)
 
     def take(self, start: int, stop: int) -> np.ndarray:
-        """Return the samples of some rows, `[stop - start, W, 1..4]`; none may lie above those taken before."""
+        """Return the samples of some rows, `[stop - start, W, 1..5]`; none may lie above those taken before."""
         header = self.header
         if stop <= start:
             return np.empty((0, header.width, header.colours + header.alpha), header.dtype)
@@ -115,24 +111,44 @@ class Rows:
 
 
 def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Image:
-    """Open a picture whose header has passed; its rows can be had once, in order."""
-    if isinstance(source, bytes):
-        head, opened = source[:4096], pyvips.Source.new_from_memory(source)
-    else:
-        try:
-            with open(source, "rb") as file:
-                head = file.read(4096)
-        except OSError as error:
-            raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
-        opened = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names beyond UTF-8)
+    """Open a picture whose header has passed, pages below each other; its rows can be had once, in order."""
+    try:
+        with _bytes_of(source) as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
     kind = recognise(head, name)
     if ANIMATION.match(head.partition(b"IDAT")[0]):
-        raise UnnoiseError(f"{name}: an animation; unnoise cleans single pictures: take its frames apart first")
-    with _damage(name):
+        raise UnnoiseError(f"{name}: an animated {kind.name}, which libvips does not read: make it a WebP first")
+
+    def load(**pages: int) -> pyvips.Image:
+        if isinstance(source, bytes):
+            opened = pyvips.Source.new_from_memory(source)
+        else:
+            opened = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names beyond UTF-8)
         # Rows are decoded once, in order: anything else would spill large files to a temporary one.
-        image = getattr(pyvips.Image, kind.load)(opened, access="sequential", fail_on="error")
+        return getattr(pyvips.Image, kind.load)(opened, access="sequential", fail_on="error", **pages)
+
+    with _damage(name):
+        image = load()
         _check_header(image, name, max_pixels)
+        if _number(image, "n-pages") > 1:
+            image = _all_pages(load, name)
     return image
+
+
+def _all_pages(load: Callable[..., pyvips.Image], name: str) -> pyvips.Image:
+    """Open all pages, of which the first has passed."""
+    try:
+        return load(n=-1)
+    except pyvips.Error as error:
+        if "differs from page" in reason(error):
+            raise UnnoiseError(f"{name}: its pages differ in size or kind: take them apart first") from error
+        raise
+
+
+def _bytes_of(source: str | Path | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
 
 @contextlib.contextmanager
@@ -148,18 +164,29 @@ def _damage(name: str) -> Iterator[None]:
 
 def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
     """Refuse what cannot be cleaned without loss, while only the header has been read."""
-    if image.width * image.height > max_pixels:
-        size = f"{image.width} x {image.height} pixels"
-        raise UnnoiseError(f"{name}: {size}, over the limit of {max_pixels}: raise the limit if you trust the file")
     pages = _number(image, "n-pages")
-    if pages > 1:
-        raise UnnoiseError(f"{name}: {pages} pages or frames; unnoise cleans single pictures: take them apart first")
+    if pages > MAX_PAGES:
+        raise UnnoiseError(f"{name}: {pages} pages or frames, over the limit of {MAX_PAGES}: take them apart first")
+    if image.width * image.height * pages > max_pixels:
+        size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
+        raise UnnoiseError(f"{name}: {size}, over the limit of {max_pixels}: raise --max-pixels if you trust the file")
     if image.format not in SAMPLES:
         raise UnnoiseError(f"{name}: samples of type {image.format}: convert it to 8 or 16 bit or 32-bit float first")
-    colour_spaces = {space for pair in COLOUR_SPACES.values() for space in pair}
-    if image.interpretation not in colour_spaces or image.bands > 4:
+    most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
+    if image.interpretation not in COLOUR_SPACES or image.bands > most:
         kind = f"{image.bands} channels, {image.interpretation}"
-        raise UnnoiseError(f"{name}: {kind}, is neither grey nor RGB: convert it to RGB first")
+        raise UnnoiseError(f"{name}: {kind}, is neither grey, RGB nor CMYK: convert it to RGB first")
+
+
+def _header(image: pyvips.Image, source: str | Path | bytes) -> Header:
+    """Return what is known of an open picture."""
+    metadata = _metadata(image)
+    if image.get_typeof("jpeg-multiscan"):
+        with _bytes_of(source) as file:
+            if found := jpeg.quality(file):
+                metadata["jpeg-quality"] = found
+    colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
+    return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
 
 
 def _metadata(image: pyvips.Image) -> dict[str, Any]:
@@ -169,7 +196,9 @@ def _metadata(image: pyvips.Image) -> dict[str, Any]:
     if any(abs(image.xres - made_up) < 0.01 for made_up in (1, SCREEN)):  # the file says nothing, or as little
         del fields["xres"], fields["yres"]
     orientation = _number(image, "orientation")
-    if orientation > 1:
+    if orientation > 1 and "page-height" in fields:
+        fields["orientation"] = orientation  # pages are left as they lie
+    elif orientation > 1:
         fields["orientation"] = 1
         if "xmp-data" in fields:
             fields["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", fields["xmp-data"])

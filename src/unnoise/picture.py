@@ -16,8 +16,14 @@ import pyvips
 from unnoise import files, formats
 from unnoise.errors import UnnoiseError
 from unnoise.files import Seal
-from unnoise.formats import COLOUR_SPACES, SAMPLES, SCREEN, Format, Header, reason
+from unnoise.formats import SAMPLES, SCREEN, Format, Header, reason
 
+_TYPES = {
+    bytes: pyvips.GValue.blob_type,
+    str: pyvips.GValue.gstr_type,
+    int: pyvips.GValue.gint_type,
+    list: pyvips.GValue.array_int_type,
+}
 _SIDEWAYS = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
 
 
@@ -26,9 +32,10 @@ class Picture:
     """A picture in memory: what a denoiser may change, and what it may not.
 
     Attributes:
-        pixels: `[H, W, C]`, C = 1 or 3, nominally in [0, 1]: integers divided by 255 or 65535, floats as they are.
+        pixels: `[H, W, C]`, C = 1, 3, or 4 for CMYK, nominally in [0, 1]: integers divided by the largest that there
+            is, floats as they are. Pages, all of one size, lie below each other.
         alpha: `[H, W, 1]` in the samples of the file, or None.
-        dtype: uint8, uint16 or float32: the samples of the file, and of what is written.
+        dtype: one of `formats.SAMPLES`: the samples of the file, and of what is written.
         metadata: Fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
     """
 
@@ -54,16 +61,24 @@ class Picture:
         write(self, target, overwrite=overwrite, quality=quality)
 
     def to_array(self) -> np.ndarray:
-        """Return `[H, W, C]`, or `[H, W, C + 1]` with alpha last, in the samples of the file.
+        """Return `[H, W, C]`, or `[H, W, C + 1]` with alpha last, in the samples of the file; pages are `[N, H, W, C]`.
 
-        Integers are clipped to [0, 1] and rounded to the nearest level; NaN, which they cannot hold, becomes 0.
+        Integers are clipped to what they hold and rounded to the nearest; NaN, which they cannot hold, becomes 0.
         """
+        samples, pages = self.samples(), self.header.pages
+        return samples if pages == 1 else samples.reshape(pages, -1, *samples.shape[1:])
+
+    def samples(self) -> np.ndarray:
+        """Return what `to_array` does, with the pages below each other."""
         if self.dtype.kind == "f":
             samples = self.pixels.astype(self.dtype)
         else:
-            levels = np.clip(self.pixels, 0, 1)
-            levels *= np.iinfo(self.dtype).max
-            samples = np.nan_to_num(np.rint(levels, out=levels), copy=False).astype(self.dtype)
+            limits = np.iinfo(self.dtype)
+            exact = np.float64 if self.dtype.itemsize > 2 else np.float32
+            levels = np.clip(self.pixels, limits.min / limits.max, 1, dtype=exact)
+            levels *= limits.max
+            np.rint(levels, out=levels)
+            samples = np.nan_to_num(levels, copy=False).astype(self.dtype)
         return samples if self.alpha is None else np.concatenate([samples, self.alpha], axis=2)
 
 
@@ -83,16 +98,16 @@ def from_array(array: np.ndarray) -> Picture:
     if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
         raise UnnoiseError(f"an array of shape {array.shape} is no picture: pass [H, W] or [H, W, C] with C = 1 to 4")
     sample = "float32" if array.dtype.kind == "f" else array.dtype.name
-    if sample not in COLOUR_SPACES:
+    if sample not in ("uint8", "uint16", "float32"):
         raise UnnoiseError(f"an array of {array.dtype} is no picture: pass uint8, uint16, or floats in [0, 1]")
     return from_samples(samples.astype(sample, copy=False), {})
 
 
-def from_samples(samples: np.ndarray, metadata: Mapping[str, Any]) -> Picture:
-    """Split `[H, W, 1..4]` into pixels and alpha; both are new arrays."""
-    colours = 3 if samples.shape[2] >= 3 else 1
+def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int | None = None) -> Picture:
+    """Split `[H, W, 1..5]` into pixels and alpha; both are new arrays. Without `colours`, four channels are RGBA."""
+    colours = colours or (3 if samples.shape[2] >= 3 else 1)
     pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
-    if samples.dtype.kind == "u":
+    if samples.dtype.kind != "f":
         pixels /= np.iinfo(samples.dtype).max
     alpha = samples[..., colours:].copy() if samples.shape[2] > colours else None
     return Picture(pixels, alpha, samples.dtype, metadata)
@@ -114,13 +129,13 @@ def check_target(target: str | Path, *, overwrite: bool = False) -> None:
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
     """Return the bytes of a file of the kind that the suffix (`.png`) names.
 
-    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless.
+    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless, but for GIF's 256 colours.
 
     Raises:
         UnnoiseError: That kind `cannot_hold` the picture, or `quality` is out of range.
     """
     kind, options = _how_to_save(picture.header, suffix, quality)
-    samples = np.ascontiguousarray(picture.to_array())
+    samples = np.ascontiguousarray(picture.samples())
     height, width, bands = samples.shape
     sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample)
@@ -175,7 +190,6 @@ def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Form
     if quality is not None and not 1 <= quality <= 100:
         raise UnnoiseError(f"quality {quality} is not between 1 and 100")
     kind = formats.kind_of(suffix)
-    assert kind.options is not None
     # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
     keep = "all" if {"exif-data", "xres"} & header.metadata.keys() else "xmp|iptc|icc|other"
     return kind, {"keep": keep, **kind.options(header, quality)}
@@ -184,12 +198,11 @@ def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Form
 def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
     """Return an image of bare samples with its colour space and all that its header carries."""
     resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
-    image = image.copy(interpretation=COLOUR_SPACES[header.dtype.name][header.colours == 3], **resolution)
+    image = image.copy(interpretation=header.colour_space, **resolution)
     for field, value in header.metadata.items():
         if field not in resolution:
-            text = pyvips.GValue.blob_type if field.endswith("-data") else pyvips.GValue.gstr_type
-            image.set_type(pyvips.GValue.gint_type if isinstance(value, int) else text, field, value)
-    if "orientation" in header.metadata:  # `read` turned it
+            image.set_type(_TYPES[type(value)], field, value)
+    if header.metadata.get("orientation") == 1:  # `read` turned it
         for field in filter(_SIDEWAYS.fullmatch, image.get_fields()):  # set by libvips from inside exif-data
             image.remove(field)
     return image

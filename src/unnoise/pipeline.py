@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unnoise import formats, image_io, picture, streaming, tiling
+from unnoise.denoisers import spanned
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.files import Seal
+from unnoise.formats import Header
 from unnoise.image_io import Picture
 from unnoise.noise.base import FULL_SCALE
 from unnoise.planning import Job, check_folder, writable
@@ -34,7 +37,7 @@ class Settings:
 
     Attributes:
         denoiser: does the work.
-        sigma: noise level in [0, 1] units; None to find it in each picture.
+        sigma: noise level as a share of white; None to find it in each picture.
         strength: 0 leaves the picture, 1 is the denoiser's own result, up to 1.5 goes beyond it.
         max_pixels: pictures of more pixels are refused before they are decoded.
         overwrite: replace outputs that exist.
@@ -60,6 +63,14 @@ class Settings:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
 
+    def settle(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
+        """Return who is to clean a picture, and the level to tell it; see `Denoiser.settle` and `spanned`."""
+        white = spanned.span(pixels, dtype)
+        if white == 1:
+            return self.denoiser.settle(pixels, self.sigma)
+        denoiser, sigma = self.denoiser.settle(pixels / np.float32(white), self.sigma)
+        return spanned.Spanned(denoiser, white), sigma
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -69,7 +80,7 @@ class Outcome:
         job: the job.
         error: one line, or None where the target was written.
         model: what it was cleaned by.
-        sigma: the level it was cleaned at, [0, 1] units; None where the denoiser takes none.
+        sigma: the level it was cleaned at, a share of white; None where the denoiser takes none.
         megapixels: size of the picture.
         seconds: from file to file.
         skipped: it had been done before, as asked now, out of the same input.
@@ -134,10 +145,20 @@ def clean_pixels(
 def clean_picture(
     picture: Picture, settings: Settings, progress: Report = lambda _: None
 ) -> tuple[Picture, str, float | None]:
-    """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`."""
-    denoiser, sigma = settings.denoiser.settle(picture.pixels, settings.sigma)
-    clean = clean_pixels(denoiser, picture.pixels, sigma, strength=settings.strength, progress=progress)
-    return picture.with_pixels(clean), str(denoiser), None if sigma is None else float(sigma)
+    """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`.
+
+    Pages are cleaned one by one, by the same model at the same level.
+    """
+    denoiser, sigma = settings.settle(picture.pixels, picture.dtype)
+    pages = np.split(picture.pixels, picture.header.pages)
+    clean = [
+        clean_pixels(
+            denoiser, page, sigma, strength=settings.strength,
+            progress=lambda share, before=before: progress((before + share) / len(pages)),
+        )
+        for before, page in enumerate(pages)
+    ]  # fmt: skip
+    return picture.with_pixels(np.concatenate(clean)), str(denoiser), None if sigma is None else float(sigma)
 
 
 def clean_file(
@@ -162,8 +183,7 @@ def clean_file(
     check_target(job.target, overwrite=settings.overwrite)
     rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
     header = rows.header
-    if reason := formats.cannot_hold(header, job.target.suffix):
-        raise UnnoiseError(f"{job.source}: {reason}")
+    _check_kind(header, job.target.suffix, str(job.source))
     outcome = Outcome(job)
 
     def sealing(model: str, sigma: float | None) -> Seal:
@@ -192,8 +212,9 @@ def _clean_small(job: Job, settings: Settings, progress: Report, sealing: _Seali
 
 def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> bool:
     """Clean a file strip by strip; return False where the denoiser has to see the whole."""
-    seen = streaming.glimpse(image_io.Rows(job.source, max_pixels=settings.max_pixels))
-    denoiser, sigma = settings.denoiser.settle(seen, settings.sigma)
+    rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
+    seen = streaming.glimpse(rows)
+    denoiser, sigma = settings.settle(seen, rows.header.dtype)
     if denoiser.halo is None:
         return False
     make_folder(job.target.parent)
@@ -202,6 +223,14 @@ def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Seali
     seal = sealing(str(denoiser), None if sigma is None else float(sigma))
     streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, seal=seal)
     return True
+
+
+def _check_kind(header: Header, suffix: str, name: str) -> None:
+    """Refuse a kind of file that cannot hold a picture; warn of one that has no place for all that comes with it."""
+    if why_not := formats.cannot_hold(header, suffix):
+        raise UnnoiseError(f"{name}: {why_not}")
+    if lost := formats.leaves_out(header, suffix):
+        log.warning("%s: %s", name, lost)
 
 
 def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:
@@ -214,8 +243,7 @@ def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = Non
         check_target(Path(target), overwrite=settings.overwrite)
     suffix = writable(image_io.suffix_of(data)) if target is None else Path(target).suffix
     picture = image_io.read(data, max_pixels=settings.max_pixels)
-    if reason := image_io.cannot_hold(picture, suffix):
-        raise UnnoiseError(reason)
+    _check_kind(picture.header, suffix, "the picture")
     clean, *_ = clean_picture(picture, settings)
     if target is None:
         return image_io.encode(clean, suffix, quality=settings.quality)

@@ -126,8 +126,8 @@ def beside(source: Path) -> Path:
 
 
 def writable(suffix: str) -> str:
-    """Return the suffix under which a kind of file is written: its own, or PNG for one only read, or unknown."""
-    return suffix if image_io.is_picture(f"name{suffix}") and suffix.lower() != ".gif" else ".png"
+    """Return the suffix under which a kind of file is written: its own, or PNG for an unknown one."""
+    return suffix if image_io.is_picture(f"name{suffix}") else ".png"
 
 
 def names_a_folder(out: str | Path | None) -> bool:

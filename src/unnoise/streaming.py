@@ -17,7 +17,7 @@ from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.files import Seal
 from unnoise.image_io import Rows
 from unnoise.picture import from_samples
-from unnoise.tiling import Tile, tiles
+from unnoise.tiling import tiles
 
 LARGE = 16_000_000
 """Pixels, from which on a picture is not held as a whole."""
@@ -38,7 +38,7 @@ def glimpse(rows: Rows) -> np.ndarray:
     for top in tops:
         samples = rows.take(top, min(top + _WINDOW, height))
         bands.append(np.concatenate([samples[:, left : left + _WINDOW] for left in lefts], axis=1))
-    return from_samples(np.concatenate(bands), {}).pixels
+    return from_samples(np.concatenate(bands), {}, rows.header.colours).pixels
 
 
 def _spread(length: int) -> list[int]:
@@ -86,28 +86,24 @@ def _strips(
 ) -> Iterator[np.ndarray]:
     header = rows.header
     tall = max(denoiser.multiple_of, min(TILE, STRIP * header.height // header.size))
-    halo = denoiser.halo or 0
-    held, top = np.empty((0, header.width, header.colours + header.alpha), header.dtype), 0
-    cut = tiles(header.height, header.width, size=tall, halo=halo, multiple_of=denoiser.multiple_of)
-    for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
-        strip = list(row)
-        outer = strip[0].outer[0]
-        further = rows.take(top + len(held), outer.stop)
-        held, top = np.concatenate([held[outer.start - top :], further]), outer.start
-        made = []
-        for tile in strip:
-            made.append(_clean_tile(tile, held, denoiser, sigma, strength))
-            inner_rows, inner_columns = tile.inner
-            done = inner_rows.start * header.width + (inner_rows.stop - inner_rows.start) * inner_columns.stop
-            progress(done / (header.height * header.width))
-        yield np.concatenate(made, axis=1)
-
-
-def _clean_tile(tile: Tile, held: np.ndarray, denoiser: Denoiser, sigma: Sigma | None, strength: float) -> np.ndarray:
-    """Return the clean samples of a tile's inner rectangle, transparency as it was."""
-    noisy = from_samples(held[:, tile.outer[1]], {})
-    clean = at_strength(noisy.pixels, denoiser(noisy.pixels, sigma), strength)
-    return noisy.with_pixels(clean).to_array()[tile.crop]
+    halo, high = denoiser.halo or 0, header.height // header.pages
+    cut = list(tiles(high, header.width, size=tall, halo=halo, multiple_of=denoiser.multiple_of))
+    for above in range(0, header.height, high):  # the rows of the pages before
+        held, top = np.empty((0, header.width, header.colours + header.alpha), header.dtype), 0
+        for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
+            strip = list(row)
+            outer = strip[0].outer[0]
+            further = rows.take(above + top + len(held), above + outer.stop)
+            held, top = np.concatenate([held[outer.start - top :], further]), outer.start
+            made = []
+            for tile in strip:
+                noisy = from_samples(held[:, tile.outer[1]], {}, header.colours)
+                clean = at_strength(noisy.pixels, denoiser(noisy.pixels, sigma), strength)
+                made.append(noisy.with_pixels(clean).samples()[tile.crop])
+                lines, columns = tile.inner
+                done = (above + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
+                progress(done / (header.height * header.width))
+            yield np.concatenate(made, axis=1)
 
 
 def at_strength(noisy: np.ndarray, clean: np.ndarray, strength: float) -> np.ndarray:

@@ -167,10 +167,7 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
 def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
     """Read a picture's colours in the type that they are stored in, `[H, W, C]`; see `with_channels`."""
     picture = image_io.read(path)
-    if picture.dtype.kind == "f":
-        return with_channels(picture.pixels, channels)
-    levels = np.rint(picture.pixels * np.iinfo(picture.dtype).max)
-    return with_channels(levels.astype(picture.dtype), channels)
+    return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
 
 
 def _read_list(path: Path) -> set[Path]:

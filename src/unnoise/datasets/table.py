@@ -217,7 +217,7 @@ def decode(cell: Mapping[str, Any] | None) -> Picture:
 
 def stored(picture: Picture, channels: int | None = None) -> np.ndarray:
     """Return a picture's colours in the type that they are stored in, without alpha; see `with_channels`."""
-    return with_channels(picture.to_array()[:, :, : picture.pixels.shape[2]], channels)
+    return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
 
 
 def check_sizes(pictures: Mapping[str, np.ndarray]) -> None:

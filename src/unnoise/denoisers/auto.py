@@ -44,7 +44,7 @@ class Auto(Denoiser):
 
     def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Choose the model for a picture."""
-        report = estimation.inspect(noisy) if sigma is None else NoiseReport("gaussian", 0.0, ())
+        report = estimation.inspect(noisy[:, :, :3]) if sigma is None else NoiseReport("gaussian", 0.0, ())
         name = choose(report, noisy.shape[2], self._shipped)
         with self._lock:
             if name not in self._opened:

@@ -44,7 +44,8 @@ class Denoiser(ABC):
         """Clean a picture.
 
         Args:
-            noisy: float32 `[H, W, C]`, nominally in [0, 1]. NaN and infinity are left where they are.
+            noisy: float32 `[H, W, C]`, nominally in [0, 1]; grey, RGB, or CMYK. NaN and infinity are left where they
+                are.
             sigma: noise deviation in [0, 1] units, a number or a map `[H, W]`; None to estimate it where it matters.
 
         Returns:
@@ -92,7 +93,7 @@ class Denoiser(ABC):
         if not self.wants_sigma:
             return None
         if sigma is None:
-            return estimation.inspect(noisy).sigma
+            return estimation.inspect(noisy[:, :, :3]).sigma
         told = np.asarray(sigma, dtype=np.float32)
         if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
             height, width = noisy.shape[:2]
@@ -110,6 +111,9 @@ class Denoiser(ABC):
             told = None if sigma is None else sigma * math.sqrt(self.channels)
             clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), told)
             return clean.mean(axis=2, keepdims=True)
+        if have == 4 and self.channels == 3:  # inks: a colour picture in the negative, and a grey one
+            colours, black = 1 - noisy[:, :, :3], 1 - noisy[:, :, 3:]
+            return 1 - np.concatenate([self._fit_size(colours, sigma), self._fit_channels(black, sigma)], axis=2)
         raise UnnoiseError(f"this model takes pictures of {self.channels} channels, not of {have}")
 
     def _fit_size(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
