@@ -34,9 +34,9 @@ class Row:
     broken: int
     told: int
     cleaned: int
-    wrong: int
     exit_status: int
     seconds: float
+    wrong: int
 
 
 def broken(data: bytes, how: int, rng: np.random.Generator) -> bytes:
@@ -87,7 +87,7 @@ def measure(folder: Path, files: int, spoiled: int, seed: int, workers: int) -> 
     wrong += len(originals) - len(said)
     kinds = len({name for name, _ in originals})
     return Row(
-        len(originals), kinds, spoiled, len(told), len(said) - len(told), wrong, done.returncode, round(seconds, 1)
+        len(originals), kinds, spoiled, len(told), len(said) - len(told), done.returncode, round(seconds, 1), wrong
     )
 
 

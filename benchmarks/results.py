@@ -60,7 +60,21 @@ SECTIONS = {
         ["unnoise evaluate --engine onnx color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
     "The noise level, found blindly": ("", ["python benchmarks/estimation.py --data {data}"]),
+    "The model that fits": (
+        "What `--model auto` chooses, told nothing, beside the best of the models for each picture.",
+        ["python benchmarks/estimation.py --picks --pictures 8 --data {data}"],
+    ),
     "Speed": ("", ["python benchmarks/speed.py"]),
+    "The whole command": (
+        "A JPEG from the command line to the clean file, beside the network alone.",
+        ["python benchmarks/whole.py"],
+    ),
+    "Memory": ("The most that the process holds.", ["python benchmarks/memory.py --engine openvino"]),
+    "Nothing lost, nothing half-done": (
+        "A folder of files of all kinds and depths, some of them broken; mutated files; and a batch that is killed and "
+        "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
+        ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
+    ),
     "DnCNN on BSDS500": (
         "Thirty epochs are days on the two cores that this was made on. The models in examples/models/ are what was "
         "reached so far: `dncnn` 1,100 steps of 32 patches (0.41 epochs), `dncnn_gray` 550 (0.21), `dncnn_blind` "

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.fft import dctn
 from skimage import data
 
 from unnoise import datasets, denoisers, estimation, noise
@@ -147,3 +148,9 @@ def test_camera_noise_gains(data_root: Path) -> None:
         noisy, truth = noisy[:192, :192], truth[:192, :192]
         gains.append(psnr(truth, model(noisy, level)) - psnr(truth, noisy))
     assert np.mean(gains) > 1
+
+
+def test_the_transform_of_blocks_is_scipys(rng: np.random.Generator) -> None:
+    blocks = rng.random((5, 8, 8), np.float32)
+    ours = estimation._COSINES @ blocks @ estimation._COSINES.T
+    np.testing.assert_allclose(ours, dctn(blocks, axes=(1, 2), norm="ortho"), atol=1e-5)
