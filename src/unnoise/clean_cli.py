@@ -56,6 +56,7 @@ def clean(
     A folder of outputs keeps a manifest, unnoise.jsonl: called again, what is done and unchanged is skipped.
     """
     from unnoise import denoisers, pipeline
+    from unnoise.denoisers.auto import Auto
     from unnoise.noise.base import FULL_SCALE
 
     settings = pipeline.Settings(
@@ -74,6 +75,8 @@ def clean(
             raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
         _clean_pipe(settings, out)
         return
+    if isinstance(settings.denoiser, Auto):
+        settings.denoiser.open_ahead()
     asked = {"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble}
     asked |= {"quality": quality, "version": __version__}
     if os.path.isfile(model):

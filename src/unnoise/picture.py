@@ -118,7 +118,7 @@ def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int 
     colours = colours or (3 if samples.shape[2] >= 3 else 1)
     pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
     if samples.dtype.kind != "f":
-        pixels /= np.iinfo(samples.dtype).max
+        pixels /= np.float32(np.iinfo(samples.dtype).max)
     alpha = samples[..., colours:].copy() if samples.shape[2] > colours else None
     return Picture(pixels, alpha, samples.dtype, metadata)
 

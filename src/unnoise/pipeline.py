@@ -158,7 +158,8 @@ def clean_picture(
         )
         for before, page in enumerate(pages)
     ]  # fmt: skip
-    return picture.with_pixels(np.concatenate(clean)), str(denoiser), None if sigma is None else float(sigma)
+    whole = clean[0] if len(clean) == 1 else np.concatenate(clean)
+    return picture.with_pixels(whole), str(denoiser), None if sigma is None else float(sigma)
 
 
 def clean_file(

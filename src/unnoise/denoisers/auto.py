@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -46,10 +47,22 @@ class Auto(Denoiser):
         """Choose the model for a picture."""
         report = estimation.inspect(noisy[:, :, :3]) if sigma is None else NoiseReport("gaussian", 0.0, ())
         name = choose(report, noisy.shape[2], self._shipped)
+        return self._open(name).settle(noisy, report.sigma if sigma is None else sigma)
+
+    def open_ahead(self) -> None:
+        """Open, on a thread of its own, the model that most pictures need, while the first is still being read."""
+
+        def attempt() -> None:
+            with contextlib.suppress(Exception):  # who needs it will be told
+                self._open("color")
+
+        threading.Thread(target=attempt).start()
+
+    def _open(self, name: str) -> Denoiser:
         with self._lock:
             if name not in self._opened:
                 self._opened[name] = self._make(name)
-        return self._opened[name].settle(noisy, report.sigma if sigma is None else sigma)
+            return self._opened[name]
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
         """Clean a picture by the model that fits; see `Denoiser`."""
