@@ -13,9 +13,10 @@ from skimage.metrics import structural_similarity
 from unnoise import losses
 from unnoise.errors import UnnoiseError
 from unnoise.losses import LOSSES
+from unnoise.metrics import psnr
 
 # Those that compare pixel by pixel, and their sums; the others have tests of their own below.
-SPECS = ["charbonnier", "l1", "mse", "charbonnier:0.1", "0.8*l1 + 0.2*mse", "l1 + mse"]
+SPECS = ["charbonnier", "l1", "mse", "psnr", "charbonnier:0.1", "0.8*l1 + 0.2*mse", "l1 + mse"]
 OTHERS = ["bce", "ssim", "tv", "kl"]
 
 
@@ -38,6 +39,14 @@ def filled(*values: float) -> torch.Tensor:
 def test_values_by_hand(spec: str, expected: float) -> None:
     prediction, target = filled(0.5, 0.7, 0.1), filled(0.5, 0.5, 0.5)
     assert losses.make(spec)(prediction, target).item() == pytest.approx(expected)
+
+
+def test_psnr_is_that_of_the_tables_taken_for_each_picture() -> None:
+    prediction, target = random_pair(3, 2, 12, 13)
+    target[0] = prediction[0] + 0.001  # nearly clean, and still worth no more than the others
+    by_picture = [psnr(t.numpy(), p.numpy(), rounded=False) for p, t in zip(prediction, target, strict=True)]
+    assert losses.make("psnr:1e-12")(prediction, target).item() == pytest.approx(-np.mean(by_picture), rel=1e-4)
+    assert losses.make("psnr:0.01")(target, target).item() == pytest.approx(-20)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -105,6 +114,7 @@ def test_what_a_network_says_beside_its_prediction_does_no_harm() -> None:
     [
         ("charbonier", "did you mean 'charbonnier'"),
         ("charbonnier:0", "epsilon must be above 0"),
+        ("psnr:0", "epsilon must be above 0"),
         ("l1 | mse", "no meaning for a loss"),
         ("0.8 l1", "expected"),
     ],
@@ -129,7 +139,7 @@ def codes(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
 
 
 def test_every_loss_is_tested() -> None:
-    assert set(LOSSES) == {"charbonnier", "l1", "mse", *OTHERS}
+    assert set(LOSSES) == {"charbonnier", "l1", "mse", "psnr", *OTHERS}
 
 
 def test_bce_is_that_of_pytorch() -> None:

@@ -68,6 +68,31 @@ class Charbonnier(Loss):
         return torch.sqrt((prediction - target).square() + self.epsilon**2).mean()
 
 
+class PSNR(Loss):
+    """The negative PSNR of each picture in dB, averaged (Chen et al., HINet, CVPRW 2021, arXiv:2105.06086).
+
+    What tables of denoisers average. A halved error counts alike under weak noise and under strong, where `mse` sees
+    little but the strong.
+
+    Args:
+        epsilon: added to the mean squared error, in [0, 1] units squared, so that pictures that are as good as clean
+            do not outweigh all others; above 0.
+    """
+
+    name: ClassVar[str] = "psnr"
+
+    def __init__(self, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        if not epsilon > 0:
+            raise UnnoiseError(f"psnr: epsilon must be above 0, not {epsilon} (a perfect picture would be infinite)")
+        self.epsilon = epsilon
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> torch.Tensor:
+        """Average 10 log10(MSE + epsilon) over the batch."""
+        error = (_precise(prediction) - _precise(target)).square().mean(dim=(1, 2, 3))
+        return 10 * torch.log10(error + self.epsilon).mean()
+
+
 class BCE(Loss):
     """Binary cross-entropy: each value taken for the probability of white, in nats, averaged.
 
@@ -184,6 +209,7 @@ LOSSES: Registry[Loss] = Registry(
         "kl": "unnoise.losses:KL",
         "l1": "unnoise.losses:L1",
         "mse": "unnoise.losses:MSE",
+        "psnr": "unnoise.losses:PSNR",
         "ssim": "unnoise.losses:SSIM",
         "tv": "unnoise.losses:TV",
     },
