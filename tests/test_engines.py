@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch  # noqa: TID253
 
 from unnoise import denoisers, noise
 from unnoise.denoisers.auto import Auto
@@ -57,6 +58,33 @@ def test_openvino_in_float32_makes_the_same_to_rounding(name: str) -> None:
     noisy = noise.make("gaussian:25")(photograph(Onnx(SHIPPED[name]).channels), 0)
     exact = OpenVino(SHIPPED[name], precision="f32")
     np.testing.assert_allclose(exact(noisy, 0.1), Onnx(SHIPPED[name])(noisy, 0.1), atol=1e-4)
+
+
+@no_openvino
+@pytest.mark.parametrize("pays", [True, False])
+def test_openvino_takes_bfloat16_only_where_it_pays(monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
+    from unnoise.denoisers import openvino
+
+    monkeypatch.setattr(openvino, "_bf16_pays", lambda: pays)
+    chosen = openvino.OpenVino(SHIPPED["color"]).compiled.get_property("INFERENCE_PRECISION_HINT")
+    assert chosen.to_string() == ("bf16" if pays else "f32")
+
+
+@no_openvino
+def test_openvino_and_pytorch_try_a_convolution_to_know_what_pays() -> None:
+    """Which is faster differs between machines; the answer has to come, and to stay."""
+    from unnoise.denoisers import checkpoint, openvino
+
+    assert isinstance(openvino._bf16_pays(), bool)
+    assert checkpoint.bf16_pays("cpu") is checkpoint.bf16_pays("cpu")
+
+
+def test_no_processor_without_bfloat16_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unnoise.denoisers import checkpoint
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    monkeypatch.setattr(torch, "conv2d", None)
+    assert not checkpoint.bf16_pays.__wrapped__("cpu")
 
 
 @no_openvino

@@ -101,7 +101,7 @@ class Train(_Section):
         stay: how far the model that is kept stays at the weights of `start`, 0 to 1, on the straight line from there to
             what was learned: what few pictures teach, without the loss of what many taught (Wortsman et al., CVPR 2022,
             arXiv:2109.01903).
-        precision: "auto" is bfloat16 autocast where the processor has it, else float32.
+        precision: "auto" is bfloat16 autocast where that is faster here, else float32.
         workers: processes that prepare patches; 0 prepares them in the training process.
         checkpoint_every: steps between two checkpoints.
         seed: seeds weights, patches and noise.

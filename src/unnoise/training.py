@@ -382,8 +382,7 @@ def _begin(network: networks.Network, start: str) -> str:
 def _precision(wanted: str, device: str) -> Any:
     """Choose Fabric's name for the precision."""
     if wanted == "auto":
-        fast = torch.cuda.is_bf16_supported if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported
-        wanted = "bf16" if fast() else "fp32"
+        wanted = "bf16" if checkpoint.bf16_pays(device) else "fp32"
     return {"bf16": "bf16-mixed", "fp32": "32-true"}[wanted]
 
 

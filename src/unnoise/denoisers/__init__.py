@@ -33,8 +33,8 @@ DENOISERS: Registry[Denoiser] = Registry(
 ENGINES = ("onnx", "openvino", "torch")
 """What runs a network: ONNX Runtime and OpenVINO an `.onnx` file, PyTorch a `.safetensors` one.
 
-Where none is named, that is OpenVINO if it is installed (in bfloat16, if the processor has it), else ONNX Runtime; and
-PyTorch in float32 for `.safetensors`. PyTorch that is named takes CUDA or Apple's GPU, and bfloat16.
+Where none is named, that is OpenVINO if it is installed (in bfloat16, where that is faster here), else ONNX Runtime;
+and PyTorch in float32 for `.safetensors`. PyTorch that is named takes CUDA or Apple's GPU, and bfloat16 likewise.
 """
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
