@@ -70,7 +70,7 @@ def _bf16_pays() -> bool:
         return False
     features = ops.parameter([1, 32, 128, 128], np.float32)
     kernels = ops.constant(np.ones((32, 32, 3, 3), np.float32))
-    layer = openvino.Model([ops.convolution(features, kernels, *[[1, 1]] * 4)], [features])
+    layer = openvino.Model([ops.convolution(features, kernels, *[[1, 1]] * 4)], [features])  # type: ignore[misc]
 
     def fastest(precision: str) -> float:
         options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
