@@ -14,7 +14,7 @@ import pytest
 
 HOUSE = {
     "ground": ["errors", "optional spec card files"],
-    "pixels": ["formats jpeg", "picture", "image_io growing tiling metrics impulses", "estimation"],
+    "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": ["datasets tasks framework", "recipe evaluation report processes", "training export quantization"],

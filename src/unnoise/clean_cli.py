@@ -48,7 +48,7 @@ def clean(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures cleaned at the same time.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed, until Ctrl-C.")] = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
     as_json: Json = False,
 ) -> None:
     """Clean pictures; this verb may be left out.

@@ -57,7 +57,7 @@ app.command()(clean_cli.clean)
 def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
     as_json: Json = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Say what noise is in pictures: its kind, its level, and the model that fits."""
     from unnoise import api, image_io, planning
@@ -88,7 +88,7 @@ def add(
     out: Annotated[str, typer.Option("--out", "-o", help="The noisy picture.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same noise.")] = 0,
     overwrite: Overwrite = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Put noise into a picture."""
     from unnoise import image_io, noise as noises

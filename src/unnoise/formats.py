@@ -131,7 +131,6 @@ FORMATS = (
     Format(
         "TIFF", (".tif", ".tiff"), re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source",
         "tiffsave", _tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), cmyk=True, pages=True,
-        drops=("exif-data",),
     ),
     Format(
         "WebP", (".webp",), re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source",
@@ -207,6 +206,11 @@ def cannot_hold(header: Header, suffix: str) -> str | None:
     if max(header.height // header.pages, header.width) > kind.largest:
         return f"{kind.name} cannot hold more than {kind.largest} pixels a side: write .tif"
     return None
+
+
+def needs_turning(header: Header, suffix: str) -> bool:
+    """Tell whether a picture lies on its side, and a file with this suffix has no word for that."""
+    return header.metadata.get("orientation", 1) > 1 and "exif-data" in kind_of(suffix).drops
 
 
 def leaves_out(header: Header, suffix: str) -> str | None:

@@ -7,9 +7,9 @@ never by its name; no other loader (SVG, PDF, raw) can be reached. What a round 
   palettes become RGB;
 * pages and frames: all of them, with the times of an animation;
 * alpha: carried beside the pixels in its own samples, bit for bit;
-* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them. The EXIF
-  orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail that would now lie on its side is
-  left out.
+* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them, the EXIF of
+  a TIFF as `exif` does. The EXIF orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail
+  that would now lie on its side is left out. Pages, and rows that are read one after the other, stay as they lie.
 
 What each kind of file holds, and what is refused, stands in `docs/explanation/files.md`.
 """
@@ -28,12 +28,12 @@ from typing import IO, Any
 import numpy as np
 import pyvips
 
-from unnoise import formats, jpeg
+from unnoise import exif, formats, jpeg
 from unnoise.errors import UnnoiseError
 from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, Header, is_picture, reason, recognise, suffix_of
 from unnoise.picture import Picture, check_target, encode, from_array, from_samples, write
 
-MAX_PIXELS = 1_000_000_000
+MAX_PIXELS = 2**30
 """Pixels of all pages together, by default."""
 MAX_PAGES = 10_000
 """Pages or frames."""
@@ -71,8 +71,9 @@ def read(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
     image = _open(source, name, max_pixels)
     with _damage(name):
         image = image.copy_memory()
-        header = _header(image, source)
-        image = image.autorot() if header.pages == 1 else image
+        turned = _number(image, "n-pages") == 1
+        header = _header(image, source, turned=turned)
+        image = image.autorot() if turned else image
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     return from_samples(samples, header.metadata, header.colours)
 
@@ -85,8 +86,7 @@ class Rows:
         max_pixels: as for `read`.
 
     Attributes:
-        header: what is known of it.
-        upright: whether its rows are those of the picture; else only `read` turns it.
+        header: what is known of it. The rows are those of the file: its orientation is not applied, and stays.
 
     Raises:
         UnnoiseError: as `read`; damage within the file is told when its rows are taken.
@@ -96,8 +96,7 @@ class Rows:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
         with _damage(self._name):
-            self.header = _header(image, source)
-        self.upright = _number(image, "orientation") == 1 or self.header.pages > 1
+            self.header = _header(image, source, turned=False)
         self._region = pyvips.Region.new(image)
 
     def take(self, start: int, stop: int) -> np.ndarray:
@@ -178,9 +177,13 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
         raise UnnoiseError(f"{name}: {kind}, is neither grey, RGB nor CMYK: convert it to RGB first")
 
 
-def _header(image: pyvips.Image, source: str | Path | bytes) -> Header:
-    """Return what is known of an open picture."""
-    metadata = _metadata(image)
+def _header(image: pyvips.Image, source: str | Path | bytes, *, turned: bool) -> Header:
+    """Return what is known of an open picture, which will be turned upright or not."""
+    metadata = _metadata(image, turned=turned)
+    if image.get("vips-loader") == "tiffload_source":
+        with _bytes_of(source) as file:
+            if block := exif.take(file):
+                metadata["exif-data"] = block
     if image.get_typeof("jpeg-multiscan"):
         with _bytes_of(source) as file:
             if found := jpeg.quality(file):
@@ -189,15 +192,15 @@ def _header(image: pyvips.Image, source: str | Path | bytes) -> Header:
     return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
 
 
-def _metadata(image: pyvips.Image) -> dict[str, Any]:
-    """Return the fields of `image` to be carried to what is written, true of the upright picture."""
+def _metadata(image: pyvips.Image, *, turned: bool) -> dict[str, Any]:
+    """Return the fields of `image` to be carried to what is written, true of the picture once it is turned upright."""
     present = (field for field in (*_CARRIED, *_png_texts(image)) if image.get_typeof(field))
     fields: dict[str, Any] = {field: image.get(field) for field in present}
     if any(abs(image.xres - made_up) < 0.01 for made_up in (1, SCREEN)):  # the file says nothing, or as little
         del fields["xres"], fields["yres"]
     orientation = _number(image, "orientation")
-    if orientation > 1 and "page-height" in fields:
-        fields["orientation"] = orientation  # pages are left as they lie
+    if orientation > 1 and not turned:
+        fields["orientation"] = orientation
     elif orientation > 1:
         fields["orientation"] = 1
         if "xmp-data" in fields:
