@@ -17,7 +17,11 @@ HOUSE = {
     "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
-    "what learns": ["datasets tasks framework calibration", "recipe evaluation report", "training export quantization"],
+    "what learns": [
+        "datasets tasks framework calibration",
+        "recipe evaluation report processes",
+        "training export quantization",
+    ],
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",
@@ -33,7 +37,7 @@ SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each 
 
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
 TORCH_ROOMS = [
-    *["networks", "losses", "optimizers", "tasks", "training", "export"],
+    *["networks", "losses", "optimizers", "tasks", "processes", "training", "export"],
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]
 # Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.

@@ -110,6 +110,8 @@ def shrunk(recipe: Recipe, folder: Path) -> Recipe:
         "train.minutes": None,
         "train.stay": 0,
         "train.workers": 0,
+        "train.devices": 1,
+        "train.nodes": 1,
         "train.stages": stages,
         "validation.crop": 32,
         "validation.items": min(recipe.validation.items, 3),

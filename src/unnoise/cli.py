@@ -7,6 +7,7 @@ wrong or nothing could be done.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import io
@@ -166,8 +167,11 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes, such as train.steps=5000.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was broken off.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it all, say what would be run, and stop.")] = False,
 ) -> None:
     """Train a network from a recipe.
+
+    With train.devices=N, N processes share the work; torchrun and SLURM begin it on several machines.
 
     A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
     that it loads is measured instead.
@@ -176,7 +180,7 @@ def train(
     from unnoise.optional import need
 
     need("torch", extra="train")
-    from unnoise import recipe as recipes, training
+    from unnoise import processes, recipe as recipes, training
 
     changes = dict(_key_and_value(text) for text in overrides or [])
     loaded = recipes.load(recipe, changes)
@@ -185,10 +189,18 @@ def train(
         if job.mode == "test":
             _measure(recipe, changes)
             return
-        say(recipes.dump(loaded))
         device, out = job.device, out or (Path(job.folder) if job.folder else None)
-    with progress.over_training() as watch:
-        say(training.train(loaded, out, resume=resume, device=device, watch=watch))
+        if processes.leads():
+            say(recipes.dump(loaded))
+    if dry_run:
+        for line in training.rehearse(loaded):
+            say(line)
+        return
+    watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
+    with watching as watch:
+        model = training.train(loaded, out, resume=resume, device=device, watch=watch)
+    if processes.leads():
+        say(model)
 
 
 @app.command()

@@ -56,7 +56,7 @@ class Stage(_Section):
     Attributes:
         until: the share of the training at which the stage ends, up to 1.
         patch: side of the patches, in pixels.
-        batch: patches a step.
+        batch: patches a step, over all processes together.
     """
 
     until: float = Field(gt=0, le=1)
@@ -102,7 +102,10 @@ class Train(_Section):
             what was learned: what few pictures teach, without the loss of what many taught (Wortsman et al., CVPR 2022,
             arXiv:2109.01903).
         precision: "auto" is bfloat16 autocast where that is faster here, else float32.
-        workers: processes that prepare patches; 0 prepares them in the training process.
+        workers: processes that prepare patches, for each that trains; 0 prepares them in the training process.
+        devices: processes that train together on a machine, each on a GPU of its own where there are such. Begun by
+            `torchrun` or SLURM, it is they who say how many. What is learned does not depend on it.
+        nodes: machines that train together, begun by one of these.
         checkpoint_every: steps between two checkpoints.
         seed: seeds weights, patches and noise.
     """
@@ -120,6 +123,8 @@ class Train(_Section):
     stay: float = Field(default=0.0, ge=0, le=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -234,6 +239,27 @@ def read_config(
 def dump(recipe: Recipe) -> str:
     """Write a recipe as YAML, every value stated."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def alone(recipe: Recipe) -> Recipe:
+    """Return what a recipe is on one process, which learns the same."""
+    train = recipe.train.model_copy(update={"devices": 1, "nodes": 1})
+    return recipe.model_copy(update={"train": train})
+
+
+def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1) -> None:
+    """Refuse pictures, patches or batches that the network, or so many processes, cannot take.
+
+    Raises:
+        UnnoiseError: what does not fit.
+    """
+    if network.channels != recipe.data.channels:
+        raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
+    for stage in recipe.train.stages:
+        if stage.patch % network.multiple_of:
+            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
+        if stage.batch % processes:
+            raise UnnoiseError(f"a batch of {stage.batch} is no multiple of the {processes} processes that share it")
 
 
 def _tree(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
