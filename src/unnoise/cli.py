@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__, clean_cli, table_cli
+from unnoise import __version__, clean_cli, serve_cli, table_cli
 from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
@@ -50,6 +50,7 @@ def unnoise(
 
 
 app.command()(clean_cli.clean)
+app.command()(serve_cli.serve)
 
 
 @app.command()
