@@ -36,6 +36,7 @@ WINGS = {
         "problems",
         "tasks work watch",
         "bodies pool door",
+        "schemas",
         "app",
         "server",
     ],

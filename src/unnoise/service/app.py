@@ -1,4 +1,4 @@
-"""The addresses of the service: what each takes and answers, as OpenAPI tells it, and the files of the page."""
+"""The addresses of the service: what each does with a request; and the files of the page."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import contextlib
 import hashlib
 import importlib.resources
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from enum import StrEnum
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -25,13 +23,24 @@ from unnoise.service.door import Door
 from unnoise.service.limits import Limits
 from unnoise.service.pool import Pool
 from unnoise.service.problems import Problem
-from unnoise.service.tasks import Jobs, State, Task
+from unnoise.service.schemas import (
+    BODY,
+    DESCRIPTION,
+    Denoising,
+    Described,
+    Format,
+    Inspection,
+    JobName,
+    Offer,
+    Previewing,
+    Progress,
+    Ready,
+    Selection,
+    files,
+)
+from unnoise.service.tasks import Jobs, Task
 from unnoise.service.watch import Metrics, log
 
-Model = StrEnum("Model", [(name.replace("-", "_"), name) for name in work.MODELS])
-Format = StrEnum("Format", list(work.SUFFIXES))
-JOB = r"^[A-Za-z0-9_-]{16,64}$"
-"""Names of jobs: long enough that nobody guesses another's."""
 PAGE = {
     "": ("index.html", "text/html; charset=utf-8"),
     "style.css": ("style.css", "text/css; charset=utf-8"),
@@ -43,114 +52,7 @@ PAGE = {
 }
 """Address of each file of the page -> its name and media type."""
 
-DESCRIPTION = """
-Takes noise out of pictures. Send one as the body of a request, or as the file `picture` of a form; depth, colour
-profile, EXIF, transparency and pages are kept. No picture is kept on the server, none is written to a disk, and no
-address or path is ever read from a request. Refusals are problem documents (RFC 9457).
-"""
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in bodies.KINDS},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {bodies.FIELD: {"type": "string", "format": "binary"}},
-                    "required": [bodies.FIELD],
-                }
-            },
-        },
-    }
-}
-JobName = Annotated[str, Path(pattern=JOB, description="The `job` of the request.", examples=["9c1f0e6a2b7d4853"])]
 T = TypeVar("T")
-
-
-class Selection(BaseModel):
-    """Which picture of a file, and under what name the work can be asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    page: int | None = Field(None, ge=1, description="The only page or frame to take, from 1; all without it.")
-    job: str | None = Field(None, pattern=JOB, description="A name for `/v1/jobs/NAME`, made up at random by you.")
-
-
-class Cleaning(Selection):
-    """How a picture is to be cleaned."""
-
-    model: Model = Field(Model("auto"), description="`auto` finds the one that fits.")
-    sigma: float | None = Field(
-        None, ge=0, le=255, description="Level of Gaussian noise, 8-bit units (25 is 25/255); found without it."
-    )
-    strength: float = Field(1.0, ge=0, le=1.5, description="0 leaves the picture, 1 is the model's own result.")
-
-    def wish(self, **more: Any) -> work.Wish:
-        """Return it as the workshop takes it."""
-        return work.Wish(self.model.value, self.sigma, self.strength, page=self.page, **more)
-
-
-class Denoising(Cleaning):
-    """How a picture is to be cleaned, and what file it becomes."""
-
-    format: Format | None = Field(None, description="Kind of file to answer with; the one that came without it.")
-    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
-
-
-class Previewing(Cleaning):
-    """Which piece of a picture is to be shown, and how it is to be cleaned."""
-
-    left: int = Field(0, ge=0, description="Pixels left of the piece.")
-    top: int = Field(0, ge=0, description="Pixels above the piece.")
-    width: int | None = Field(None, ge=1, description="Pixels; to the right border without it.")
-    height: int | None = Field(None, ge=1, description="Pixels; to the lower border without it.")
-
-
-class Inspection(BaseModel):
-    """What a picture is, and what noise is in it; levels are in 8-bit units."""
-
-    width: int = Field(examples=[4032])
-    height: int = Field(examples=[3024])
-    pages: int = Field(examples=[1])
-    format: Format
-    noise: str = Field(
-        examples=["gaussian"], description="none, gaussian, signal-dependent, impulse, correlated, mixed."
-    )
-    sigma: float = Field(examples=[24.8], description="The level to clean at.")
-    profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Levels at scales 1, 2, 4 and 8.")
-    impulses: float = Field(examples=[0.0], description="Share of lost pixels.")
-    model: str | None = Field(examples=["color"], description="The model that fits; null where nothing is to be done.")
-    summary: str = Field(examples=["gaussian noise, to be cleaned at level 24.8; the model that fits is color"])
-
-
-class Described(BaseModel):
-    """A model that can be asked for."""
-
-    name: str = Field(examples=["color"])
-    summary: str = Field(examples=["Gaussian noise of any level from 0 to 75 in colour pictures"])
-    wants_sigma: bool = Field(description="Whether the level that it is told matters.")
-
-
-class Offer(BaseModel):
-    """What can be asked for, and how much of it."""
-
-    version: str = Field(examples=["0.1.0"])
-    models: list[Described]
-    formats: list[str] = Field(examples=[["jpeg", "png"]])
-    limits: dict[str, float] = Field(examples=[{"body_bytes": 67108864, "pixels": 50000000, "pages": 100}])
-
-
-class Progress(BaseModel):
-    """How far a job is."""
-
-    state: State
-    share: float = Field(ge=0, le=1, description="Of what it is doing.")
-
-
-class Ready(BaseModel):
-    """Whether the service is up."""
-
-    status: str = Field(examples=["ok"])
 
 
 class Service:
@@ -248,14 +150,14 @@ def _add_work(app: FastAPI, service: Service) -> None:
     refusals = problems.described(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
     picture: dict[str, Any] = {"openapi_extra": BODY, "response_class": Response, "tags": ["pictures"]}
 
-    @app.post("/v1/denoise", responses=_files(work.SUFFIXES) | refusals, **picture)
+    @app.post("/v1/denoise", responses=files(work.SUFFIXES) | refusals, **picture)
     async def denoise(request: Request, ask: Annotated[Denoising, Query()]) -> Response:
         """Clean a picture; depth, colour profile, EXIF, transparency and pages are kept."""
         wish = ask.wish(format=ask.format and ask.format.value, quality=ask.quality)
         do = lambda data, report: service.workshop.denoise(data, wish, report)  # noqa: E731
         return service.answer(request, await service.serve(request, ask.job, do))
 
-    @app.post("/v1/preview", responses=_files(["png"]) | refusals, **picture)
+    @app.post("/v1/preview", responses=files(["png"]) | refusals, **picture)
     async def preview(request: Request, ask: Annotated[Previewing, Query()]) -> Response:
         """Show a piece of a picture, cleaned as in the whole, as browsers do: a PNG of 8 bits in sRGB.
 
@@ -333,16 +235,6 @@ def _offer(limits: Limits) -> Offer:
     ]
     told = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
     return Offer(version=__version__, models=[found, *networks, *filters], formats=list(work.SUFFIXES), limits=told)
-
-
-def _files(kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
-    """Return the description of an answer that is a file."""
-    told = {
-        "Unnoise-Model": {"description": "What cleaned the picture.", "schema": {"type": "string"}},
-        "Unnoise-Sigma": {"description": "The level that it was told, 8-bit units.", "schema": {"type": "number"}},
-    }
-    content = {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {200: {"description": "The picture.", "content": content, "headers": told}}
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
