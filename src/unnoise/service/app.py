@@ -47,7 +47,7 @@ PAGE = {
     "icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("page", "view", "tiles", "service", "zip", "words")
+        for name in ("page", "view", "tiles", "service", "scene", "png", "zip", "words")
     },
 }
 """Address of each file of the page -> its name and media type."""
@@ -174,6 +174,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
         found = await service.serve(request, ask.job, do)
         noise = found.noise
         return Inspection(
+            colours=found.colours,
             width=found.width, height=found.height, pages=found.pages, format=Format(found.kind),
             noise=noise.kind, sigma=round(FULL_SCALE * noise.sigma, 2), impulses=round(noise.impulses, 4),
             profile=[round(FULL_SCALE * level, 2) for level in noise.profile],
@@ -227,7 +228,9 @@ def _add_watching(app: FastAPI, service: Service) -> None:
 def _offer(limits: Limits) -> Offer:
     cards = [Onnx(path, threads=1).card for path in denoisers.shipped().values()]
     found = Described(name="auto", summary="the model that fits the noise that is found", wants_sigma=True)
-    networks = [Described(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma) for card in cards]
+    networks = [
+        Described(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
+    ]
     classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS}
     filters = [
         Described(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma)

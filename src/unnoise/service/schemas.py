@@ -84,6 +84,7 @@ class Inspection(BaseModel):
     width: int = Field(examples=[4032])
     height: int = Field(examples=[3024])
     pages: int = Field(examples=[1])
+    colours: int = Field(examples=[3], description="1 for grey, 3 for RGB, 4 for CMYK.")
     format: Format
     noise: str = Field(
         examples=["gaussian"], description="none, gaussian, signal-dependent, impulse, correlated, mixed."
@@ -101,6 +102,7 @@ class Described(BaseModel):
     name: str = Field(examples=["color"])
     summary: str = Field(examples=["Gaussian noise of any level from 0 to 75 in colour pictures"])
     wants_sigma: bool = Field(description="Whether the level that it is told matters.")
+    network: bool = Field(False, description="Whether it has learned; a classical filter has not.")
 
 
 class Offer(BaseModel):

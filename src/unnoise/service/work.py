@@ -66,6 +66,7 @@ class Found:
     width: int
     height: int
     pages: int
+    colours: int
     kind: str
     noise: NoiseReport
 
@@ -118,7 +119,7 @@ class Workshop:
         pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
         noise = denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
         header, kind = picture.header, formats.recognise(data[:4096], "the picture").name.lower()
-        return Found(header.width, header.height // header.pages, header.pages, kind, noise)
+        return Found(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
     def preview(self, data: bytes, wish: Wish, box: tuple[int, int, int | None, int | None], report: Report) -> Made:
         """Show a piece of a picture, cleaned as it would be in the whole, as browsers show pictures.
