@@ -71,7 +71,7 @@ class Service:
             {
                 "working": ("Pictures at work.", lambda: self.pool.working),
                 "waiting": ("Pictures that wait.", lambda: self.pool.waiting),
-                "held_bytes": ("Bytes of all bodies that are held.", lambda: self.store.held),
+                "held_bytes": ("Bytes of all bodies and answers that are held.", lambda: self.store.held),
             }
         )
 
@@ -100,7 +100,7 @@ class Service:
             headers["Unnoise-Model"] = made.model
         if made.sigma is not None:
             headers["Unnoise-Sigma"] = f"{made.sigma:.2f}"
-        return Response(made.data, headers=headers, media_type=f"image/{made.kind}")
+        return bodies.Answer(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
 
 
 async def _left(request: Request) -> None:

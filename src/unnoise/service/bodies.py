@@ -1,14 +1,17 @@
-"""From the wire to the bytes of one picture: counted and timed while they come, and never put on a disk."""
+"""From the wire to the bytes of one picture, and back: counted and timed on their way, and never put on a disk."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
@@ -21,7 +24,7 @@ KINDS = (*(f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif", "
 
 
 class Store:
-    """Counts the bytes of all bodies that are held.
+    """Counts the bytes of all bodies and answers that are held.
 
     Args:
         limit: the most there may be.
@@ -55,6 +58,22 @@ class Shelf:
             raise Problem(429, "too many pictures are coming in at the same time", {"Retry-After": "5"})
         self._store.held += count
         self.held += count
+
+
+class Answer(Response):
+    """A file, whose bytes a store counts until it has been sent."""
+
+    def __init__(self, data: bytes, store: Store, **how: Any) -> None:
+        super().__init__(data, **how)
+        self._store = store
+        store.held += len(data)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._store.held -= len(self.body)
 
 
 async def receive(request: Request, limits: Limits, shelf: Shelf, task: Task) -> bytes:

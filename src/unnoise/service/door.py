@@ -50,6 +50,7 @@ class _Visit:
     status: int = 0
     received: int = 0
     sent: int = 0
+    answered: float = 0.0  # when the answer began, on the clock of the event loop
     whole: bool = False  # all of its body has come
     left: bool = False
 
@@ -75,7 +76,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit, name = _Visit(), secrets.token_hex(8)
+        asked = Headers(scope=scope)
+        empty = "transfer-encoding" not in asked and asked.get("content-length", "0") == "0"
+        visit, name = _Visit(whole=empty), secrets.token_hex(8)
         note = scope.setdefault("state", {})["note"] = {}
 
         async def take() -> Message:
@@ -87,11 +90,13 @@ class Door:
 
         async def give(message: Message) -> None:
             if message["type"] == "http.response.start":
-                visit.status = message["status"]
+                visit.status, visit.answered = message["status"], asyncio.get_running_loop().time()
                 headers = MutableHeaders(scope=message)
                 for key, value in {**HEADERS, "X-Request-Id": name}.items():
                     headers.setdefault(key, value)
                 headers.setdefault("Cache-Control", "no-store")
+                if not visit.whole:
+                    headers["Connection"] = "close"  # what still comes is no further request
                 await send(message)
             else:
                 await self._send(message, visit, take, send)
@@ -125,13 +130,13 @@ class Door:
         return Problem(401, "this service asks for a key: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
 
     async def _send(self, message: Message, visit: _Visit, take: Receive, send: Send) -> None:
-        """Send a piece of an answer to a client that takes it, and does not stand still; end it where the body ends."""
-        body, more = message.get("body", b""), message.get("more_body", False)
+        """Send a piece of an answer to a client that takes it, and fast enough; end it where the body ends."""
+        body, more, limits = message.get("body", b""), message.get("more_body", False), self._limits
         for start in range(0, max(len(body), 1), _PIECE):
             piece = body[start : start + _PIECE]
             last = not more and start + _PIECE >= len(body)
             linger = last and not visit.whole and not visit.left
-            async with asyncio.timeout(self._limits.patience):
+            async with asyncio.timeout_at(visit.answered + limits.patience + visit.sent / limits.rate):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last or linger})
             visit.sent += len(piece)
             if linger:

@@ -21,13 +21,14 @@ class Limits:
 
     Attributes:
         body_bytes: of one request's body; more is refused (413), by the announced length or while it comes.
-        held_bytes: of all bodies that are held; more is refused (429).
+        held_bytes: of all bodies and answers that are held; a body that would be more is refused (429).
         pixels: of one picture, its pages together; more is refused (413) before it is decoded.
         pages: of one file; likewise.
         seconds: of work on one picture; then it is given up (504).
-        patience: seconds in which the headers of a request must have come, and a body must have begun to; those who
-            send more slowly than `rate` after that are refused (408), and those who do not take their answer left.
-        rate: bytes a second that a body must keep up.
+        patience: seconds in which the headers of a request must have come, and a body or an answer must have begun
+            to move; a client that sends more slowly than `rate` after that is refused (408), and one that takes its
+            answer more slowly is left.
+        rate: bytes a second that a body and an answer must keep up.
         workers: pictures at work at the same time.
         waiting: pictures that wait for a worker; more are refused (429).
         connections: open at the same time; more are refused (503).

@@ -281,7 +281,8 @@ function showSettings() {
   const { settings, report, page } = current;
   $("model").value = settings.model;
   const model = offer?.models.find((one) => one.name === settings.model);
-  $("about").textContent = model?.summary ?? "";
+  const chosen = settings.model === "auto" ? offer?.models.find((one) => one.name === report?.model) : model;
+  $("about").textContent = chosen ? `${chosen.name}: ${chosen.summary}` : "";
   $("strength").value = Math.round(100 * settings.strength);
   $("strength-said").textContent = `${$("strength").value} %`;
   $("level-row").hidden = !model?.wants_sigma || !report;

@@ -11,7 +11,7 @@ const GAIN = 4; // of the noise map
 /** What can be shown of a square: each makes a value out of the noisy and the clean one. */
 export const VIEWS = {
   clean: { label: "Clean", tag: "After", value: (noisy, clean) => clean },
-  noise: { label: "Noise taken away", tag: "Noise × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
+  noise: { label: "Noise map", tag: "Noise taken away, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
 };
 
 export class Tiles {

@@ -11,12 +11,11 @@ export const KINDS = {
 
 /** Tell in one line what was found; levels are in 8-bit units. */
 export function found(report) {
-  if (report.noise === "none") return "It is left as it is, unless you choose a model.";
+  if (report.noise === "none") return "The picture is left as it is, unless you choose a model.";
   const parts = [];
-  if (report.noise !== "impulse") parts.push(`level ${report.sigma.toFixed(1)}`);
-  if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels lost`);
-  parts.push(`the model that fits is ${report.model}`);
-  return parts.join(", ");
+  if (report.noise !== "impulse") parts.push(`Level ${report.sigma.toFixed(1)}.`);
+  if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels are lost.`);
+  return [...parts, `The model “${report.model}” fits.`].join(" ");
 }
 
 /** Tell what went wrong, and what to do. */
