@@ -78,11 +78,11 @@ def data_root() -> Path:
 
 
 @contextlib.contextmanager
-def serving(**limits: object) -> Iterator[str]:
+def serving(*, key: str | None = None, **limits: object) -> Iterator[str]:
     """Run the service in a process of its own, on ONNX Runtime; yield its address. It must end well when told to."""
     limited = ", ".join(f"{name}={value!r}" for name, value in limits.items())
     code = "from unnoise.service import limits, server\n"
-    code += f"server.run(port=0, limits=limits.Limits({limited}), engine='onnx')"
+    code += f"server.run(port=0, limits=limits.Limits({limited}), key={key!r}, engine='onnx')"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
