@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__, calibrate_cli, clean_cli, table_cli
+from unnoise import __version__, calibrate_cli, clean_cli, serve_cli, table_cli
 from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
@@ -52,6 +52,7 @@ def unnoise(
 
 app.command()(clean_cli.clean)
 app.command()(calibrate_cli.calibrate)
+app.command()(serve_cli.serve)
 
 
 @app.command()
