@@ -17,7 +17,12 @@ HOUSE = {
     "pixels": ["formats jpeg", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
-    "what learns": ["datasets tasks framework", "recipe evaluation report", "training export quantization"],
+    "what learns": [
+        "datasets tasks framework looks",
+        "tailoring",
+        "recipe evaluation report",
+        "training export quantization",
+    ],
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",

@@ -17,7 +17,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,55 +28,22 @@ from unnoise import __version__, datasets, losses, networks, noise, recipe as re
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
-from unnoise.denoisers import checkpoint
+from unnoise.denoisers import checkpoint, trained
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
+from unnoise.looks import Look, Progress
 from unnoise.networks import Network
 from unnoise.optimizers import OPTIMIZERS, SCHEDULES
 from unnoise.recipe import Recipe, Stage
 
 CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
+NOTHING_LEARNED = (
+    "the model does not beat its input: judged by %s on what was held back, it reaches %.3g, and noisy pixels as they "
+    "are %.3g; train longer, on more pictures, or see which noise the task cannot handle"
+)
 LOOK_EVERY = 2000  # steps, where the recipe does not say
+log = logging.getLogger(__name__)
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
-
-
-@dataclass
-class Progress:
-    """How far a run is; all of it travels in the checkpoint.
-
-    Attributes:
-        step: optimizer steps done.
-        samples: patches seen.
-        seconds: time spent training, over all resumptions.
-        sums: the values of every step since the last line of the log, summed by name.
-        summed: how many steps these are.
-    """
-
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    summed: int = 0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a watcher of the training is shown now and then.
-
-    Attributes:
-        step: optimizer steps done.
-        share: of the whole schedule, 0 to 1.
-        seconds_left: estimated from the pace so far.
-        values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
-            validation, the same as `validation_...` and a PSNR in dB by noise.
-        validated: whether this is one of the looks that go into the log.
-    """
-
-    step: int
-    share: float
-    seconds_left: float
-    values: dict[str, float] = field(default_factory=dict)
-    validated: bool = False
 
 
 def train(
@@ -87,6 +53,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     watch: Callable[[Look], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Run a recipe to its end.
 
@@ -96,6 +63,8 @@ def train(
         resume: go on from the folder's checkpoint.
         device: "cpu" or "cuda"; None for a GPU where there is one.
         watch: called every few steps.
+        clock: tells the seconds that `train.minutes` counts; `time.process_time` for those of this process alone, on a
+            machine that others use.
 
     Returns:
         The `.safetensors` file of the trained model.
@@ -107,14 +76,16 @@ def train(
     """
     folder = Path(folder or Path("runs") / recipe.name)
     _check_folder(folder, recipe, resume=resume)
-    return _Run(recipe, folder, checkpoint.device(device), watch).fit(resume=resume)
+    return _Run(recipe, folder, checkpoint.device(device), watch, clock).fit(resume=resume)
 
 
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str, watch: Callable[[Look], None]) -> None:
-        self.recipe, self.folder, self.watch = recipe, folder, watch
+    def __init__(
+        self, recipe: Recipe, folder: Path, device: str, watch: Callable[[Look], None], clock: Callable[[], float]
+    ) -> None:
+        self.recipe, self.folder, self.watch, self.clock = recipe, folder, watch, clock
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
         self.schedule = SCHEDULES.make(recipe.train.schedule)
         # Named, since for "auto" Fabric would autocast on a GPU that is not there.
@@ -122,7 +93,7 @@ class _Run:
         self.fabric = Fabric(accelerator=device, devices=1, precision=self.precision)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
-        _check_fit(network, recipe)
+        _check_fit(network, recipe, self.task.shrinks)
         self.before = _begin(network, recipe.start) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = OPTIMIZERS.make(recipe.train.optimizer).build(network.parameters())
@@ -141,20 +112,25 @@ class _Run:
         if resume:
             self._restore()
         self.network.train()
-        self._clock = time.monotonic() - self.progress.seconds
+        self._begun = self.clock() - self.progress.seconds
         for stage in self.recipe.train.stages:
             if self._share() < stage.until:
                 self._run_stage(stage, training, validation)
         self._checkpoint()
         report.draw_losses(self.folder / LOG, self.folder / LOSSES)
+        best, left = self.progress.best, self.progress.input
+        if best is not None and left is not None and best >= left:
+            log.warning(NOTHING_LEARNED, self.task.judged, best, left)
         return self._model()
 
     def _datasets(self) -> tuple[Dataset, Dataset | None]:
         data = self.recipe.data
-        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size}
+        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size, "white": data.white}
         training = datasets.make(data.train, **how)
         validation = datasets.make(data.validation, **how) if data.validation else None
         largest = max(self.recipe.train.stages, key=lambda stage: stage.patch)
+        if data.hold_back:
+            training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
         patches.check()
         if patches.are_whole:
@@ -164,9 +140,9 @@ class _Run:
         return training, validation
 
     def _patches(self, dataset: Dataset, stage: Stage) -> Patches:
-        recipe = self.recipe
-        spoil = noise.make(recipe.noise) if recipe.noise else None
-        return Patches(dataset, spoil, stage.patch, recipe.train.seed, recipe.data.per_picture, recipe.data.turn)
+        data, seed = self.recipe.data, self.recipe.train.seed
+        spoil = noise.make(self.recipe.noise) if self.recipe.noise else None
+        return Patches(dataset, spoil, stage.patch, seed, data.per_picture, data.turn, self.task.target)
 
     def _run_stage(self, stage: Stage, training: Dataset, validation: Dataset | None) -> None:
         settings = self.recipe.train
@@ -182,7 +158,7 @@ class _Run:
         for batch in loader:
             self._step(self.fabric.to_device(batch))
             self.progress.samples += stage.batch
-            self.progress.seconds = time.monotonic() - self._clock
+            self.progress.seconds = self.clock() - self._begun
             self._look(validation, stage)
             if self._share() >= stage.until:
                 break
@@ -258,6 +234,7 @@ class _Run:
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
             if due and validation is not None:
                 values |= self._validation_loss(validation, stage) | self._validate(validation)
+                self._judge(values)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
             self.watch(Look(step, share, seconds_left, values, validated=due))
             if due:
@@ -278,20 +255,29 @@ class _Run:
     def _validation_loss(self, validation: Dataset, stage: Stage) -> dict[str, float]:
         """Take the task's values, of the averaged weights, over patches that are the same every time."""
         patches, items = self._patches(validation, stage), self.recipe.validation.items
+        torch.manual_seed(self.recipe.train.seed)  # what a task draws is the same every time, too
         sums: dict[str, float] = {}
         for start in range(0, items, stage.batch):
             batch = default_collate([patches[index] for index in range(start, min(start + stage.batch, items))])
             with self.fabric.autocast():
                 values = self.task.step(self.average, self.loss, self.fabric.to_device(batch))
             for key, value in values.items():
-                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["clean"])
+                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["noisy"])
         return {f"validation_{key}": total / items for key, total in sums.items()}
+
+    def _judge(self, values: dict[str, float]) -> None:
+        """Keep the weights as the model where they are the best that validation has seen."""
+        judged, progress = values.get(f"validation_{self.task.judged}"), self.progress
+        if judged is not None and (progress.best is None or judged < progress.best):
+            progress.best, progress.input = judged, values.get("validation_input")
+            if self.recipe.validation.keep == "best":
+                checkpoint.save(self._kept(), self._card(), self._model())
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
         model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=self.precision == "bf16-mixed")}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
-        if not noises and isinstance(validation[0], tuple):
+        if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":
             noises = [None]
         rows = evaluate(model, validation, noises, seed=self.recipe.train.seed, crop=settings.crop, with_ssim=False)
         return {row.noise or "pairs": row.psnr for row in rows}
@@ -309,7 +295,8 @@ class _Run:
         temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
         os.replace(temporary, path)
-        checkpoint.save(self._kept(), self._card(), self._model())
+        if self.recipe.validation.keep == "last":
+            checkpoint.save(self._kept(), self._card(), self._model())
 
     def _restore(self) -> None:
         """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
@@ -353,13 +340,13 @@ def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         raise UnnoiseError(f"'{folder}' holds a run of another recipe: see {path}")
 
 
-def _check_fit(network: Network, recipe: Recipe) -> None:
-    """Refuse pictures or patches that the network cannot take."""
+def _check_fit(network: Network, recipe: Recipe, shrinks: int) -> None:
+    """Refuse pictures or patches that the network cannot take, where a task shows them so many times smaller."""
     if network.channels != recipe.data.channels:
         raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
     for stage in recipe.train.stages:
-        if stage.patch % network.multiple_of:
-            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
+        if stage.patch % (unit := network.multiple_of * shrinks):
+            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {unit}, in this task")
 
 
 def _begin(network: networks.Network, start: str) -> str:
@@ -371,7 +358,7 @@ def _begin(network: networks.Network, start: str) -> str:
     if Path(start).suffix == ".pt":
         checkpoint.fill(network, start)
         return f"weights of {Path(start).name}, then "
-    begun, card = checkpoint.load(start)
+    begun, card = checkpoint.load(trained(start))
     try:
         network.begin_from(begun)
     except UnnoiseError as error:
