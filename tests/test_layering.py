@@ -18,7 +18,8 @@ HOUSE = {
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": [
-        "datasets tasks framework calibration",
+        "datasets tasks framework calibration looks",
+        "tailoring",
         "recipe evaluation report processes",
         "training export quantization",
     ],
