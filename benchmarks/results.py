@@ -80,8 +80,8 @@ SECTIONS = {
         ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
     ),
     "The service": (
-        "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it no "
-        "good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
+        "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
+        "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
         ["python benchmarks/load.py", "python benchmarks/load.py --abuse"],
     ),
     "DnCNN on BSDS500": (

@@ -43,6 +43,16 @@ def test_importing_the_package_loads_nothing_heavy(fresh_python: Callable[[str],
     assert fresh_python(f"import unnoise, sys; print(*sorted({heavy} & set(sys.modules)))").split() == []
 
 
+def test_onnx_runtime_keeps_no_identifier_of_the_machine(
+    fresh_python: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fresh_python("from unnoise import denoisers; denoisers.make('color', engine='onnx')")
+    assert not list(tmp_path.rglob("*onnx*"))
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_module_says_what_it_is(path: str) -> None:
     assert ast.get_docstring(ast.parse((PACKAGE / path).read_text(encoding="utf-8")))
