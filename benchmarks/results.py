@@ -88,6 +88,11 @@ SECTIONS = {
         "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
         ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
     ),
+    "The service": (
+        "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
+        "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
+        ["python benchmarks/load.py", "python benchmarks/load.py --abuse"],
+    ),
     "DnCNN on BSDS500": (
         "Thirty epochs are days on the two cores that this was made on. The models in examples/models/ are what was "
         "reached so far: `dncnn` 1,100 steps of 32 patches (0.41 epochs), `dncnn_gray` 550 (0.21), `dncnn_blind` "
