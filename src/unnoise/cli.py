@@ -168,8 +168,9 @@ def train(
 ) -> None:
     """Train a network from a recipe.
 
-    A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
-    that it loads is measured instead.
+    For noisy pictures of your own: recipes/own_pictures.yaml data.train=images:FOLDER. A config.json of the restoration
+    framework is shown as the recipe that it becomes; where its mode is test, the model that it loads is measured
+    instead.
     """
     from unnoise import progress
     from unnoise.optional import need
@@ -186,6 +187,7 @@ def train(
             return
         say(recipes.dump(loaded))
         device, out = job.device, out or (Path(job.folder) if job.folder else None)
+    progress.note(f"{loaded.name}, {loaded.summary}; {loaded.task}, {loaded.network}, {loaded.train.length}")
     with progress.over_training() as watch:
         say(training.train(loaded, out, resume=resume, device=device, watch=watch))
 
