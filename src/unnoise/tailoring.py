@@ -35,7 +35,7 @@ LOOKED_AT = 16
 """Pictures, evenly over all of them, of which the noise is found."""
 PATCH, BATCH, UNIT = 64, 16, 16
 """Side and number of the patches of a step; sides are multiples of the last, which networks here take in every task."""
-STEPS, FINE_TUNING = (2000, 1000, 20_000), (400, 300, 3000)
+STEPS, FINE_TUNING = (1000, 600, 10_000), (400, 300, 3000)
 """Steps on one megapixel, which grow with the root of the megapixels, and their limits; and from a trained model on."""
 LOOKS = 10
 """Validations of a training."""
@@ -108,7 +108,7 @@ def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
     _fill(data, "channels", card.channels if card else found.channels)
     _fill(tree, "task", _task(found, tree))
     _fill(tree, "loss", "l1" if found.kind in ("impulse", "mixed") else "mse")
-    _fill(tree, "network", _told_nothing(card) if card else f"resunet:channels={data.get('channels', 3)},{SMALL}")
+    _fill(tree, "network", _told_nothing(card) if card else _fresh(data.get("channels", 3), str(tree.get("task"))))
     _fill(tree, "summary", f"learned from {found}")
     middle, least, most = FINE_TUNING if card else STEPS
     _fill(train, "steps", int(min(max(middle * math.sqrt(found.megapixels), least), most)))
@@ -195,7 +195,12 @@ def _task(found: Pictures, tree: Mapping[str, Any]) -> str:
         return "supervised"
     if found.given == "second":
         return "noise2noise"
-    return f"noise2void:hide={found.lines}" if found.lines else "neighbor2neighbor"
+    return f"noise2void:fill=median,hide={found.lines}" if found.lines else "neighbor2neighbor"
+
+
+def _fresh(channels: int, task: str) -> str:
+    """Return a small network; for N2V2, one through which nothing passes straight."""
+    return f"resunet:channels={channels},{SMALL}{',through=false' if 'fill=median' in task else ''}"
 
 
 def _patch(found: Pictures, data: Mapping[str, Any]) -> int:
