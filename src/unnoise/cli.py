@@ -172,10 +172,10 @@ def train(
 ) -> None:
     """Train a network from a recipe.
 
-    With train.devices=N, N processes share the work; torchrun and SLURM begin it on several machines.
-
-    A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
-    that it loads is measured instead.
+    For noisy pictures of your own: recipes/own_pictures.yaml data.train=images:FOLDER. With train.devices=N, N
+    processes share the work; torchrun and SLURM begin it on several machines. A config.json of the restoration
+    framework is shown as the recipe that it becomes; where its mode is test, the model that it loads is measured
+    instead.
     """
     from unnoise import progress
     from unnoise.optional import need
@@ -197,6 +197,8 @@ def train(
         for line in training.rehearse(loaded):
             say(line)
         return
+    if processes.leads():
+        progress.note(f"{loaded.name}, {loaded.summary}; {loaded.task}, {loaded.network}, {loaded.train.length}")
     watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
     with watching as watch:
         model = training.train(loaded, out, resume=resume, device=device, watch=watch)

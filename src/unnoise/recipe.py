@@ -32,7 +32,7 @@ class Data(_Section):
     """What is learned from.
 
     Attributes:
-        train: dataset specs; one that stands twice counts twice.
+        train: a dataset spec, or several; one that stands twice counts twice.
         validation: dataset specs of pictures that are never trained on; may be empty.
         hold_back: the share of the training pictures, or of each, that validation is held on instead; None for none.
         exclude: text file of pictures to leave out of both.
@@ -53,6 +53,11 @@ class Data(_Section):
     size: int | None = Field(default=None, ge=8)
     per_picture: int | None = Field(default=None, ge=1)
     turn: bool = True
+
+    @field_validator("train", "validation", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, specs: Any) -> Any:
+        return [specs] if isinstance(specs, str) else specs
 
 
 class Stage(_Section):
@@ -135,6 +140,12 @@ class Train(_Section):
     nodes: int = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def length(self) -> str:
+        """Tell when it ends."""
+        at_most = f", {self.minutes:g} minutes at most" if self.minutes else ""
+        return f"{self.steps} steps{at_most}" if self.steps else f"{self.epochs:g} epochs{at_most}"
 
     @field_validator("optimizer", "schedule")
     @classmethod

@@ -35,12 +35,14 @@ LOOKED_AT = 16
 """Pictures, evenly over all of them, of which the noise is found."""
 PATCH, BATCH, UNIT = 64, 16, 16
 """Side and number of the patches of a step; sides are multiples of the last, which networks here take in every task."""
-STEPS, FINE_TUNING = (2000, 1000, 20_000), (400, 300, 3000)
+STEPS, FINE_TUNING = (1000, 600, 10_000), (400, 300, 3000)
 """Steps on one megapixel, which grow with the root of the megapixels, and their limits; and from a trained model on."""
 LOOKS = 10
 """Validations of a training."""
 SHARED, LOUD, PIECES = 0.5, 0.3, 4
 """Noise runs along lines if pieces of a line rise and fall together, by this correlation, and by so much of sigma."""
+UNSEEN = 1e-4
+"""Deviation of lines, as a share of white, below which nobody sees them."""
 SMALL = "widths=16/32/64,blocks=1/1/1,told=false"
 
 log = logging.getLogger(__name__)
@@ -106,14 +108,14 @@ def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
     _fill(data, "channels", card.channels if card else found.channels)
     _fill(tree, "task", _task(found, tree))
     _fill(tree, "loss", "l1" if found.kind in ("impulse", "mixed") else "mse")
-    _fill(tree, "network", _told_nothing(card) if card else f"resunet:channels={data['channels']},{SMALL}")
+    _fill(tree, "network", _told_nothing(card) if card else _fresh(data.get("channels", 3), str(tree.get("task"))))
     _fill(tree, "summary", f"learned from {found}")
     middle, least, most = FINE_TUNING if card else STEPS
     _fill(train, "steps", int(min(max(middle * math.sqrt(found.megapixels), least), most)))
     _fill(train, "stages", [{"until": 1, "patch": _patch(found, data), "batch": BATCH}])
     _fill(train, "learning_rate", 3e-4 if card else 2e-3)
     _fill(validation, "every", max(1, int(train["steps"]) // LOOKS) if isinstance(train.get("steps"), int) else None)
-    _warn(found, str(tree["task"]))
+    _warn(found, str(tree.get("task", "supervised")))
     return {**tree, "data": data, "train": train, "validation": validation}
 
 
@@ -166,7 +168,7 @@ def _shared(picture: np.ndarray) -> float:
     limit = 3 * np.median(np.abs(steps)) / 0.6745 + 1e-9  # edges count as little as noise
     steps = np.clip(steps, -limit, limit)
     pieces = np.stack([piece.mean(axis=1) for piece in np.array_split(steps, PIECES, axis=1)])
-    if not pieces.std(axis=1).all():
+    if pieces.std(axis=1).min() < UNSEEN:
         return 0.0
     together = np.corrcoef(pieces)[np.triu_indices(PIECES, 1)].mean()
     share = pieces.mean(axis=0).std() / steps.std()
@@ -193,7 +195,12 @@ def _task(found: Pictures, tree: Mapping[str, Any]) -> str:
         return "supervised"
     if found.given == "second":
         return "noise2noise"
-    return f"noise2void:hide={found.lines}" if found.lines else "neighbor2neighbor"
+    return f"noise2void:fill=median,hide={found.lines}" if found.lines else "neighbor2neighbor"
+
+
+def _fresh(channels: int, task: str) -> str:
+    """Return a small network; for N2V2, one through which nothing passes straight."""
+    return f"resunet:channels={channels},{SMALL}{',through=false' if 'fill=median' in task else ''}"
 
 
 def _patch(found: Pictures, data: Mapping[str, Any]) -> int:
