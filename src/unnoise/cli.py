@@ -187,7 +187,8 @@ def train(
             return
         say(recipes.dump(loaded))
         device, out = job.device, out or (Path(job.folder) if job.folder else None)
-    progress.note(f"{loaded.name}, {loaded.summary}; {loaded.task}, {loaded.network}, {loaded.train.length}")
+    told = (loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length)
+    progress.note("; ".join(filter(None, told)))
     with progress.over_training() as watch:
         say(training.train(loaded, out, resume=resume, device=device, watch=watch))
 
