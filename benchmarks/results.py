@@ -125,14 +125,17 @@ SECTIONS = {
         ["python benchmarks/framework.py --data {data}"],
     ),
     "Learning without clean pictures": (
-        "The same small network, loss and schedule, and the same seconds of processor time, on the same noisy shots of "
+        "The same small network, loss and schedule, and a minute and a half of one core each, on the same noisy shots of "
         "BSDS500 train: with the clean pictures, with a second shot of each, and with nothing else. PSNR on BSD68, "
-        "noise not clipped; `grid` is the share of the error that is a checkerboard. Minutes are not the days of the "
-        "papers: Noise2Void is published with 27.71 dB at sigma 25, and Neighbor2Neighbor about 0.2 dB under "
-        "supervised learning. Tasks that show the network less at a time make more steps in the same time.\n\n"
+        "noise not clipped; `seconds` are of the processor, since others used the machine; `grid` is the share of the "
+        "error that is a checkerboard. As N2V2, nothing passes straight through the network. Such a time is not the "
+        "papers': Noise2Void, which learns from a sixteenth of the pixels that it is shown, is published with 27.71 dB "
+        "at sigma 25, and Neighbor2Neighbor, whose steps on half-size pictures are quicker, about 0.2 dB under "
+        "supervised learning.\n\n"
         "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
         "pictures learn to keep it, and hardly leave the noisy input behind; `color`, which was made for white noise "
-        "and has seen no camera, is ahead of them, and `photo`, from pairs, further ahead.",
+        "and has seen no camera, is ahead of them. `photo` learned from pairs, and from these scenes: what it is worth "
+        "on others stands under real camera noise.",
         [
             "python benchmarks/own.py gaussian:25 poisson:30 --data {data}",
             "python benchmarks/own.py camera --data {data}",

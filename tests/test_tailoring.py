@@ -180,6 +180,7 @@ def test_it_learns_without_the_truth_and_the_main_job_takes_it(
     run(["train", str(OWN), f"data.train=images:{tmp_path / 'noisy'}", *changes])
     model = Path("runs/own/own.safetensors")
     assert "does not beat" not in caplog.text
+    run(["train", str(OWN), f"data.train=images:{tmp_path / 'noisy'}", *changes, "--resume"])  # there is nothing left
     run(["noisy", "--model", str(model), "-o", "clean"])
     before, after = (
         [psnr(soft(i), image_io.read(Path(where) / f"{i}.tif").pixels * 65535 / 4095) for i in range(4)]

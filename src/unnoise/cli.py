@@ -198,7 +198,8 @@ def train(
             say(line)
         return
     if processes.leads():
-        progress.note(f"{loaded.name}, {loaded.summary}; {loaded.task}, {loaded.network}, {loaded.train.length}")
+        about = (loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length)
+        progress.note("; ".join(filter(None, about)))
     watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
     with watching as watch:
         model = training.train(loaded, out, resume=resume, device=device, watch=watch)

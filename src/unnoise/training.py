@@ -143,7 +143,7 @@ class _Run:
         if resume:
             self._restore()
         self.network.train()
-        self._begun = self.clock() - self.progress.seconds
+        self._started = self.clock() - self.progress.seconds
         for stage in self.recipe.train.stages:
             if self._share() < stage.until:
                 self._run_stage(stage)
@@ -191,7 +191,7 @@ class _Run:
         for batch in loader:
             self._step(fabric.to_device(batch))
             self.progress.samples += stage.batch
-            self.progress.seconds = self.clock() - self._begun
+            self.progress.seconds = self.clock() - self._started
             if settings.minutes:  # by which all of them end
                 self.progress.seconds = fabric.broadcast(self.progress.seconds)
             self._look(stage)
