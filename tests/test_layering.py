@@ -22,7 +22,7 @@ HOUSE = {
         "streaming planning manifest",
         "pipeline progress tables",
         "sources archive",
-        "api",
+        "api cluster",
         "serve demo table_cli clean_cli",
         "cli",
         "__init__ __main__",
