@@ -24,6 +24,7 @@ EXAMPLES = {
     "poisson": "poisson:30",
     "quantize": "quantize:3",
     "salt-pepper": "salt-pepper:0.2,independent=true",
+    "sensor": "sensor:1000..5000,read=0.5,rows=0.2,black=4",
     "speckle": "speckle:0..60",
     "uniform": "uniform:40",
 }
@@ -87,6 +88,8 @@ def impulses(share: float, x: float) -> tuple[float, float, float]:
         ("poisson:30", 0.4, 0.4, (0.4 / 30) ** 0.5, 3 + 1 / (30 * 0.4)),
         ("poisson:1e+6", 0.9, 0.9, (0.9 / 1e6) ** 0.5, 3),
         ("poisson:0.5", 1.0, 1.0, 2**0.5, 5),
+        ("sensor:200,black=51", 0.6, 0.6, (0.4 / 200) ** 0.5, 3 + 1 / (200 * 0.4)),
+        ("sensor:1000,read=5", 0.4, 0.4, (0.4 / 1000 + (5 / 255) ** 2) ** 0.5, 3),
         ("salt-pepper:0.3", 0.6, *impulses(0.3, 0.6)),
         ("salt-pepper:1", 0.6, *impulses(1, 0.6)),
         ("poisson:30 + gaussian:10", 0.4, 0.4, (0.4 / 30 + (10 / 255) ** 2) ** 0.5, 3.1),
@@ -111,6 +114,19 @@ def test_speckle_and_poisson_leave_black_black() -> None:
     below = np.array([0, -0.2], np.float32).reshape(1, 2, 1)
     assert make("speckle:50")(below[:, :1], 0) == 0
     np.testing.assert_array_equal(make("poisson:30")(below, 0), np.zeros((1, 2, 1)))
+
+
+def test_a_sensor_has_no_light_below_black_and_counts_electrons_above() -> None:
+    below = np.full((8, 8, 1), 3 / 255, np.float32)
+    np.testing.assert_array_equal(make("sensor:100,black=4")(below, 0), np.full_like(below, 4 / 255))
+    counts = (make("sensor:40,black=4")(np.full((64, 64, 3), 0.5, np.float32), 0) - 4 / 255) * 40
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-4)
+
+
+def test_a_sensor_shifts_whole_rows() -> None:
+    noisy = make("sensor:1e+9,rows=3")(np.full((4 * SIDE, 16, 3), 0.5, np.float32), 0)
+    np.testing.assert_allclose(noisy, noisy[:, :1, :1].repeat(16, axis=1).repeat(3, axis=2), atol=3e-4)
+    assert noisy[:, 0, 0].std() == pytest.approx(3 / 255, rel=0.1)
 
 
 def test_poisson_counts_photons(photograph: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__, clean_cli, table_cli
+from unnoise import __version__, calibrate_cli, clean_cli, serve_cli, table_cli
 from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish, with_address
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
@@ -51,6 +51,8 @@ def unnoise(
 
 
 app.command()(clean_cli.clean)
+app.command()(calibrate_cli.calibrate)
+app.command()(serve_cli.serve)
 
 
 @app.command()
@@ -292,17 +294,16 @@ def _with_verb(words: list[str], verbs: Collection[str]) -> list[str]:
 
 
 def _spread(words: list[str]) -> list[str]:
-    """Let several values follow one `--noise`: each gets the option's name before it."""
+    """Let several values follow one `--noise` or `--dark`: each gets the option's name before it."""
     spread: list[str] = []
-    repeating = False
+    repeating = ""
     for word in words:
         if word.startswith("-") and word != "-":
-            repeating = False
-            if word == "--noise":
-                repeating = True
+            repeating = word if word in ("--noise", "--dark") else ""
+            if repeating:
                 continue
         elif repeating:
-            spread.append("--noise")
+            spread.append(repeating)
         spread.append(word)
     return spread
 

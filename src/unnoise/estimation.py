@@ -54,6 +54,7 @@ _SIDE = 8  # of a block, pixels
 _BLOCKS = 4096  # looked at per scale, on a grid over the picture that does not follow JPEG's own blocks
 _SHADES = 8  # groups of equal brightness, each with flat blocks of its own: neither sky nor shadow decides alone
 _FLATTEST = 0.05  # of the blocks of a group
+_FLATTEST_OF_MANY = 0.01  # where more blocks are looked at
 _BIAS = 0.988  # of the median of the blocks' deviations, on white noise
 _CLIPPED = 0.05  # of a block's pixels: from here on, what was cut off is missed
 
@@ -130,6 +131,20 @@ def estimate_sigma(pixels: np.ndarray) -> float:
     return next(_profile(pixels), 0.0)
 
 
+def noise_against_signal(pixels: np.ndarray, shades: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the flattest blocks of each shade, and the variance of the noise there; white noise only.
+
+    Args:
+        pixels: float32 `[H, W, C]`, linear or not, in any range.
+        shades: groups of equal brightness; fewer where the picture has fewer than 8 blocks for each.
+
+    Returns:
+        Two arrays `[C, shades]`, empty for a picture smaller than a block.
+    """
+    brightness, variance = _shades(_blocks(pixels, 16 * _BLOCKS), count=shades, flattest=_FLATTEST_OF_MANY)
+    return brightness, variance / _BIAS**2
+
+
 def _smeared(profile: tuple[float, ...]) -> float | None:
     """Return the level to tell of correlated noise; None where the profile shows none."""
     if len(profile) < len(_SCALES):
@@ -183,36 +198,38 @@ def _level(variance: np.ndarray) -> float:
     return float(np.quantile(np.sqrt(variance), 0.25, axis=1).mean()) / _BIAS if variance.size else 0.0
 
 
-def _shades(blocks: np.ndarray, *, finest: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def _shades(
+    blocks: np.ndarray, *, finest: bool = True, count: int = _SHADES, flattest: float = _FLATTEST
+) -> tuple[np.ndarray, np.ndarray]:
     """Return mean brightness and variance of the high frequencies in the flat blocks of each shade, both `[C, shades]`.
 
     At the finest scale, blocks that are clipped in part hold less than their noise, and are left out, unless hardly any
     others are there.
     """
-    count, channels = blocks.shape[:2]
-    shades = min(_SHADES, max(1, count // 8)) if count else 0
+    total, channels = blocks.shape[:2]
+    shades = min(count, max(1, total // 8)) if total else 0
     brightness, variance = np.zeros((2, channels, shades))
-    by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable") if count else np.zeros(0, int)
-    for channel in range(channels if count else 0):
+    by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable") if total else np.zeros(0, int)
+    for channel in range(channels if total else 0):
         chosen = blocks[by_shade, channel]
         clipped = ((chosen == 0) | (chosen == 1)).mean(axis=(1, 2))
         whole = (clipped <= _CLIPPED) | (clipped == 1)
-        if finest and whole.sum() >= count / 8:
+        if finest and whole.sum() >= total / 8:
             chosen = chosen[whole]
         frequencies = (_COSINES @ chosen @ _COSINES.T) ** 2
         low, high = frequencies[:, _LOW].sum(axis=1), frequencies[:, _HIGH].mean(axis=1)
         for shade, group in enumerate(np.array_split(np.arange(len(chosen)), shades)):
-            flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(_FLATTEST * len(group)))]]
+            flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(flattest * len(group)))]]
             brightness[channel, shade], variance[channel, shade] = chosen[flat].mean(), np.median(high[flat])
     return brightness, variance
 
 
-def _blocks(pixels: np.ndarray) -> np.ndarray:
+def _blocks(pixels: np.ndarray, count: int = _BLOCKS) -> np.ndarray:
     """Cut finite blocks on an even grid, `[N, C, 8, 8]`; none from a picture smaller than a block."""
     if min(pixels.shape[:2]) < _SIDE:
         return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
     height, width = (side - _SIDE + 1 for side in pixels.shape[:2])
-    step = max(1, int((height * width / _BLOCKS) ** 0.5))
+    step = max(1, int((height * width / count) ** 0.5))
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (_SIDE, _SIDE), axis=(0, 1))  # type: ignore[call-overload]
     blocks = windows[::step, ::step].reshape(-1, pixels.shape[2], _SIDE, _SIDE)
     return blocks[np.isfinite(blocks).all(axis=(1, 2, 3))]

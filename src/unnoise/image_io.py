@@ -30,7 +30,18 @@ import pyvips
 
 from unnoise import exif, formats, jpeg
 from unnoise.errors import UnnoiseError
-from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, Header, is_picture, reason, recognise, suffix_of
+from unnoise.formats import (
+    ANIMATION,
+    COLOUR_SPACES,
+    SAMPLES,
+    SCREEN,
+    Header,
+    UnknownKindError,
+    is_picture,
+    reason,
+    recognise,
+    suffix_of,
+)
 from unnoise.picture import Picture, check_target, encode, from_array, from_samples, write
 
 MAX_PIXELS = 2**30
@@ -60,22 +71,39 @@ def _log_quietly() -> None:
 _log_quietly()
 
 
-def read(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(
+    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES, page: int | None = None
+) -> Picture:
     """Read a picture from a file, or from the bytes of one.
 
+    Args:
+        source: the file, or its bytes.
+        max_pixels: of what is read, all pages together.
+        max_pages: of the file.
+        page: the only page or frame to read, counted from 1; None for all.
+
     Raises:
-        UnnoiseError: The file is missing, empty, damaged, cut short, no picture of a kind in the table above, or
-            larger than `max_pixels` by its header, before anything is decoded.
+        UnnoiseError: The file is missing, damaged, cut short, or has no such page.
+        UnknownKindError: It is empty, or no picture of a kind in the table above.
+        TooLargeError: It is over the limits by its header, before anything is decoded.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
-    image = _open(source, name, max_pixels)
+    image = _open(source, name, max_pixels, max_pages, page)
     with _damage(name):
         image = image.copy_memory()
-        turned = _number(image, "n-pages") == 1
+        turned = page is not None or _number(image, "n-pages") == 1
         header = _header(image, source, turned=turned)
         image = image.autorot() if turned else image
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     return from_samples(samples, header.metadata, header.colours)
+
+
+class TooLargeError(UnnoiseError):
+    """A picture of more pixels or pages than is allowed; `fact` tells it without saying how to allow more."""
+
+    def __init__(self, name: str, fact: str, advice: str) -> None:
+        super().__init__(f"{name}: {fact}: {advice}")
+        self.fact = fact
 
 
 class Rows:
@@ -109,7 +137,9 @@ class Rows:
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.colours + header.alpha)
 
 
-def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Image:
+def _open(
+    source: str | Path | bytes, name: str, max_pixels: int, max_pages: int = MAX_PAGES, page: int | None = None
+) -> pyvips.Image:
     """Open a picture whose header has passed, pages below each other; its rows can be had once, in order."""
     try:
         with _bytes_of(source) as file:
@@ -130,8 +160,16 @@ def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Imag
 
     with _damage(name):
         image = load()
-        _check_header(image, name, max_pixels)
-        if _number(image, "n-pages") > 1:
+        pages = _number(image, "n-pages")
+        if pages > max_pages:
+            fact = f"{pages} pages or frames, over the limit of {max_pages}"
+            raise TooLargeError(name, fact, "take them apart first")
+        if page is not None and not 1 <= page <= pages:
+            raise UnnoiseError(f"{name}: there is no page {page}: it has {pages}")
+        if pages > 1 and page is not None:
+            image = load(page=page - 1)
+        _check_header(image, name, max_pixels, pages if page is None else 1)
+        if pages > 1 and page is None:
             image = _all_pages(load, name)
     return image
 
@@ -161,14 +199,12 @@ def _damage(name: str) -> Iterator[None]:
         ) from error
 
 
-def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
+def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -> None:
     """Refuse what cannot be cleaned without loss, while only the header has been read."""
-    pages = _number(image, "n-pages")
-    if pages > MAX_PAGES:
-        raise UnnoiseError(f"{name}: {pages} pages or frames, over the limit of {MAX_PAGES}: take them apart first")
     if image.width * image.height * pages > max_pixels:
         size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
-        raise UnnoiseError(f"{name}: {size}, over the limit of {max_pixels}: raise --max-pixels if you trust the file")
+        fact = f"{size}, over the limit of {max_pixels}"
+        raise TooLargeError(name, fact, "raise --max-pixels if you trust the file")
     if image.format not in SAMPLES:
         raise UnnoiseError(f"{name}: samples of type {image.format}: convert it to 8 or 16 bit or 32-bit float first")
     most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
@@ -233,6 +269,8 @@ __all__ = [
     "MAX_PIXELS",
     "Picture",
     "Rows",
+    "TooLargeError",
+    "UnknownKindError",
     "cannot_hold",
     "check_target",
     "encode",

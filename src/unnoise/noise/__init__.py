@@ -19,6 +19,7 @@ NOISES: Registry[Noise] = Registry(
         "poisson": "unnoise.noise.synthetic:Poisson",
         "quantize": "unnoise.noise.codec:Quantize",
         "salt-pepper": "unnoise.noise.synthetic:SaltPepper",
+        "sensor": "unnoise.noise.sensor:Sensor",
         "speckle": "unnoise.noise.synthetic:Speckle",
         "uniform": "unnoise.noise.synthetic:Uniform",
     },
