@@ -27,7 +27,7 @@ HOUSE = {
         "streaming planning manifest",
         "pipeline progress tables",
         "sources archive",
-        "api",
+        "api cluster",
         "service demo table_cli clean_cli",
         "calibrate_cli serve_cli",
         "cli",

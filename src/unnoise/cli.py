@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from unnoise import __version__, calibrate_cli, clean_cli, serve_cli, table_cli
-from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish
+from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish, with_address
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
@@ -274,7 +274,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names of files need not be text
     command: Any = typer.main.get_command(app)
     try:
-        asked = _with_verb(_spread(words), command.commands) if words else ["--help"]
+        asked = _with_verb(_spread(with_address(words)), command.commands) if words else ["--help"]
         status = command.main(asked, prog_name="unnoise", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
