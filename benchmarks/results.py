@@ -111,11 +111,11 @@ SECTIONS = {
         ["python benchmarks/framework.py --data {data}"],
     ),
     "Learning without clean pictures": (
-        "The same small network, loss and schedule, and a minute and a half of one core each, on the same noisy shots of "
-        "BSDS500 train: with the clean pictures, with a second shot of each, and with nothing else. PSNR on BSD68, "
+        "The same small network, loss and schedule, and a minute and a half of one core each, on the same noisy shots "
+        "of BSDS500 train: with the clean pictures, with a second shot of each, and with nothing else. PSNR on BSD68, "
         "noise not clipped; `seconds` are of the processor, since others used the machine; `grid` is the share of the "
-        "error that is a checkerboard. As N2V2, nothing passes straight through the network. Such a time is not the "
-        "papers': Noise2Void, which learns from a sixteenth of the pixels that it is shown, is published with 27.71 dB "
+        "error that is a checkerboard. As N2V2, the network does not hand the picture to its end. Such a time is not "
+        "the papers': Noise2Void, which learns from a sixteenth of the pixels that it is shown, is published with 27.71 dB "
         "at sigma 25, and Neighbor2Neighbor, whose steps on half-size pictures are quicker, about 0.2 dB under "
         "supervised learning.\n\n"
         "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
