@@ -1,6 +1,6 @@
 """Draw what a microscope sees: a stack of cells as 16-bit TIFF, with the noise of photons and of reading them out.
 
-    python examples/cells.py FOLDER [--pages 12] [--side 256] [--photons 60] [--read 4] [--rows 0] [--seed 0]
+    python examples/cells.py FOLDER [--pages 12] [--side 256] [--photons 30] [--read 3] [--rows 0] [--seed 0]
 
 Writes FOLDER/noisy/cells.tif, the stack, and FOLDER/truth/cells.tif, the same without noise, which no microscope gives.
 Values are those of a camera of 12 bits: an offset of 100, two for each electron. At its brightest a cell sends
@@ -18,6 +18,7 @@ import pyvips
 from scipy import ndimage
 
 OFFSET, GAIN = 100, 2.0  # counts, and counts per electron
+OPTICS = 1.2  # pixels: the deviation of what a point becomes on its way through the microscope
 
 
 def light(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -37,7 +38,7 @@ def light(rng: np.random.Generator, side: int) -> np.ndarray:
         picture += body * rng.uniform(0.25, 0.6) * (0.4 + 0.8 * fibres) * (1 - 0.6 * nucleus)
     grains = np.zeros((side, side))
     grains[tuple(rng.integers(side, size=(2, side * side // 900)))] = rng.uniform(3, 9, side * side // 900)
-    return picture + ndimage.gaussian_filter(grains, 1.1) * (picture > 0.1)
+    return ndimage.gaussian_filter(picture + grains * (picture > 0.1), OPTICS)
 
 
 def expose(
@@ -67,8 +68,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pages", type=int, default=12)
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--photons", type=float, default=60)
-    parser.add_argument("--read", type=float, default=4)
+    parser.add_argument("--photons", type=float, default=30)
+    parser.add_argument("--read", type=float, default=3)
     parser.add_argument("--rows", type=float, default=0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

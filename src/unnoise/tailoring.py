@@ -199,7 +199,7 @@ def _task(found: Pictures, tree: Mapping[str, Any]) -> str:
 
 
 def _fresh(channels: int, task: str) -> str:
-    """Return a small network; for N2V2, one through which nothing passes straight."""
+    """Return a small network; for N2V2, one that does not hand the picture to its end."""
     return f"resunet:channels={channels},{SMALL}{',through=false' if 'fill=median' in task else ''}"
 
 

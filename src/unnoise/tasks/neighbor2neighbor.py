@@ -34,7 +34,7 @@ class Neighbor2Neighbor(Task):
     """Compare what the network makes of one half-size picture with its neighbour.
 
     Args:
-        gamma: weight of the regulariser; more is smoother.
+        gamma: weight of the regulariser: without it, detail is smoothed away; too much of it leaves noise.
     """
 
     name: ClassVar[str] = "neighbor2neighbor"

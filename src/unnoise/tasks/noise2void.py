@@ -5,7 +5,7 @@ network learns L(f(y~)_i, y_i) at hidden pixels i alone, y~ being the picture wi
 not share cannot be told from neighbours; what can be told is the picture.
 
 What is put in the place of a hidden pixel is one of those around at random, as in the paper, or their median, which
-leaves fewer checkerboards where the network passes nothing straight through, as `resunet:through=false` (Höck and
+leaves fewer checkerboards where the network does not hand the picture to its end, as `resunet:through=false` (Höck and
 others, "N2V2: Fixing Noise2Void Checkerboard Artifacts with Modified Sampling Strategies and a Tweaked Network
 Architecture", ECCV workshops 2022, arXiv:2211.08512). In a network that does, the median is learned to be passed on,
 and so are then the noisy pixels.
