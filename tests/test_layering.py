@@ -17,11 +17,15 @@ HOUSE = {
     "pixels": ["formats jpeg", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
-    "what learns": ["datasets tasks framework calibration", "recipe evaluation report", "training export quantization"],
+    "what learns": [
+        "datasets tasks framework calibration",
+        "recipe evaluation report uncertainty",
+        "training export quantization",
+    ],
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",
-        "sources archive",
+        "sources archive error_maps",
         "api",
         "serve demo table_cli clean_cli",
         "calibrate_cli",
