@@ -19,7 +19,7 @@ HOUSE = {
     "what denoises": ["weights denoisers"],
     "what learns": [
         "datasets tasks framework calibration",
-        "recipe evaluation report uncertainty",
+        "recipe evaluation report uncertainty self_evaluation",
         "training export quantization",
     ],
     "faces": [
