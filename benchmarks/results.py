@@ -70,6 +70,23 @@ SECTIONS = {
         "holds of fine texture, and of its own camera's noise, counts as noise there.",
         ["python benchmarks/calibration.py --data {data}"],
     ),
+    "How sure: the expected error and the real one": (
+        "The pixels of Kodak24, sorted into ten bins by the error that is expected of them; root mean squares in 8-bit "
+        "units. In the smoothest tenth at low noise, the real error is above the expected one: most of it is the "
+        "grain of the pictures themselves, which goes with the noise.",
+        ["python benchmarks/uncertainty.py --data {data}"],
+    ),
+    "Learning from the picture alone": (
+        "Zero-shot Noise2Noise and Deep Image Prior beside the shipped model, on the middle 96x96 pixels of the first "
+        "six pictures of Set12, with fewer steps than their defaults (1000 and 1500): both are slow here. The smaller "
+        "a picture, the less there is to learn from. Seconds are processor time of one core.",
+        [
+            "python benchmarks/zero_shot.py zero_shot:500 gray nlm --noise gaussian:25 --data images:{data}/set12",
+            "python benchmarks/zero_shot.py deep_prior:400 --noise gaussian:25 --data images:{data}/set12",
+            "python benchmarks/zero_shot.py zero_shot:500 gray nlm --noise poisson:30 --data images:{data}/set12",
+            "python benchmarks/zero_shot.py deep_prior:400 --noise poisson:30 --data images:{data}/set12",
+        ],
+    ),
     "Speed": ("", ["python benchmarks/speed.py"]),
     "The whole command": (
         "A JPEG from the command line to the clean file, beside the network alone.",
@@ -130,7 +147,7 @@ SECTIONS = {
         "noise not clipped; `seconds` are of the processor, since others used the machine; `grid` is the share of the "
         "error that is a checkerboard. As N2V2, the network does not hand the picture to its end. Such a time is not "
         "the papers': Noise2Void, which learns from a sixteenth of the pixels that it is shown, is published with "
-        "27.71 dB at sigma 25, and Neighbor2Neighbor, whose steps on half-size pictures are quicker, about 0.2 dB under "
+        "27.71 dB at sigma 25, and Neighbor2Neighbor, whose steps on half-size pictures are quicker, 0.2 dB under "
         "supervised learning.\n\n"
         "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
         "pictures learn to keep it, and hardly leave the noisy input behind; `color`, which was made for white noise "

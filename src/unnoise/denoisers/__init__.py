@@ -24,10 +24,12 @@ DENOISERS: Registry[Denoiser] = Registry(
     {
         "adaptive-median": "unnoise.denoisers.classical:AdaptiveMedian",
         "bilateral": "unnoise.denoisers.classical:Bilateral",
+        "deep_prior": "unnoise.denoisers.deep_prior:DeepPrior",
         "median": "unnoise.denoisers.classical:Median",
         "nlm": "unnoise.denoisers.classical:NLM",
         "tv": "unnoise.denoisers.classical:TV",
         "wavelet": "unnoise.denoisers.classical:Wavelet",
+        "zero_shot": "unnoise.denoisers.zero_shot:ZeroShot",
     },
 )
 ENGINES = ("onnx", "openvino", "torch")
