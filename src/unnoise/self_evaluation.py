@@ -1,8 +1,8 @@
 """Models ranked on noisy pictures of which nobody has the truth.
 
-Each picture y = x + n gets extra noise e of its own kind, a fraction ALPHA as strong: z = y + ALPHA e. A model cleans z,
-and what it makes is compared with y. That alone would favour models that leave noise in, since y is noisy itself; but
-the part of e that is left shows how much of n is left, too. With v the variance of n and of e,
+Each picture y = x + n gets extra noise e of its own kind, a fraction ALPHA as strong: z = y + ALPHA e. A model cleans
+z, and what it makes is compared with y. That alone would favour models that leave noise in, since y is noisy itself;
+but the part of e that is left shows how much of n is left, too. With v the variance of n and of e,
 
     mean (f(z) - y)^2 + 2 / ALPHA mean (f(z) - y) e - v
 
