@@ -5,7 +5,7 @@
 
 `bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
 grey for `gray`), and their ratio.
-`fit` prints the coefficients of `unnoise.uncertainty`, of pieces of BSDS500's training part and of `photos`.
+`fit` prints the coefficients of `unnoise.uncertainty`, of pieces of BSDS500's training part.
 """
 
 from __future__ import annotations
@@ -61,11 +61,10 @@ def fit(channels: int, folder: Path, count: int) -> list[float]:
     """Fit the polynomial to the shipped model's errors: iteratively reweighted least squares of a Gamma model."""
     denoiser = denoisers.make("gray" if channels == 1 else "color", engine="onnx")
     bsds = folder / "bsds500"
-    parts = [
-        datasets.make(f"images:{bsds / 'train'}", channels=channels, exclude=str(bsds / "exclude_from_training.txt")),
-        datasets.make(f"images:{folder / 'photos'}", channels=channels),
-    ]
-    pieces = [part[index] for part in parts for index in np.linspace(0, len(part) - 1, count // 2).astype(int).tolist()]
+    train = datasets.make(
+        f"images:{bsds / 'train'}", channels=channels, exclude=str(bsds / "exclude_from_training.txt")
+    )
+    pieces = [train[index] for index in np.linspace(0, len(train) - 1, count).astype(int).tolist()]
     measured, errors = [], []
     for index, picture in enumerate(pieces):
         clean = as_float(picture)[40 : 40 + PIECE, 60 : 60 + PIECE]  # type: ignore[index]

@@ -151,13 +151,13 @@ def evaluate(
     if noisy is not None:
         if data or noise or curve:
             raise UnnoiseError("--self takes noisy pictures as they are: leave out --data, --noise and --curve")
-        _rank(
-            {one: denoisers.make(one, ensemble=ensemble, engine=engine) for one in model}, noisy, seed, blind, as_json
-        )
-        return
-    if data is None:
+    elif data is None:
         raise UnnoiseError("name the pictures: --data images:FOLDER of clean ones, or --self FOLDER of noisy ones")
     opened = {one: denoisers.make(one, ensemble=ensemble, engine=engine) for one in model}
+    if noisy is not None:
+        _rank(opened, noisy, seed=seed, blind=blind, as_json=as_json)
+        return
+    assert data is not None
     made = [noises.make(spec) for spec in noise or []] or [None]
     levels = _check_curve(curve, made, overwrite=overwrite) if curve else []
     dataset = datasets.make(data)
@@ -350,7 +350,7 @@ def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: boo
     return levels
 
 
-def _rank(opened: dict[str, Any], folder: str, seed: int, blind: bool, as_json: bool) -> None:
+def _rank(opened: dict[str, Any], folder: str, *, seed: int, blind: bool, as_json: bool) -> None:
     """Print what models make of noisy pictures, the best first."""
     from unnoise import datasets, progress, report, self_evaluation
 
