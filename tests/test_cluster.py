@@ -83,13 +83,17 @@ def run(manifest: Manifest, *, on_ray: bool) -> Iterator[Outcome]:
 
 
 def workers() -> list[int]:
-    """Return the processes of our actors."""
-    found = []
-    for entry in Path("/proc").iterdir():
+    """Return the processes of our actors, and of nobody else's on this machine."""
+    parents, named = {}, []
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and "MapBatches(_Actor)" in (entry / "cmdline").read_text():
-                found.append(int(entry.name))
-    return found
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if "MapBatches(_Actor)" in (entry / "cmdline").read_text():
+                named.append(int(entry.name))
+    ours = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return [one for one in named if one in ours]
 
 
 def test_what_dies_is_made_good(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

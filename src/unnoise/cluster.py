@@ -46,6 +46,11 @@ ROWS = 128
 TRIES = 3
 """How often a piece is begun again after a worker or machine was lost."""
 
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of what it tells of lost workers, on standard output
+}
 _Row = dict[str, Any]
 
 
@@ -123,7 +128,7 @@ def connected(address: str | None) -> Iterator[None]:
     Raises:
         UnnoiseError: Ray is not installed, or there is no such cluster.
     """
-    for key, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
+    for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
     ray = need("ray", extra="ray")
     need("ray.data", extra="ray")
