@@ -154,11 +154,11 @@ def machine(fabric: Fabric) -> str:
     return name if fabric.world_size == 1 else f"{fabric.world_size} x {name}"
 
 
-def synchronized(fabric: Fabric, network: Network) -> torch.nn.Module:
+def synchronized(fabric: Fabric, network: Network) -> Network:
     """Let batch normalisation see the batch of all processes; on processors PyTorch cannot, and each sees its share."""
-    if fabric.world_size == 1 or fabric.device.type == "cpu":
-        return network
-    return torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)  # its layers are exchanged, and it stays the same
+    if fabric.world_size > 1 and fabric.device.type != "cpu":
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)  # its layers are exchanged, and it stays the same
+    return network
 
 
 def _even(whole: int, parts: int) -> int:
