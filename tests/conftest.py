@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # The tests' arrays are small: threads would only fight for the cores, and change the order of sums between runs.
@@ -71,3 +75,24 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip("needs the image sets: set UNNOISE_DATA to their folder")
     return root
+
+
+@contextlib.contextmanager
+def serving(*, key: str | None = None, **limits: object) -> Iterator[str]:
+    """Run the service in a process of its own, on ONNX Runtime; yield its address. It must end well when told to."""
+    limited = ", ".join(f"{name}={value!r}" for name, value in limits.items())
+    code = "from unnoise.service import limits, server\n"
+    code += f"server.run(port=0, limits=limits.Limits({limited}), key={key!r}, engine='onnx')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    try:
+        yield json.loads(first)["address"]
+    finally:
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM  # uvicorn, all done, gives the signal on
+        drain.join()
+        process.stderr.close()

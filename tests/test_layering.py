@@ -14,37 +14,50 @@ import pytest
 
 HOUSE = {
     "ground": ["errors", "optional spec card files"],
-    "pixels": ["formats jpeg", "picture", "image_io growing tiling metrics impulses", "estimation"],
+    "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": [
-        "datasets tasks framework calibration",
-        "recipe evaluation report uncertainty self_evaluation",
+        "datasets tasks framework calibration looks",
+        "tailoring",
+        "recipe evaluation report processes uncertainty self_evaluation",
         "training export quantization",
     ],
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",
         "sources archive error_maps",
-        "api",
-        "serve demo table_cli clean_cli",
-        "calibrate_cli",
+        "api cluster",
+        "service demo table_cli clean_cli",
+        "calibrate_cli serve_cli",
         "cli",
         "__init__ __main__",
+    ],
+}
+# A wing is a room whose members build on each other: storeys of its own, into which only the faces above it lead.
+WINGS = {
+    "service": [
+        "limits",
+        "problems",
+        "tasks work watch",
+        "bodies pool door",
+        "schemas",
+        "app",
+        "server",
     ],
 }
 SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
 
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
 TORCH_ROOMS = [
-    *["networks", "losses", "optimizers", "tasks", "training", "export"],
+    *["networks", "losses", "optimizers", "tasks", "processes", "training", "export"],
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]
 # Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.
-EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "denoisers.openvino", "tables", "serve"]
+EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "denoisers.openvino", "tables", "service"]
 EXTRAS = [
     *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib"],
-    *["fastapi", "uvicorn", "pyarrow", "ray", "openvino"],
+    *["fastapi", "uvicorn", "starlette", "prometheus_client", "python_multipart", "pyarrow", "ray", "openvino"],
 ]
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
@@ -96,11 +109,21 @@ def objection(module: str, target: str) -> str | None:
         return f"'{imported}' is in no layer: put it in a layer of HOUSE"
     if importer != imported:
         return None if FLOOR[imported] < FLOOR[importer] else f"{importer} may not import {imported}: it is not below"
+    wing = importer
     importer, imported = _inside(module).partition(".")[2], _inside(target).partition(".")[2]
+    if wing in WINGS:
+        return _objection_in_wing(WINGS[wing], importer, imported)
     allowed = SHARED[: SHARED.index(importer)] if importer in SHARED else SHARED
     if not importer or imported in allowed:  # the shelf's own __init__ knows all its members
         return None
     return f"members of a shelf may import only {' and '.join(SHARED)} from it"
+
+
+def _objection_in_wing(storeys: list[str], importer: str, imported: str) -> str | None:
+    floor = {member: floor for floor, storey in enumerate(storeys) for member in storey.split()}
+    if not {importer, imported} - {""} <= floor.keys():
+        return "a member is in no storey of its wing: put it into WINGS"
+    return None if importer and floor.get(imported, -1) < floor[importer] else f"{imported} is not below {importer}"
 
 
 def complaints(source: str, module: str, package: bool = False, modules: Collection[str] = FILES) -> list[str]:
@@ -151,12 +174,17 @@ def test_imports_run_downward(module: str) -> None:
         ("unnoise.datasets.images", "from torch.utils.data import Dataset", "PyTorch"),
         ("unnoise.denoisers.onnx", "from safetensors.torch import load_file", "PyTorch"),
         ("unnoise.evaluation", "torch = need('torch', extra='train')", "PyTorch"),
+        ("unnoise.service.limits", "from unnoise.service.pool import Pool", "not below"),
+        ("unnoise.service.pool", "from unnoise.service import bodies", "not below"),
+        ("unnoise.service.pool", "from unnoise.service.attic import chest", "put it into WINGS"),
+        ("unnoise.demo", "from unnoise.service import app", "not below"),
         ("unnoise.attic", "", "put it in a layer"),
         ("unnoise.cli", "from unnoise.attic import chest", "put it in a layer"),
     ],
 )
 def test_a_wrong_import_is_caught(module: str, source: str, why: str) -> None:
     known = ["unnoise", "unnoise.denoisers", "unnoise.image_io", "unnoise.noise", "unnoise.noise.synthetic"]
+    known += ["unnoise.service", "unnoise.service.bodies"]
     found = complaints(source, module, modules=known)
     assert len(found) == 1
     assert why in found[0]
@@ -171,10 +199,13 @@ def test_a_wrong_import_is_caught(module: str, source: str, why: str) -> None:
         ("unnoise.networks.blocks", "import torch\nfrom .base import Network"),
         ("unnoise.denoisers.checkpoint", "import torch\nfrom unnoise import networks"),
         ("unnoise.tiling", "import numpy\nimport torchless"),
+        ("unnoise.service.app", "from unnoise.service import pool\nfrom unnoise import api"),
+        ("unnoise.serve_cli", "def serve():\n    from unnoise.service import server"),
     ],
 )
 def test_a_right_import_passes(module: str, source: str) -> None:
     known = ["unnoise", "unnoise.pipeline", "unnoise.noise", "unnoise.noise.base", "unnoise.networks"]
+    known += ["unnoise.api", "unnoise.service", "unnoise.service.pool", "unnoise.service.server"]
     assert complaints(source, module, modules=known) == []
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from unnoise import denoisers, growing, image_io, pipeline, streaming
+from unnoise import denoisers, growing, image_io, pipeline, streaming, tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.formats import Header
@@ -27,8 +28,32 @@ class Blur(Denoiser):
         return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
 
+class Nothing(Denoiser):
+    """Leaves all as it is, and says that it sees everything."""
+
+    title = "nothing"
+
+    def run(self, noisy, sigma):
+        return noisy
+
+
+class Shifty(Denoiser):
+    """Moves a whole tile by what its size and the number of calls come to."""
+
+    title = "shifty"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, noisy, sigma):
+        self.calls += 1
+        return noisy + np.float32(0.2 * (self.calls * 0.37 % 1))
+
+
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "OVERLAP", 16)
+    monkeypatch.setattr(tiling, "TILE", 48)
     monkeypatch.setattr(streaming, "LARGE", 100)
     monkeypatch.setattr(streaming, "TILE", 48)
 
@@ -115,7 +140,7 @@ def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp
 
 
 def test_what_is_not_noise_is_kept(rng: np.random.Generator, tmp_path: Path) -> None:
-    from PIL import Image, ImageCms
+    from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
@@ -129,14 +154,58 @@ def test_what_is_not_noise_is_kept(rng: np.random.Generator, tmp_path: Path) -> 
         assert made.info["dpi"] == (300, 300)
 
 
-def test_a_picture_on_its_side_is_turned(rng: np.random.Generator, tmp_path: Path) -> None:
-    from PIL import Image
-
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_a_picture_on_its_side_stays_so_with_its_tag(rng: np.random.Generator, tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
-    clean(tmp_path / "a.png", tmp_path / "b.png", Blur())
-    assert image_io.read(tmp_path / "b.png").pixels.shape == (WIDTH, HEIGHT, 3)
+    target = tmp_path / f"b{suffix}"
+    clean(tmp_path / "a.png", target, Blur())
+    assert image_io.read(target).pixels.shape == (WIDTH, HEIGHT, 3)
+    with Image.open(target) as made:
+        assert ImageOps.exif_transpose(made).size == (HEIGHT, WIDTH)
+
+
+def test_a_tiff_on_its_side_tells_a_jpeg(rng: np.random.Generator, tmp_path: Path) -> None:
+    import tifffile
+
+    turn = (274, "H", 1, 8, True)
+    tifffile.imwrite(tmp_path / "a.tif", samples(rng, 3, "uint8"), photometric="rgb", extratags=[turn])
+    clean(tmp_path / "a.tif", tmp_path / "b.jpg", Blur())
+    with Image.open(tmp_path / "b.jpg") as made:
+        assert made.size == (WIDTH, HEIGHT)
+        assert made.getexif()[0x0112] == 8
+
+
+def test_a_gif_which_knows_no_sides_is_turned(rng: np.random.Generator, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
+    clean(tmp_path / "a.png", tmp_path / "b.gif", Blur())
+    assert image_io.read(tmp_path / "b.gif").pixels.shape == (WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_what_sees_everything_is_blended(rng: np.random.Generator, tmp_path: Path, bands: int) -> None:
+    """A denoiser that moves each tile by a constant leaves ramps from one to the next, and no edges."""
+    flat = np.full((HEIGHT, WIDTH, bands), 30000, np.uint16)
+    image_io.from_array(flat).save(tmp_path / "a.png")
+    seen = clean(tmp_path / "a.png", tmp_path / "b.png", Shifty())
+    made = image_io.read(tmp_path / "b.png")
+    steps = [np.abs(np.diff(made.pixels, axis=axis)).max() for axis in (0, 1)]
+    assert seen.model == "shifty"
+    assert made.pixels.std() > 0.02
+    assert max(steps) < 0.2 / (2 * 16) + 1e-3  # two tiles differ by 0.2 at most, and share 32 pixels
+    assert made.alpha is None or (made.alpha == 30000).all()
+    whole = pipeline.clean_pixels(Shifty(), image_io.read(tmp_path / "a.png").pixels, None)
+    assert max(np.abs(np.diff(whole, axis=axis)).max() for axis in (0, 1)) < 0.2 / 32 + 1e-3
+
+
+def test_blending_gives_back_what_is_equal(rng: np.random.Generator, tmp_path: Path) -> None:
+    image_io.from_array(samples(rng, 3, "uint16")).save(tmp_path / "a.tif")
+    clean(tmp_path / "a.tif", tmp_path / "b.tif", Nothing())
+    difference = image_io.read(tmp_path / "b.tif").to_array().astype(int) - image_io.read(tmp_path / "a.tif").to_array()
+    assert np.abs(difference).max() <= 1
 
 
 def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_path: Path) -> None:

@@ -513,8 +513,10 @@ def test_tables_larger_than_memory_pass_through_it(
     rows = [{"bytes": rng.bytes(1 << 17), "path": ""} for _ in range(512)]
     write(tmp_path / "t.parquet", {"image": rows}, row_group_size=32)
     code = f"""
-import tracemalloc
+import contextlib, tracemalloc
 import pyarrow as pa
+with contextlib.suppress(ImportError):
+    import pandas  # as pyarrow does where it is installed; its modules are not the table's memory
 from unnoise import tables
 from unnoise.tables import base
 
@@ -583,3 +585,41 @@ def test_which_pictures_are_clean_must_be_told(tmp_path: Path, columns: list[str
 def test_a_table_takes_no_list_of_files(clean: Path) -> None:
     with pytest.raises(UnnoiseError, match="leave pictures out when it is built"):
         datasets.make(f"table:{clean}", exclude="list.txt")
+
+
+# Shared work
+
+
+VERBS: dict[str, tuple[Callable[..., tables.Outcome], tuple[Any, ...]]] = {
+    "build": (tables.build, ("set",)),
+    "add": (lambda *words, **how: tables.add(*words, "gaussian:9..30", seed=5, **how), ("clean.parquet",)),
+    "resize": (lambda *words, **how: tables.resize(*words, 20, **how), ("pairs.parquet",)),
+    "merge": (tables.merge, ("clean.parquet", "other.parquet")),
+    "split": (lambda *words, **how: tables.split(*words, {"a": 0.5, "b": 0.5}, seed=7, **how), ("pairs.parquet",)),
+    "score": (lambda *words, **how: tables.score("median", *words, **how), ("pairs.parquet",)),
+}
+
+
+@pytest.mark.parametrize("shares", [1, 2, 5, 9])
+@pytest.mark.parametrize("name", VERBS)
+def test_it_does_not_matter_who_makes_which_rows(
+    name: str, shares: int, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    monkeypatch.setattr(base, "GROUP", 6000)
+    tables.rename(pairs, "other.parquet", {"clean": "truth"})
+    (pairs.parent / "set" / "b.png").write_bytes(b"broken")
+    verb, words = VERBS[name]
+
+    def spread(rows: int) -> Any:
+        assert rows == 5
+        for number in range(shares):
+            share = base.Share(number, shares)
+            verb(*words, "nowhere.parquet", share=share)
+            yield from share.made
+
+    alone = verb(*words, "alone.parquet")
+    shared = verb(*words, "shared.parquet", spread=spread)
+    assert (shared.rows, shared.bad) == (alone.rows, alone.bad) == ((4, alone.bad) if name == "build" else (5, []))
+    assert Path("shared.parquet").read_bytes() == Path("alone.parquet").read_bytes()
+    assert pq.ParquetFile("alone.parquet").num_row_groups > 1 or name == "resize"

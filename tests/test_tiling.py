@@ -86,6 +86,20 @@ def test_tiles_are_few_and_even(length: int, size: int, multiple_of: int, length
     assert [columns.stop - columns.start for columns in across] == lengths
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "size", "overlap", "multiple_of"), [(97, 40, 32, 8, 1), (50, 130, 24, 16, 4)]
+)
+def test_the_tiles_of_a_blend_count_one_everywhere(
+    height: int, width: int, size: int, overlap: int, multiple_of: int
+) -> None:
+    total = np.zeros((height, width, 1), np.float32)
+    for tile in tiles(height, width, size=size, halo=overlap, multiple_of=multiple_of):
+        weight = tile.weight(overlap)
+        assert weight.min() >= 0
+        total[tile.outer] += weight
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [3, 16, 50])
 @pytest.mark.parametrize("halo", [0, 1, 4])
 @pytest.mark.parametrize(("height", "width"), SIZES)

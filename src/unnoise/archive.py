@@ -23,6 +23,7 @@ from unnoise.planning import Job, NoPicturesError
 PAUSE = 2.0
 """Seconds between two looks at a folder that is watched."""
 
+_Clean = Callable[[Job, Settings, Report, Callable[[Outcome, Path], None]], Outcome]
 _Stand = tuple[int, ...]  # size, time and number of a file
 
 
@@ -32,10 +33,11 @@ class Archive:
     Args:
         manifest: of the folder.
         asked: all that decides on the pixels, beside the inputs, in values that JSON knows.
+        clean: does what `pipeline.clean_file` does.
     """
 
-    def __init__(self, manifest: Manifest, asked: dict[str, Any]) -> None:
-        self.manifest, self.asked = manifest, asked
+    def __init__(self, manifest: Manifest, asked: dict[str, Any], clean: _Clean = pipeline.clean_file) -> None:
+        self.manifest, self.asked, self._clean = manifest, asked, clean
 
     def clean(self, job: Job, settings: Settings, progress: Report) -> Outcome:
         """Clean a file as `pipeline.clean_file` does and record what became of it, unless that has been done before."""
@@ -50,13 +52,17 @@ class Archive:
             self._record(outcome, source, files.sha256(file))
 
         try:
-            return pipeline.clean_file(replace(job, ours=ours), settings, progress, seal)
+            return self._clean(replace(job, ours=ours), settings, progress, seal)
         except Exception as error:
             try:
                 self._record(Outcome(job, pipeline.told(job, error)), source, None)
             except UnnoiseError as unrecorded:
                 raise UnnoiseError(f"{pipeline.told(job, error)} ({unrecorded})") from error
             raise
+
+    def fail(self, outcome: Outcome) -> None:
+        """Record that a job failed, whose input is not at hand."""
+        self._record(outcome, None, None)
 
     def _done(self, job: Job, source: str | None, standing: str | None) -> Entry | None:
         """Return the line that says that a job is done, and is true."""

@@ -15,7 +15,7 @@ def calibrate(
     flats: Annotated[list[str], typer.Argument(help="Flat frames, two or more of each exposure; or one picture.")],
     dark: Annotated[list[str] | None, typer.Option(help="Frames without light, several may follow.")] = None,
     as_json: Json = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Measure the noise of a camera, and print it as a noise spec for add, train and evaluate.
 

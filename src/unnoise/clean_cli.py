@@ -16,6 +16,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.progress import complain, note, say
 
 if TYPE_CHECKING:
+    from unnoise.cluster import Order
     from unnoise.pipeline import Outcome, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -24,6 +25,12 @@ Engine = Annotated[
     str | None, typer.Option(help="What runs the network: onnx, openvino or torch; the fastest that is here.")
 ]
 Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]", help="Work on a Ray cluster: HOST:PORT, auto, local; that of RAY_ADDRESS, else a new one."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
@@ -46,9 +53,13 @@ def clean(
     files_from: Annotated[
         str | None, typer.Option(help="A list of names, a line each or parted by NUL; - reads it from a pipe.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Pictures cleaned at the same time.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures cleaned at the same time; 1, or all cores of a cluster."),
+    ] = None,
+    ray: Ray = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed, until Ctrl-C.")] = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
     uncertainty: Annotated[
         Path | None, typer.Option(help="File, .tif or .png, for a map of the expected error of one picture.")
     ] = None,
@@ -63,7 +74,7 @@ def clean(
     from unnoise.noise.base import FULL_SCALE
 
     settings = pipeline.Settings(
-        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, callers=workers),
+        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, callers=workers or 1),
         sigma=None if sigma is None else sigma / FULL_SCALE,
         strength=strength,
         max_pixels=max_pixels,
@@ -91,7 +102,15 @@ def clean(
         from unnoise import files
 
         asked["model_sha256"] = files.sha256(model)
-    _clean_files(names, out, settings, asked, workers=workers, watch=watch, as_json=as_json)
+    how = {"workers": workers, "watch": watch, "as_json": as_json}
+    if ray is None:
+        _clean_files(names, out, settings, asked, **how)
+        return
+    from unnoise import cluster
+
+    with cluster.connected(ray or None):
+        order = cluster.Order(model, ensemble, engine, settings, asked)
+        _clean_files(names, out, settings, asked, **how, order=order)
 
 
 def _clean_files(
@@ -100,21 +119,23 @@ def _clean_files(
     settings: Settings,
     asked: dict[str, Any],
     *,
-    workers: int,
+    workers: int | None,
     watch: bool,
     as_json: bool,
+    order: Order | None = None,
 ) -> None:
     """Clean files into a folder with a manifest, into one file, or beside themselves; print what becomes of each."""
     from unnoise import archive, files, pipeline, planning, progress
     from unnoise.manifest import Manifest
 
     if not planning.names_a_folder(out):
-        if watch:
-            raise UnnoiseError("--watch needs a folder for the outputs: name one with -o")
+        if watch or order:
+            raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs a folder for the outputs: name one with -o")
         jobs = planning.plan(names, out)
         files.sweep(job.target.parent for job in jobs)
         with progress.over_files(len(jobs)) as show:
-            outcomes = pipeline.run(jobs, settings, lambda job, done: show(job.source.name, done), workers=workers)
+            shown = lambda job, done: show(job.source.name, done)  # noqa: E731
+            outcomes = pipeline.run(jobs, settings, shown, workers=workers or 1)
             finish(_tell(outcomes, as_json=as_json), len(jobs))
         return
     assert out is not None
@@ -129,7 +150,11 @@ def _clean_files(
             files.sweep(job.target.parent for job in jobs)
             with progress.over_files(len(jobs)) as show:
                 shown = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
-                failed = _tell(pipeline.run(jobs, settings, shown, workers=workers, work=work), as_json=as_json)
+                if order:
+                    outcomes = order.run(jobs, manifest, shown, workers=workers)
+                else:
+                    outcomes = pipeline.run(jobs, settings, shown, workers=workers or 1, work=work)
+                failed = _tell(outcomes, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))
 
@@ -150,6 +175,21 @@ def _clean_with_map(names: list[str], out: str | None, settings: Settings, targe
     _tell([outcome], as_json=as_json)
     if not as_json:
         say(target)
+
+
+def with_address(words: list[str]) -> list[str]:
+    """Let `--ray` stand without an address: an empty one is put behind it where none follows."""
+    spread: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        spread.append(word)
+        if word == "--ray" and not _is_address(following):
+            spread.append("")
+    return spread
+
+
+def _is_address(word: str) -> bool:
+    host, _, port = word.removeprefix("ray://").rpartition(":")
+    return word in ("auto", "local") or bool(host and port.isdigit())
 
 
 def _listed(source: str) -> list[str]:

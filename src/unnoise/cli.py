@@ -7,6 +7,7 @@ wrong or nothing could be done.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import io
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from unnoise import __version__, calibrate_cli, clean_cli, table_cli
-from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish
+from unnoise import __version__, calibrate_cli, clean_cli, serve_cli, table_cli
+from unnoise.clean_cli import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish, with_address
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
@@ -51,13 +52,14 @@ def unnoise(
 
 app.command()(clean_cli.clean)
 app.command()(calibrate_cli.calibrate)
+app.command()(serve_cli.serve)
 
 
 @app.command()
 def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
     as_json: Json = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Say what noise is in pictures: its kind, its level, and the model that fits."""
     from unnoise import api, image_io, planning
@@ -88,7 +90,7 @@ def add(
     out: Annotated[str, typer.Option("--out", "-o", help="The noisy picture.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same noise.")] = 0,
     overwrite: Overwrite = False,
-    max_pixels: MaxPixels = 1_000_000_000,
+    max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Put noise into a picture."""
     from unnoise import image_io, noise as noises
@@ -178,17 +180,20 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes, such as train.steps=5000.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was broken off.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it all, say what would be run, and stop.")] = False,
 ) -> None:
     """Train a network from a recipe.
 
-    A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
-    that it loads is measured instead.
+    For noisy pictures of your own: recipes/own_pictures.yaml data.train=images:FOLDER. With train.devices=N, N
+    processes share the work; torchrun and SLURM begin it on several machines. A config.json of the restoration
+    framework is shown as the recipe that it becomes; where its mode is test, the model that it loads is measured
+    instead.
     """
     from unnoise import progress
     from unnoise.optional import need
 
     need("torch", extra="train")
-    from unnoise import recipe as recipes, training
+    from unnoise import processes, recipe as recipes, training
 
     changes = dict(_key_and_value(text) for text in overrides or [])
     loaded = recipes.load(recipe, changes)
@@ -197,10 +202,21 @@ def train(
         if job.mode == "test":
             _measure(recipe, changes)
             return
-        say(recipes.dump(loaded))
         device, out = job.device, out or (Path(job.folder) if job.folder else None)
-    with progress.over_training() as watch:
-        say(training.train(loaded, out, resume=resume, device=device, watch=watch))
+        if processes.leads():
+            say(recipes.dump(loaded))
+    if dry_run:
+        for line in training.rehearse(loaded):
+            say(line)
+        return
+    if processes.leads():
+        about = (loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length)
+        progress.note("; ".join(filter(None, about)))
+    watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
+    with watching as watch:
+        model = training.train(loaded, out, resume=resume, device=device, watch=watch)
+    if processes.leads():
+        say(model)
 
 
 @app.command()
@@ -270,7 +286,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names of files need not be text
     command: Any = typer.main.get_command(app)
     try:
-        asked = _with_verb(_spread(words), command.commands) if words else ["--help"]
+        asked = _with_verb(_spread(with_address(words)), command.commands) if words else ["--help"]
         status = command.main(asked, prog_name="unnoise", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)

@@ -21,6 +21,8 @@ from unnoise.metrics import psnr, ssim
 from unnoise.noise import Noise
 from unnoise.noise.base import FULL_SCALE, Chain
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,7 +50,7 @@ class Row:
 
 
 def noisy_pairs(
-    dataset: Dataset, noise: Noise | None, *, seed: int = 0, crop: int | None = None
+    dataset: Dataset, noise: Noise | None, *, seed: int = 0, crop: int | None = None, only: slice = ALL
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
     """Yield (noisy, clean, sigma) for every picture, float32 `[H, W, C]`; sigma is None where noise has no one level.
 
@@ -57,8 +59,9 @@ def noisy_pairs(
         noise: what spoils a clean picture; None for pairs.
         seed: of the noise.
         crop: cut the pictures to at most this side, from the top left.
+        only: which of the pictures; their noise is the same, whoever else is there.
     """
-    for index in range(len(dataset)):
+    for index in range(len(dataset))[only]:
         item = dataset[index]
         pictures = item if isinstance(item, tuple) else (item,)
         cut = [as_float(picture[:crop, :crop]) for picture in pictures]
@@ -82,6 +85,7 @@ def evaluate(
     blind: bool = False,
     crop: int | None = None,
     with_ssim: bool = True,
+    only: slice = ALL,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
     """Yield one row per noise and model, each as soon as it is measured.
@@ -95,12 +99,13 @@ def evaluate(
         blind: let models that want the noise level estimate it; else they are told, where one number says it.
         crop: see `noisy_pairs`.
         with_ssim: also measure SSIM, which takes longer than some models.
+        only: see `noisy_pairs`; no row comes of no pictures.
         progress: called with a line per picture.
     """
     for noise in noises:
         before: list[float] = []
         after: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
-        for index, (noisy, clean, sigma) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop)):
+        for index, (noisy, clean, sigma) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop, only=only)):
             before.append(psnr(clean, noisy))
             megapixels = clean.shape[0] * clean.shape[1] / 1e6
             for name, model in models.items():
@@ -110,7 +115,7 @@ def evaluate(
                 similarity = ssim(clean, cleaned) if with_ssim and min(clean.shape[:2]) >= 11 else np.nan
                 after[name].append((psnr(clean, cleaned), similarity, seconds / megapixels))
             progress(f"{noise or data}: {index + 1} of {len(dataset)}")
-        for name, results in after.items():
+        for name, results in after.items() if before else ():
             means = np.mean(results, axis=0).tolist()
             yield Row(name, data, "" if noise is None else str(noise), len(before), float(np.mean(before)), *means)
 

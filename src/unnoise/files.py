@@ -25,7 +25,7 @@ Seal = Callable[[Path], None]
 """Called with the temporary file when all is in it and synced, just before it takes its place; what it raises stops
 that."""
 
-_TEMPORARY = re.compile(r"\.unnoise-[0-9a-f]{16}\.part")
+_TEMPORARY = re.compile(r"\.unnoise-[0-9a-f]{16}\.(part|held\.\w+)")
 
 
 @contextlib.contextmanager
@@ -55,6 +55,25 @@ def replacing(target: str | Path, seal: Seal | None = None) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def held(target: Path) -> Path:
+    """Return a temporary name, of the same kind of file, for what waits beside its target to be placed there."""
+    place = target.resolve()
+    return place.with_name(f".unnoise-{secrets.token_hex(8)}.held{place.suffix}")
+
+
+def place(held: str | Path, target: str | Path) -> None:
+    """Let a file that is complete and synced take the place of its target, as `replacing` does.
+
+    Raises:
+        OSError: it cannot.
+    """
+    place = Path(target).resolve()
+    if place.exists():
+        shutil.copymode(place, held)
+    os.replace(held, place)
+    sync_folder(place.parent)
 
 
 def lock(file: IO[bytes]) -> bool:

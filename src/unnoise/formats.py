@@ -26,6 +26,10 @@ SAMPLES = {
 COLOUR_SPACES = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk")
 
 
+class UnknownKindError(UnnoiseError):
+    """What is no picture of a kind that unnoise reads."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What is known of a picture without its pixels.
@@ -131,7 +135,6 @@ FORMATS = (
     Format(
         "TIFF", (".tif", ".tiff"), re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source",
         "tiffsave", _tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), cmyk=True, pages=True,
-        drops=("exif-data",),
     ),
     Format(
         "WebP", (".webp",), re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source",
@@ -162,7 +165,7 @@ def suffix_of(data: bytes) -> str:
     """Return the suffix (`.png`) of the kind of file that these bytes are.
 
     Raises:
-        UnnoiseError: They are none that unnoise reads.
+        UnknownKindError: They are none that unnoise reads.
     """
     return recognise(data[:4096], "the picture").suffixes[0]
 
@@ -171,15 +174,15 @@ def recognise(head: bytes, name: str) -> Format:
     """Return the kind of a file by its first bytes.
 
     Raises:
-        UnnoiseError: it is none that unnoise reads; `name` is what it is called there.
+        UnknownKindError: it is none that unnoise reads; `name` is what it is called there.
     """
     if not head:
-        raise UnnoiseError(f"{name}: the file is empty")
+        raise UnknownKindError(f"{name}: the file is empty")
     for kind in FORMATS:
         if kind.signature.match(head):
             return kind
     known = ", ".join(kind.name for kind in FORMATS)
-    raise UnnoiseError(f"{name}: not a picture of a kind that unnoise reads ({known})")
+    raise UnknownKindError(f"{name}: not a picture of a kind that unnoise reads ({known})")
 
 
 def cannot_hold(header: Header, suffix: str) -> str | None:
@@ -207,6 +210,11 @@ def cannot_hold(header: Header, suffix: str) -> str | None:
     if max(header.height // header.pages, header.width) > kind.largest:
         return f"{kind.name} cannot hold more than {kind.largest} pixels a side: write .tif"
     return None
+
+
+def needs_turning(header: Header, suffix: str) -> bool:
+    """Tell whether a picture lies on its side, and a file with this suffix has no word for that."""
+    return header.metadata.get("orientation", 1) > 1 and "exif-data" in kind_of(suffix).drops
 
 
 def leaves_out(header: Header, suffix: str) -> str | None:

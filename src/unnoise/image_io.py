@@ -7,9 +7,9 @@ never by its name; no other loader (SVG, PDF, raw) can be reached. What a round 
   palettes become RGB;
 * pages and frames: all of them, with the times of an animation;
 * alpha: carried beside the pixels in its own samples, bit for bit;
-* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them. The EXIF
-  orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail that would now lie on its side is
-  left out.
+* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them, the EXIF of
+  a TIFF as `exif` does. The EXIF orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail
+  that would now lie on its side is left out. Pages, and rows that are read one after the other, stay as they lie.
 
 What each kind of file holds, and what is refused, stands in `docs/explanation/files.md`.
 """
@@ -28,12 +28,23 @@ from typing import IO, Any
 import numpy as np
 import pyvips
 
-from unnoise import formats, jpeg
+from unnoise import exif, formats, jpeg
 from unnoise.errors import UnnoiseError
-from unnoise.formats import ANIMATION, COLOUR_SPACES, SAMPLES, SCREEN, Header, is_picture, reason, recognise, suffix_of
+from unnoise.formats import (
+    ANIMATION,
+    COLOUR_SPACES,
+    SAMPLES,
+    SCREEN,
+    Header,
+    UnknownKindError,
+    is_picture,
+    reason,
+    recognise,
+    suffix_of,
+)
 from unnoise.picture import Picture, check_target, encode, from_array, from_samples, write
 
-MAX_PIXELS = 1_000_000_000
+MAX_PIXELS = 2**30
 """Pixels of all pages together, by default."""
 MAX_PAGES = 10_000
 """Pages or frames."""
@@ -60,21 +71,39 @@ def _log_quietly() -> None:
 _log_quietly()
 
 
-def read(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(
+    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES, page: int | None = None
+) -> Picture:
     """Read a picture from a file, or from the bytes of one.
 
+    Args:
+        source: the file, or its bytes.
+        max_pixels: of what is read, all pages together.
+        max_pages: of the file.
+        page: the only page or frame to read, counted from 1; None for all.
+
     Raises:
-        UnnoiseError: The file is missing, empty, damaged, cut short, no picture of a kind in the table above, or
-            larger than `max_pixels` by its header, before anything is decoded.
+        UnnoiseError: The file is missing, damaged, cut short, or has no such page.
+        UnknownKindError: It is empty, or no picture of a kind in the table above.
+        TooLargeError: It is over the limits by its header, before anything is decoded.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
-    image = _open(source, name, max_pixels)
+    image = _open(source, name, max_pixels, max_pages, page)
     with _damage(name):
         image = image.copy_memory()
-        header = _header(image, source)
-        image = image.autorot() if header.pages == 1 else image
+        turned = page is not None or _number(image, "n-pages") == 1
+        header = _header(image, source, turned=turned)
+        image = image.autorot() if turned else image
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     return from_samples(samples, header.metadata, header.colours)
+
+
+class TooLargeError(UnnoiseError):
+    """A picture of more pixels or pages than is allowed; `fact` tells it without saying how to allow more."""
+
+    def __init__(self, name: str, fact: str, advice: str) -> None:
+        super().__init__(f"{name}: {fact}: {advice}")
+        self.fact = fact
 
 
 class Rows:
@@ -85,8 +114,7 @@ class Rows:
         max_pixels: as for `read`.
 
     Attributes:
-        header: what is known of it.
-        upright: whether its rows are those of the picture; else only `read` turns it.
+        header: what is known of it. The rows are those of the file: its orientation is not applied, and stays.
 
     Raises:
         UnnoiseError: as `read`; damage within the file is told when its rows are taken.
@@ -96,8 +124,7 @@ class Rows:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
         with _damage(self._name):
-            self.header = _header(image, source)
-        self.upright = _number(image, "orientation") == 1 or self.header.pages > 1
+            self.header = _header(image, source, turned=False)
         self._region = pyvips.Region.new(image)
 
     def take(self, start: int, stop: int) -> np.ndarray:
@@ -110,7 +137,9 @@ class Rows:
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.colours + header.alpha)
 
 
-def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Image:
+def _open(
+    source: str | Path | bytes, name: str, max_pixels: int, max_pages: int = MAX_PAGES, page: int | None = None
+) -> pyvips.Image:
     """Open a picture whose header has passed, pages below each other; its rows can be had once, in order."""
     try:
         with _bytes_of(source) as file:
@@ -131,8 +160,16 @@ def _open(source: str | Path | bytes, name: str, max_pixels: int) -> pyvips.Imag
 
     with _damage(name):
         image = load()
-        _check_header(image, name, max_pixels)
-        if _number(image, "n-pages") > 1:
+        pages = _number(image, "n-pages")
+        if pages > max_pages:
+            fact = f"{pages} pages or frames, over the limit of {max_pages}"
+            raise TooLargeError(name, fact, "take them apart first")
+        if page is not None and not 1 <= page <= pages:
+            raise UnnoiseError(f"{name}: there is no page {page}: it has {pages}")
+        if pages > 1 and page is not None:
+            image = load(page=page - 1)
+        _check_header(image, name, max_pixels, pages if page is None else 1)
+        if pages > 1 and page is None:
             image = _all_pages(load, name)
     return image
 
@@ -162,14 +199,12 @@ def _damage(name: str) -> Iterator[None]:
         ) from error
 
 
-def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
+def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -> None:
     """Refuse what cannot be cleaned without loss, while only the header has been read."""
-    pages = _number(image, "n-pages")
-    if pages > MAX_PAGES:
-        raise UnnoiseError(f"{name}: {pages} pages or frames, over the limit of {MAX_PAGES}: take them apart first")
     if image.width * image.height * pages > max_pixels:
         size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
-        raise UnnoiseError(f"{name}: {size}, over the limit of {max_pixels}: raise --max-pixels if you trust the file")
+        fact = f"{size}, over the limit of {max_pixels}"
+        raise TooLargeError(name, fact, "raise --max-pixels if you trust the file")
     if image.format not in SAMPLES:
         raise UnnoiseError(f"{name}: samples of type {image.format}: convert it to 8 or 16 bit or 32-bit float first")
     most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
@@ -178,9 +213,13 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
         raise UnnoiseError(f"{name}: {kind}, is neither grey, RGB nor CMYK: convert it to RGB first")
 
 
-def _header(image: pyvips.Image, source: str | Path | bytes) -> Header:
-    """Return what is known of an open picture."""
-    metadata = _metadata(image)
+def _header(image: pyvips.Image, source: str | Path | bytes, *, turned: bool) -> Header:
+    """Return what is known of an open picture, which will be turned upright or not."""
+    metadata = _metadata(image, turned=turned)
+    if image.get("vips-loader") == "tiffload_source":
+        with _bytes_of(source) as file:
+            if block := exif.take(file):
+                metadata["exif-data"] = block
     if image.get_typeof("jpeg-multiscan"):
         with _bytes_of(source) as file:
             if found := jpeg.quality(file):
@@ -189,15 +228,15 @@ def _header(image: pyvips.Image, source: str | Path | bytes) -> Header:
     return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
 
 
-def _metadata(image: pyvips.Image) -> dict[str, Any]:
-    """Return the fields of `image` to be carried to what is written, true of the upright picture."""
+def _metadata(image: pyvips.Image, *, turned: bool) -> dict[str, Any]:
+    """Return the fields of `image` to be carried to what is written, true of the picture once it is turned upright."""
     present = (field for field in (*_CARRIED, *_png_texts(image)) if image.get_typeof(field))
     fields: dict[str, Any] = {field: image.get(field) for field in present}
     if any(abs(image.xres - made_up) < 0.01 for made_up in (1, SCREEN)):  # the file says nothing, or as little
         del fields["xres"], fields["yres"]
     orientation = _number(image, "orientation")
-    if orientation > 1 and "page-height" in fields:
-        fields["orientation"] = orientation  # pages are left as they lie
+    if orientation > 1 and not turned:
+        fields["orientation"] = orientation
     elif orientation > 1:
         fields["orientation"] = 1
         if "xmp-data" in fields:
@@ -230,6 +269,8 @@ __all__ = [
     "MAX_PIXELS",
     "Picture",
     "Rows",
+    "TooLargeError",
+    "UnknownKindError",
     "cannot_hold",
     "check_target",
     "encode",

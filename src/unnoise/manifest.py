@@ -108,7 +108,11 @@ class Manifest:
 
     def wrote(self, target: Path, sha256: str) -> bool:
         """Tell whether an output with this hash is one that was written there, now or before."""
-        return sha256 in self._written.get(self.named(target), ())
+        return sha256 in self.written(target)
+
+    def written(self, target: Path) -> set[str]:
+        """Return the hashes of what was written there."""
+        return self._written.get(self.named(target), set())
 
     def folders(self) -> set[Path]:
         """Return the folders of all outputs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from unnoise import files, formats
+from unnoise import exif, files, formats
 from unnoise.errors import UnnoiseError
 from unnoise.files import Seal
 from unnoise.formats import SAMPLES, SCREEN, Format, Header, reason
@@ -150,9 +151,14 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample)
     try:
-        return getattr(_labelled(image, picture.header), f"{kind.save}_buffer")(**options)
+        data = getattr(_labelled(image, picture.header), f"{kind.save}_buffer")(**options)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
+    if kind.name != "TIFF" or "exif-data" not in picture.metadata:
+        return data
+    file = io.BytesIO(data)
+    exif.put(file, picture.metadata["exif-data"])
+    return file.getvalue()
 
 
 def write(
@@ -191,6 +197,9 @@ def write_image(
             getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
         except (pyvips.Error, UnicodeDecodeError) as error:
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
+        if kind.name == "TIFF" and "exif-data" in header.metadata:
+            with open(temporary, "r+b") as written:
+                exif.put(written, header.metadata["exif-data"])
 
 
 def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
@@ -201,7 +210,8 @@ def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Form
         raise UnnoiseError(f"quality {quality} is not between 1 and 100")
     kind = formats.kind_of(suffix)
     # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
-    keep = "all" if {"exif-data", "xres"} & header.metadata.keys() else "xmp|iptc|icc|other"
+    says = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
+    keep = "all" if says else "xmp|iptc|icc|other"
     return kind, {"keep": keep, **kind.options(header, quality)}
 
 

@@ -121,7 +121,7 @@ def clean_pixels(
     strength: float = 1.0,
     progress: Report = lambda _: None,
 ) -> np.ndarray:
-    """Clean an array of any size, in tiles where the denoiser's reach allows it.
+    """Clean an array of any size: in tiles, but where the denoiser sees everything and the array is not large.
 
     Args:
         denoiser: does the work.
@@ -133,11 +133,13 @@ def clean_pixels(
     Returns:
         The clean picture, float32 `[H, W, C]`.
     """
-    if denoiser.halo is None:
-        clean = denoiser(noisy, sigma)
+    how = {"multiple_of": denoiser.multiple_of, "progress": progress}
+    if denoiser.halo is not None:
+        clean = tiling.tiled(denoiser, noisy, sigma, halo=denoiser.halo, **how)
+    elif noisy.shape[0] * noisy.shape[1] > streaming.LARGE:
+        clean = tiling.blended(denoiser, noisy, sigma, **how)
     else:
-        facts = {"halo": denoiser.halo, "multiple_of": denoiser.multiple_of}
-        clean = tiling.tiled(denoiser, noisy, sigma, **facts, progress=progress)
+        clean = denoiser(noisy, sigma)
     progress(1.0)
     return streaming.at_strength(noisy, clean, strength)
 
@@ -196,9 +198,8 @@ def clean_file(
 
         return tell
 
-    large = rows.upright and header.height * header.width > streaming.LARGE
-    if not (large and _clean_large(job, settings, progress, sealing)):
-        _clean_small(job, settings, progress, sealing)
+    large = header.height * header.width > streaming.LARGE and not formats.needs_turning(header, job.target.suffix)
+    (_clean_large if large else _clean_small)(job, settings, progress, sealing)
     return outcome
 
 
@@ -211,19 +212,16 @@ def _clean_small(job: Job, settings: Settings, progress: Report, sealing: _Seali
     picture.write(clean, job.target, **how, seal=sealing(model, sigma))
 
 
-def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> bool:
-    """Clean a file strip by strip; return False where the denoiser has to see the whole."""
+def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> None:
+    """Clean a file strip by strip, as it lies."""
     rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
     seen = streaming.glimpse(rows)
     denoiser, sigma = settings.settle(seen, rows.header.dtype)
-    if denoiser.halo is None:
-        return False
     make_folder(job.target.parent)
     rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
     how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
     seal = sealing(str(denoiser), None if sigma is None else float(sigma))
     streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, seal=seal)
-    return True
 
 
 def _check_kind(header: Header, suffix: str, name: str) -> None:

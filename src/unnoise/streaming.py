@@ -1,7 +1,8 @@
 """Pictures larger than memory: strips of a file are read, cleaned and written as they come.
 
 The file is read twice: once in windows spread over it, to find the noise and the model that fits, and once from top to
-bottom. What is held is a strip of tiles with the margin that they need, in the samples of the file, beside one tile.
+bottom. What is held is a strip of tiles with the margin that they need, in the samples of the file, beside one tile;
+for a denoiser that sees everything, whose tiles are blended, also its pixels.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import growing
+from unnoise import growing, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.files import Seal
 from unnoise.image_io import Rows
 from unnoise.picture import from_samples
-from unnoise.tiling import tiles
+from unnoise.tiling import Tile
 
 LARGE = 16_000_000
 """Pixels, from which on a picture is not held as a whole."""
@@ -26,6 +27,10 @@ TILE = 1024
 STRIP = 96_000_000
 """Bytes of a strip, at most; tiles are lower for very wide pictures."""
 
+_Band = tuple[list[Tile], np.ndarray]  # tiles beside each other, and the samples of their outer rows
+_Clean = Callable[[np.ndarray, Tile], np.ndarray]
+
+_PIECE = 64  # rows that are read at once
 _WINDOW = 512  # side of what is looked at to find the noise
 _WINDOWS = 8  # of them along each side of the picture
 
@@ -86,24 +91,69 @@ def _strips(
 ) -> Iterator[np.ndarray]:
     header = rows.header
     tall = max(denoiser.multiple_of, min(TILE, STRIP * header.height // header.size))
-    halo, high = denoiser.halo or 0, header.height // header.pages
-    cut = list(tiles(high, header.width, size=tall, halo=halo, multiple_of=denoiser.multiple_of))
+    reach, high = tiling.OVERLAP if denoiser.halo is None else denoiser.halo, header.height // header.pages
+    margin = reach + -reach % denoiser.multiple_of
+    cut = list(tiling.tiles(high, header.width, size=tall, halo=margin, multiple_of=denoiser.multiple_of))
     for above in range(0, header.height, high):  # the rows of the pages before
-        held, top = np.empty((0, header.width, header.colours + header.alpha), header.dtype), 0
-        for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
-            strip = list(row)
-            outer = strip[0].outer[0]
-            further = rows.take(above + top + len(held), above + outer.stop)
-            held, top = np.concatenate([held[outer.start - top :], further]), outer.start
-            made = []
-            for tile in strip:
-                noisy = from_samples(held[:, tile.outer[1]], {}, header.colours)
-                clean = at_strength(noisy.pixels, denoiser(noisy.pixels, sigma), strength)
-                made.append(noisy.with_pixels(clean).samples()[tile.crop])
-                lines, columns = tile.inner
-                done = (above + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
-                progress(done / (header.height * header.width))
-            yield np.concatenate(made, axis=1)
+
+        def clean(noisy: np.ndarray, tile: Tile, above: int = above) -> np.ndarray:
+            made = at_strength(noisy, denoiser(noisy, sigma), strength)
+            lines, columns = tile.inner
+            done = (above + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
+            progress(done / (header.height * header.width))
+            return made
+
+        bands = _bands(rows, above, cut)
+        if denoiser.halo is not None:
+            yield from _cut(bands, clean, header.colours)
+        else:
+            yield from _faded(bands, clean, header.colours, margin, high)
+
+
+def _bands(rows: Rows, above: int, cut: list[Tile]) -> Iterator[_Band]:
+    """Yield the tiles of a page beside each other, with the samples that they look at."""
+    held, top = rows.take(above, above), 0
+    for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
+        strip = list(row)
+        outer = strip[0].outer[0]
+        have = top + len(held) - outer.start
+        taller = np.empty((outer.stop - outer.start, *held.shape[1:]), held.dtype)
+        taller[:have] = held[len(held) - have :]
+        held, top = taller, outer.start  # the rows above are let go before further ones are read
+        for start in range(have, len(held), _PIECE):
+            stop = min(start + _PIECE, len(held))
+            held[start:stop] = rows.take(above + top + start, above + top + stop)
+        yield strip, held
+
+
+def _cut(bands: Iterator[_Band], clean: _Clean, colours: int) -> Iterator[np.ndarray]:
+    """Clean tiles and put them beside each other, without their margins."""
+    for strip, held in bands:
+        inner = strip[0].inner[0]
+        made = np.empty((inner.stop - inner.start, *held.shape[1:]), held.dtype)
+        for tile in strip:
+            noisy = from_samples(held[:, tile.outer[1]], {}, colours)
+            made[:, tile.inner[1]] = noisy.with_pixels(clean(noisy.pixels, tile)).samples()[tile.crop]
+        yield made
+        del held, made
+
+
+def _faded(bands: Iterator[_Band], clean: _Clean, colours: int, overlap: int, high: int) -> Iterator[np.ndarray]:
+    """Clean tiles and fade them into each other; rows are ready once no tile below reaches them."""
+    fading = np.empty((0, 1, 1), np.float32)
+    for strip, held in bands:
+        noisy = from_samples(held, {}, colours)
+        blend = np.zeros_like(noisy.pixels)
+        blend[: len(fading)] = fading
+        for tile in strip:
+            columns = tile.outer[1]
+            blend[:, columns] += tile.weight(overlap) * clean(noisy.pixels[:, columns], tile)
+        inner, outer = strip[0].inner[0], strip[0].outer[0]
+        ready = len(held) if inner.stop == high else max(inner.stop - overlap, 0) - outer.start
+        if ready:
+            yield from_samples(held[:ready], {}, colours).with_pixels(blend[:ready]).samples()
+        fading = blend[ready:].copy()
+        del held, noisy, blend
 
 
 def at_strength(noisy: np.ndarray, clean: np.ndarray, strength: float) -> np.ndarray:

@@ -23,6 +23,10 @@ app = typer.Typer(
 Table = Annotated[str, typer.Argument(help="The table: FILE.parquet, or FILE.parquet#train for a part of it.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="What is written.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="[ADDRESS]", help="Work on a Ray cluster; as for unnoise clean."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same.")]
 
 
@@ -33,9 +37,10 @@ def build(
     column: Annotated[str, typer.Option(help="Column of the pictures.")] = "image",
     exclude: Annotated[str | None, typer.Option(help="Text file of pictures to leave out, a path a line.")] = None,
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Make a table of the pictures in folders; a picture's name is its path there, without suffix."""
-    _run("build", folders, out, column=column, exclude=exclude, overwrite=overwrite)
+    _run("build", folders, out, column=column, exclude=exclude, overwrite=overwrite, ray=ray)
 
 
 @app.command()
@@ -47,9 +52,10 @@ def add(
     column: Annotated[str, typer.Option(help="Column of the noisy pictures.")] = "noisy",
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Add a column of noisy pictures."""
-    _run("add", table, out, noise, source=source, column=column, seed=seed, overwrite=overwrite)
+    _run("add", table, out, noise, source=source, column=column, seed=seed, overwrite=overwrite, ray=ray)
 
 
 @app.command()
@@ -83,12 +89,13 @@ def resize(
     table: Table,
     out: Out,
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Bring all pictures to one size; their proportions are not kept."""
     sides = size.split("x")
     if len(sides) > 2 or not all(side.isdecimal() for side in sides):
         raise UnnoiseError(f"'{size}' is no size: write WIDTHxHEIGHT, such as 320x240, or one number")
-    _run("resize", table, out, *map(int, sides), overwrite=overwrite)
+    _run("resize", table, out, *map(int, sides), overwrite=overwrite, ray=ray)
 
 
 @app.command()
@@ -110,9 +117,10 @@ def merge(
     out: Out,
     by: Annotated[str, typer.Option(help="Column of the names.")] = "name",
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Put the columns of two tables beside each other, rows of one name together."""
-    _run("merge", left, right, out, by=by, overwrite=overwrite)
+    _run("merge", left, right, out, by=by, overwrite=overwrite, ray=ray)
 
 
 @app.command()
@@ -124,9 +132,10 @@ def split(
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Put each row into a part by chance, told by the column part."""
-    _run("split", table, out, _shares(shares) if shares else None, seed=seed, overwrite=overwrite)
+    _run("split", table, out, _shares(shares) if shares else None, seed=seed, overwrite=overwrite, ray=ray)
 
 
 @app.command()
@@ -136,11 +145,12 @@ def score(
     out: Out,
     noisy: Annotated[str, typer.Option(help="Column of the noisy pictures.")] = "noisy",
     overwrite: Overwrite = False,
+    ray: Ray = None,
 ) -> None:
     """Clean the noisy pictures; add the prediction and, where there are clean ones, PSNR and SSIM."""
     from unnoise import report
 
-    outcome = _call("score", model, table, out, noisy=noisy, overwrite=overwrite)
+    outcome = _call("score", model, table, out, noisy=noisy, overwrite=overwrite, ray=ray)
     if outcome.mean:
         say(report.markdown([outcome.mean], decimals={"ssim": 4}))
     _finish(outcome)
@@ -175,13 +185,19 @@ def _run(verb: str, *arguments: Any, **options: Any) -> None:
     _finish(_call(verb, *arguments, **options))
 
 
-def _call(verb: str, *arguments: Any, **options: Any) -> Any:
-    """Call a verb of `unnoise.tables`; bad rows are told at once."""
+def _call(verb: str, *arguments: Any, ray: str | None = None, **options: Any) -> Any:
+    """Call a verb of `unnoise.tables`, here or on a cluster; bad rows are told at once."""
     from unnoise import progress
 
     function = getattr(_tables(), verb)
     with progress.line() as show_progress:
-        return function(*arguments, **options, tell=lambda bad: complain(str(bad)), progress=show_progress)
+        how = {**options, "tell": lambda bad: complain(str(bad)), "progress": show_progress}
+        if ray is None:
+            return function(*arguments, **how)
+        from unnoise import cluster
+
+        with cluster.connected(ray or None):
+            return function(*arguments, **how, spread=cluster.spread(verb, arguments, options))
 
 
 def _finish(outcome: Outcome) -> None:

@@ -1,7 +1,8 @@
 """Any function over tiles of a picture, with the margin that it needs: equal to the whole, in bounded memory.
 
 A network of finite reach (`halo`) sees in a tile with that margin all that it would see in the whole picture, if the
-tile begins where its own grid does (`multiple_of`). Tiles are cut, not blended: nothing is averaged, nothing can show.
+tile begins where its own grid does (`multiple_of`). Its tiles are cut, not blended: nothing is averaged, nothing can
+show. What reaches everywhere has no such margin: its tiles overlap, and fade into each other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 Clean = Callable[[np.ndarray, "float | np.ndarray | None"], np.ndarray]
 TILE = 1536
 """Longest side of a tile without its margin, in pixels: the margin costs little, and memory stays well under 1 GB."""
+OVERLAP = 64
+"""Margin of tiles that are blended, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,24 @@ class Tile:
             for inner, outer in zip(self.inner, self.outer, strict=True)
         )
         return rows, columns
+
+    def weight(self, overlap: int) -> np.ndarray:
+        """Return what each pixel of the outer rectangle counts in a blend of all tiles, float32 `[h, w, 1]`.
+
+        Between two neighbours it falls from 1 to 0 along twice the overlap; all tiles together count 1 everywhere.
+        """
+        rows, columns = (_fade(*sides, overlap) for sides in zip(self.inner, self.outer, strict=True))
+        return (rows[:, None] * columns)[:, :, None]
+
+
+def _fade(inner: slice, outer: slice, overlap: int) -> np.ndarray:
+    place = np.arange(outer.start, outer.stop, dtype=np.float32) + np.float32(0.5)
+
+    def beyond(edge: int) -> np.ndarray:
+        return np.clip((place - edge) / np.float32(2 * overlap) + np.float32(0.5), 0, 1)
+
+    begun = beyond(inner.start) if inner.start > outer.start else np.ones_like(place)  # the picture begins here
+    return begun - beyond(inner.stop) if inner.stop < outer.stop else begun
 
 
 def tiles(height: int, width: int, *, size: int = TILE, halo: int = 0, multiple_of: int = 1) -> Iterator[Tile]:
@@ -91,6 +112,30 @@ def tiled(
     for tile in tiles(height, width, size=size, halo=halo, multiple_of=multiple_of):
         told = sigma[tile.outer] if isinstance(sigma, np.ndarray) else sigma
         result[tile.inner] = clean(noisy[tile.outer], told)[tile.crop]
+        rows, columns = tile.inner
+        progress((rows.start * width + (rows.stop - rows.start) * columns.stop) / (height * width))
+    return result
+
+
+def blended(
+    clean: Clean,
+    noisy: np.ndarray,
+    sigma: float | np.ndarray | None = None,
+    *,
+    multiple_of: int = 1,
+    size: int = TILE,
+    progress: Callable[[float], None] = lambda _: None,
+) -> np.ndarray:
+    """Apply a denoiser that reaches everywhere to tiles that overlap, and fade them into each other.
+
+    What it would have seen beyond a tile and its margin is lost to it; arguments and result are those of `tiled`.
+    """
+    height, width = noisy.shape[:2]
+    overlap = OVERLAP + -OVERLAP % multiple_of
+    result = np.zeros_like(noisy, dtype=np.float32)
+    for tile in tiles(height, width, size=size, halo=overlap, multiple_of=multiple_of):
+        told = sigma[tile.outer] if isinstance(sigma, np.ndarray) else sigma
+        result[tile.outer] += tile.weight(overlap) * clean(noisy[tile.outer], told)
         rows, columns = tile.inner
         progress((rows.start * width + (rows.stop - rows.start) * columns.stop) / (height * width))
     return result

@@ -3,21 +3,19 @@
 A run has a folder: `recipe.yaml` (what was run), `checkpoint.pt` (to go on from), `NAME.safetensors` (the averaged
 weights as of the checkpoint, with their card), `log.jsonl` (a line per look) and `losses.png` (the log, drawn). What a
 step sees depends on the recipe and the step's number alone, so a run that is resumed ends with the weights of an
-unbroken one (unless `train.minutes` cuts both short).
+unbroken one (unless `train.minutes` cuts both short). Several processes may share the steps, see `processes`: then the
+first of them writes the folder, which all read.
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import logging
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,59 +23,25 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, default_collate
 
-from unnoise import __version__, datasets, losses, networks, noise, recipe as recipes, report, tasks
+from unnoise import __version__, datasets, losses, networks, noise, processes, recipe as recipes, report, tasks
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
-from unnoise.denoisers import checkpoint
+from unnoise.denoisers import checkpoint, trained
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
-from unnoise.networks import Network
+from unnoise.looks import Look, Progress
 from unnoise.optimizers import OPTIMIZERS, SCHEDULES
 from unnoise.recipe import Recipe, Stage
 
 CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
+NOTHING_LEARNED = (
+    "the model does not beat its input: judged by %s on what was held back, it reaches %.3g, and noisy pixels as they "
+    "are %.3g; train longer, on more pictures, or see which noise the task cannot handle"
+)
 LOOK_EVERY = 2000  # steps, where the recipe does not say
+log = logging.getLogger(__name__)
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
-
-
-@dataclass
-class Progress:
-    """How far a run is; all of it travels in the checkpoint.
-
-    Attributes:
-        step: optimizer steps done.
-        samples: patches seen.
-        seconds: time spent training, over all resumptions.
-        sums: the values of every step since the last line of the log, summed by name.
-        summed: how many steps these are.
-    """
-
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    summed: int = 0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a watcher of the training is shown now and then.
-
-    Attributes:
-        step: optimizer steps done.
-        share: of the whole schedule, 0 to 1.
-        seconds_left: estimated from the pace so far.
-        values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
-            validation, the same as `validation_...` and a PSNR in dB by noise.
-        validated: whether this is one of the looks that go into the log.
-    """
-
-    step: int
-    share: float
-    seconds_left: float
-    values: dict[str, float] = field(default_factory=dict)
-    validated: bool = False
 
 
 def train(
@@ -87,6 +51,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     watch: Callable[[Look], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Run a recipe to its end.
 
@@ -96,65 +61,109 @@ def train(
         resume: go on from the folder's checkpoint.
         device: "cpu" or "cuda"; None for a GPU where there is one.
         watch: called every few steps.
+        clock: tells the seconds that `train.minutes` counts; `time.process_time` for those of this process alone, on a
+            machine that others use.
 
     Returns:
         The `.safetensors` file of the trained model.
+
+    With several processes on one machine, the script that calls this is run by each of them, from the top.
 
     Raises:
         UnnoiseError: the folder holds a run already and `resume` is not set, or it holds another recipe's run; parts of
             the recipe do not fit together, or its data cannot be read; there is no such device; the loss is no longer
             a number.
     """
-    folder = Path(folder or Path("runs") / recipe.name)
-    _check_folder(folder, recipe, resume=resume)
-    return _Run(recipe, folder, checkpoint.device(device), watch).fit(resume=resume)
+    folder, settings = Path(folder or Path("runs") / recipe.name), recipe.train
+    fabric = processes.start(checkpoint.device(device), settings.devices, settings.nodes, settings.precision)
+    with processes.agreement(fabric):
+        if processes.leads():
+            _check_folder(folder, recipe, resume=resume)
+        run = _Run(recipe, folder, fabric, watch, clock)
+    return run.fit(resume=resume)
+
+
+def rehearse(recipe: Recipe) -> list[str]:
+    """Check all that a training needs, GPUs and other machines left out; nothing is written, nothing begun.
+
+    Returns:
+        What would be run, a line each.
+
+    Raises:
+        UnnoiseError: as `train`.
+    """
+    settings = recipe.train
+    count = settings.devices * settings.nodes
+    run = _Run(recipe, Path(), Fabric(accelerator="cpu", devices=1), lambda _: None, time.monotonic)
+    recipes.check_fit(recipe, run.bare, count, run.task.shrinks)
+    weights = sum(one.numel() for one in run.bare.parameters())
+    validation = "none" if run.validation is None else f"{len(run.validation)} pictures"
+    end = f"{settings.steps} steps" if settings.steps else f"{settings.epochs:g} epochs"
+    limit = f", or {settings.minutes:g} minutes" if settings.minutes else ""
+    lines = [
+        f"network: {run.average}, {weights} weights",
+        f"data: {len(run.training)} pictures, {run.epoch} patches an epoch; validation: {validation}",
+        f"processes: {count}, {settings.devices} on each of {settings.nodes} machines",
+    ]
+    for stage in settings.stages:
+        each = f"{stage.batch // count} for each process, " if count > 1 else ""
+        lines.append(f"until {stage.until:.0%}: {stage.batch} patches a step, {each}{stage.patch}x{stage.patch} pixels")
+    return [*lines, f"end: {end}{limit}"]
 
 
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str, watch: Callable[[Look], None]) -> None:
-        self.recipe, self.folder, self.watch = recipe, folder, watch
+    def __init__(
+        self, recipe: Recipe, folder: Path, fabric: Fabric, watch: Callable[[Look], None], clock: Callable[[], float]
+    ) -> None:
+        self.recipe, self.folder, self.fabric, self.watch, self.clock = recipe, folder, fabric, watch, clock
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
         self.schedule = SCHEDULES.make(recipe.train.schedule)
-        # Named, since for "auto" Fabric would autocast on a GPU that is not there.
-        self.precision = _precision(recipe.train.precision, device)
-        self.fabric = Fabric(accelerator=device, devices=1, precision=self.precision)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
-        _check_fit(network, recipe)
-        self.before = _begin(network, recipe.start) if recipe.start else ""
+        recipes.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
+        self.before = checkpoint.begin(network, trained(recipe.start)) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = OPTIMIZERS.make(recipe.train.optimizer).build(network.parameters())
-        self.average = copy.deepcopy(network).to(self.fabric.device).requires_grad_(False).eval()
+        self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.network.mark_forward_method("forward_train")
+        self.training, self.validation = self._datasets()
+        self.epoch = self._patches(self.training, recipe.train.stages[0]).epoch
+        self.bare = processes.synchronized(fabric, network)
         self.progress = Progress()
 
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
-        training, validation = self._datasets()
-        self.epoch = self._patches(training, self.recipe.train.stages[0]).epoch
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
+        optimizer = OPTIMIZERS.make(self.recipe.train.optimizer).build(self.bare.parameters())
+        self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
+        self.network.mark_forward_method("forward_train")
+        if processes.leads():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
         if resume:
             self._restore()
         self.network.train()
-        self._clock = time.monotonic() - self.progress.seconds
+        self._started = self.clock() - self.progress.seconds
         for stage in self.recipe.train.stages:
             if self._share() < stage.until:
-                self._run_stage(stage, training, validation)
+                self._run_stage(stage)
         self._checkpoint()
-        report.draw_losses(self.folder / LOG, self.folder / LOSSES)
+        if processes.leads():
+            report.draw_losses(self.folder / LOG, self.folder / LOSSES)
+        self.fabric.barrier()
+        best, left = self.progress.best, self.progress.input
+        if best is not None and left is not None and best >= left and processes.leads():
+            log.warning(NOTHING_LEARNED, self.task.judged, best, left)
         return self._model()
 
     def _datasets(self) -> tuple[Dataset, Dataset | None]:
         data = self.recipe.data
-        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size}
+        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size, "white": data.white}
         training = datasets.make(data.train, **how)
         validation = datasets.make(data.validation, **how) if data.validation else None
         largest = max(self.recipe.train.stages, key=lambda stage: stage.patch)
+        if data.hold_back:
+            training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
         patches.check()
         if patches.are_whole:
@@ -164,26 +173,28 @@ class _Run:
         return training, validation
 
     def _patches(self, dataset: Dataset, stage: Stage) -> Patches:
-        recipe = self.recipe
-        spoil = noise.make(recipe.noise) if recipe.noise else None
-        return Patches(dataset, spoil, stage.patch, recipe.train.seed, recipe.data.per_picture, recipe.data.turn)
+        data, seed = self.recipe.data, self.recipe.train.seed
+        spoil = noise.make(self.recipe.noise) if self.recipe.noise else None
+        return Patches(dataset, spoil, stage.patch, seed, data.per_picture, data.turn, self.task.target)
 
-    def _run_stage(self, stage: Stage, training: Dataset, validation: Dataset | None) -> None:
-        settings = self.recipe.train
+    def _run_stage(self, stage: Stage) -> None:
+        settings, fabric = self.recipe.train, self.fabric
         loader = DataLoader(
-            self._patches(training, stage),  # type: ignore[arg-type]
-            batch_size=stage.batch,
-            sampler=itertools.count(self.progress.samples),
+            self._patches(self.training, stage),  # type: ignore[arg-type]
+            batch_size=stage.batch // fabric.world_size,
+            sampler=processes.shares(self.progress.samples, stage.batch, fabric.global_rank, fabric.world_size),
             num_workers=settings.workers,
             # A process that is forked after libvips has worked waits forever for threads that it has not got.
             multiprocessing_context="spawn" if settings.workers else None,
-            pin_memory=self.fabric.device.type == "cuda",
+            pin_memory=fabric.device.type == "cuda",
         )
         for batch in loader:
-            self._step(self.fabric.to_device(batch))
+            self._step(fabric.to_device(batch))
             self.progress.samples += stage.batch
-            self.progress.seconds = time.monotonic() - self._clock
-            self._look(validation, stage)
+            self.progress.seconds = self.clock() - self._started
+            if settings.minutes:  # by which all of them end
+                self.progress.seconds = fabric.broadcast(self.progress.seconds)
+            self._look(stage)
             if self._share() >= stage.until:
                 break
 
@@ -192,7 +203,8 @@ class _Run:
         batch = {key: _channels_last(value) for key, value in batch.items()}
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._rate()
-        torch.manual_seed(settings.seed + self.progress.step)  # what a network draws depends on the step, as its batch
+        # What a network draws depends on the step, as its batch does, and no two processes draw the same.
+        torch.manual_seed(settings.seed + self.progress.step + 1_000_003 * self.fabric.global_rank)
         with self.fabric.autocast():
             values = self.task.step(self.network, self.loss, batch)  # type: ignore[arg-type]
         self.optimizer.zero_grad()
@@ -204,8 +216,8 @@ class _Run:
         self.optimizer.step()
         self.progress.step += 1
         self._follow()
-        for key, value in values.items():
-            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value.item()
+        for key, value in processes.mean(self.fabric, values).items():
+            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value
         self.progress.summed += 1
 
     def _why_not_finite(self, batch: dict[str, torch.Tensor]) -> str:
@@ -248,7 +260,7 @@ class _Run:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.recipe.train.warmup))
         return warm * self.schedule(self._share(), self.progress.samples // self.epoch)
 
-    def _look(self, validation: Dataset | None, stage: Stage) -> None:
+    def _look(self, stage: Stage) -> None:
         """Report, validate and write a checkpoint where it is time."""
         progress, step, share = self.progress, self.progress.step, self._share()
         last = share >= 1
@@ -256,10 +268,13 @@ class _Run:
         if due or step % 20 == 0:
             values = {key: total / progress.summed for key, total in progress.sums.items()}
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-            if due and validation is not None:
-                values |= self._validation_loss(validation, stage) | self._validate(validation)
+            if due and self.validation is not None:
+                processes.align(self.fabric, self.average)
+                values |= self._validation_loss(self.validation, stage) | self._validate(self.validation)
+                self._judge(values)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
-            self.watch(Look(step, share, seconds_left, values, validated=due))
+            if processes.leads():
+                self.watch(Look(step, share, seconds_left, values, validated=due))
             if due:
                 epoch = round(progress.samples / self.epoch, 3)
                 self._log({"step": step, "epoch": epoch, "seconds": round(progress.seconds, 1), **values})
@@ -276,29 +291,50 @@ class _Run:
 
     @torch.no_grad()
     def _validation_loss(self, validation: Dataset, stage: Stage) -> dict[str, float]:
-        """Take the task's values, of the averaged weights, over patches that are the same every time."""
+        """Take the task's values, of the averaged weights, over patches that are the same every time.
+
+        Each process takes whole batches, in turn.
+        """
         patches, items = self._patches(validation, stage), self.recipe.validation.items
+        torch.manual_seed(self.recipe.train.seed)  # what a task draws is the same every time, too
         sums: dict[str, float] = {}
-        for start in range(0, items, stage.batch):
+        for start in range(0, items, stage.batch)[self._own()]:
             batch = default_collate([patches[index] for index in range(start, min(start + stage.batch, items))])
             with self.fabric.autocast():
                 values = self.task.step(self.average, self.loss, self.fabric.to_device(batch))
             for key, value in values.items():
-                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["clean"])
-        return {f"validation_{key}": total / items for key, total in sums.items()}
+                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["noisy"])
+        totals = processes.total(self.fabric, sums)
+        return {f"validation_{key}": total / items for key, total in totals.items()}
+
+    def _own(self) -> slice:
+        """Return what this process takes of a sequence that all share."""
+        return slice(self.fabric.global_rank, None, self.fabric.world_size)
+
+    def _judge(self, values: dict[str, float]) -> None:
+        """Keep the weights as the model where they are the best that validation has seen."""
+        judged, progress = values.get(f"validation_{self.task.judged}"), self.progress
+        if judged is not None and (progress.best is None or judged < progress.best):
+            progress.best, progress.input = judged, values.get("validation_input")
+            if processes.leads() and self.recipe.validation.keep == "best":
+                checkpoint.save(self._kept(), self._card(), self._model())
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
-        model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=self.precision == "bf16-mixed")}
+        bf16 = self.fabric.strategy.precision.precision == "bf16-mixed"
+        model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=bf16)}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
-        if not noises and isinstance(validation[0], tuple):
+        if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":
             noises = [None]
-        rows = evaluate(model, validation, noises, seed=self.recipe.train.seed, crop=settings.crop, with_ssim=False)
-        return {row.noise or "pairs": row.psnr for row in rows}
+        how = {"seed": self.recipe.train.seed, "crop": settings.crop, "with_ssim": False, "only": self._own()}
+        rows = list(evaluate(model, validation, noises, **how))
+        sums = processes.total(self.fabric, {row.noise or "pairs": row.psnr * row.images for row in rows})
+        return {name: total / len(validation) for name, total in sums.items()}
 
     def _log(self, values: dict[str, float]) -> None:
-        with (self.folder / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(values) + "\n")
+        if processes.leads():
+            with (self.folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(values) + "\n")
 
     def _state(self) -> dict[str, Any]:
         return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
@@ -308,18 +344,21 @@ class _Run:
         path = self.folder / CHECKPOINT
         temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
-        os.replace(temporary, path)
-        checkpoint.save(self._kept(), self._card(), self._model())
+        if processes.leads():
+            os.replace(temporary, path)
+        if processes.leads() and self.recipe.validation.keep == "last":
+            checkpoint.save(self._kept(), self._card(), self._model())
 
     def _restore(self) -> None:
         """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
-        if (self.folder / CHECKPOINT).exists():
+        if self.fabric.broadcast((self.folder / CHECKPOINT).exists()):
             rest = self.fabric.load(self.folder / CHECKPOINT, self._state(), weights_only=True)
             self.progress = Progress(**rest["progress"])
-        log = self.folder / LOG
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
-        log.write_text("".join(kept), encoding="utf-8")
+        if processes.leads():
+            log = self.folder / LOG
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+            kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
+            log.write_text("".join(kept), encoding="utf-8")
 
     def _model(self) -> Path:
         return self.folder / f"{self.recipe.name}.safetensors"
@@ -339,7 +378,7 @@ class _Run:
             task=self.recipe.task,
             recipe=recipes.dump(self.recipe),
             terms=self.recipe.terms,
-            trained=f"{self.before}{self.progress.step} steps in {hours:.2f} hours on {_machine(self.fabric)}",
+            trained=f"{self.before}{self.progress.step} steps in {hours:.2f} hours on {processes.machine(self.fabric)}",
             version=__version__,
         )
 
@@ -349,41 +388,8 @@ def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     path = folder / "recipe.yaml"
     if path.exists() and not resume:
         raise UnnoiseError(f"'{folder}' holds a run already: go on with --resume, or name another folder with --out")
-    if path.exists() and recipes.load(path) != recipe:
+    if path.exists() and recipes.alone(recipes.load(path)) != recipes.alone(recipe):
         raise UnnoiseError(f"'{folder}' holds a run of another recipe: see {path}")
-
-
-def _check_fit(network: Network, recipe: Recipe) -> None:
-    """Refuse pictures or patches that the network cannot take."""
-    if network.channels != recipe.data.channels:
-        raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
-    for stage in recipe.train.stages:
-        if stage.patch % network.multiple_of:
-            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
-
-
-def _begin(network: networks.Network, start: str) -> str:
-    """Give a network the weights of a trained one; return how those were trained, for the card.
-
-    Raises:
-        UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
-    """
-    if Path(start).suffix == ".pt":
-        checkpoint.fill(network, start)
-        return f"weights of {Path(start).name}, then "
-    begun, card = checkpoint.load(start)
-    try:
-        network.begin_from(begun)
-    except UnnoiseError as error:
-        raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
-    return f"{card.trained}, then "
-
-
-def _precision(wanted: str, device: str) -> Any:
-    """Choose Fabric's name for the precision."""
-    if wanted == "auto":
-        wanted = "bf16" if checkpoint.bf16_pays(device) else "fp32"
-    return {"bf16": "bf16-mixed", "fp32": "32-true"}[wanted]
 
 
 def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
@@ -392,9 +398,3 @@ def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
 
 def _channels_last(value: torch.Tensor) -> torch.Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
-
-
-def _machine(fabric: Fabric) -> str:
-    if fabric.device.type == "cuda":
-        return torch.cuda.get_device_name(fabric.device)
-    return f"{torch.get_num_threads()} cores ({platform.machine()})"

@@ -126,12 +126,22 @@ class Rows:
 
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the numbers of a few rows and an Arrow batch of them, of all columns or some."""
-        start = 0
-        for batch in self._file.iter_batches(batch_size=_BATCH, columns=columns):
-            first, last = np.searchsorted(self.numbers, (start, start + batch.num_rows))
-            if first < last:
-                yield self.numbers[first:last], batch.take(self._arrow.array(self.numbers[first:last] - start))
-            start += batch.num_rows
+        starts = self._starts()
+        wanted = np.diff(np.searchsorted(self.numbers, starts)) > 0  # the row groups that have some of the rows
+        ahead = np.flatnonzero(np.repeat(wanted, np.diff(starts)))  # all rows of these
+        done = 0
+        for batch in self._file.iter_batches(
+            batch_size=_BATCH, row_groups=np.flatnonzero(wanted).tolist(), columns=columns
+        ):
+            numbers = ahead[done : done + batch.num_rows]
+            places = np.flatnonzero(np.isin(numbers, self.numbers, assume_unique=True))
+            if len(places):
+                yield numbers[places], batch.take(self._arrow.array(places))
+            done += batch.num_rows
+
+    def narrow(self, numbers: np.ndarray) -> None:
+        """Leave but these rows, a stretch of `numbers`; row groups without any are not read."""
+        self.numbers = numbers
 
     def each(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the number of a row and its cells, row by row."""
@@ -144,10 +154,14 @@ class Rows:
 
     def groups(self) -> list[tuple[int, int]]:
         """Return for each row of the part its row group, and its place in that."""
-        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
-        starts = np.cumsum([0, *sizes])
+        starts = self._starts()
         found = np.searchsorted(starts, self.numbers, side="right") - 1
         return list(zip(found.tolist(), (self.numbers - starts[found]).tolist(), strict=True))
+
+    def _starts(self) -> np.ndarray:
+        """Return the number of the first row of each row group, and that of all rows."""
+        metadata = self._file.metadata
+        return np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
 
     def present(self, *columns: str) -> list[str]:
         """Return those of the columns that there are."""

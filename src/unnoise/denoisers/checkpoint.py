@@ -137,6 +137,23 @@ def fill(network: networks.Network, path: str | Path) -> None:
         raise UnnoiseError(f"the weights in '{path}' do not fit the network {network}") from error
 
 
+def begin(network: networks.Network, start: str | Path) -> str:
+    """Give a network the weights of a trained one; return how those were trained, for the card.
+
+    Raises:
+        UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
+    """
+    if Path(start).suffix == ".pt":
+        fill(network, start)
+        return f"weights of {Path(start).name}, then "
+    begun, card = load(start)
+    try:
+        network.begin_from(begun)
+    except UnnoiseError as error:
+        raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
+    return f"{card.trained}, then "
+
+
 def device(wanted: str | None = None) -> str:
     """Return the device to work on, "cpu" or "cuda"; None is a GPU where there is one.
 

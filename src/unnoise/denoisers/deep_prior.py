@@ -62,8 +62,8 @@ class DeepPrior(Spelled, Denoiser):
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Learn the picture, its values brought to mean 0 and deviation 1."""
         middle, spread = float(noisy.mean()), float(noisy.std())
-        if spread == 0:
-            return noisy.copy()
+        if spread == 0 or noisy.shape[:2] == (1, 1):
+            return noisy.copy()  # there is nothing to learn
         return (middle + spread * self._learn((noisy - middle) / spread)).astype(np.float32)
 
     def _learn(self, noisy: np.ndarray) -> np.ndarray:
@@ -105,8 +105,10 @@ def _hourglass(channels: int, width: int, levels: int) -> torch.nn.Module:
     import torch
     from torch import nn
 
+    around = "reflect" if levels else "replicate"  # a side of one pixel has no reflection
+
     def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-        padding = {"padding": kernel // 2, "padding_mode": "reflect" if kernel > 1 else "zeros"}
+        padding = {"padding": kernel // 2, "padding_mode": around if kernel > 1 else "zeros"}
         convolution = nn.Conv2d(inputs, outputs, kernel, stride, **padding, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2))
 

@@ -8,12 +8,13 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unnoise import image_io
@@ -59,18 +60,41 @@ class Outcome:
     bad: list[Finding]
 
 
+Made = tuple[int, Any, list[Finding]]
+"""Number of the last of a few rows, an Arrow batch of those that are kept, and those that are not."""
+
+
+@dataclass
+class Share:
+    """A part of a verb's work, which is made and not written.
+
+    Attributes:
+        number: which of the parts.
+        of: how many there are; the rows are parted evenly, in order.
+        made: what the verb has made of the rows.
+    """
+
+    number: int
+    of: int
+    made: list[Made] = field(default_factory=list)
+
+
 class How(TypedDict, total=False):
     """How a verb goes about it.
 
     Attributes:
         overwrite: replace a file that exists.
         tell: called with every row that is kept out, as soon as it is found.
-        progress: called with a line per row.
+        progress: called with a line per few rows.
+        share: make but this part of the work, and write nothing.
+        spread: called with the number of rows; has all parts made elsewhere, and yields them in order.
     """
 
     overwrite: bool
     tell: Callable[[Finding], None]
     progress: Callable[[str], None]
+    share: Share
+    spread: Callable[[int], Iterator[Made]]
 
 
 class Source(Protocol):
@@ -94,6 +118,10 @@ class Source(Protocol):
 
     def batches(self) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the numbers of a few rows and an Arrow batch of them."""
+        ...
+
+    def narrow(self, numbers: np.ndarray) -> None:
+        """Leave but these rows, a stretch of `numbers`."""
         ...
 
 
@@ -129,33 +157,51 @@ def each(
     Raises:
         UnnoiseError: the target cannot be written, a column's name is taken, or no row is left.
     """
-    target = Path(target)
-    _check_target(target, rows.path, overwrite=how.get("overwrite", False))
+    target, share = Path(target), how.get("share")
+    if share is None:
+        _check_target(target, rows.path, overwrite=how.get("overwrite", False))
     if taken := [name for name in fields if name in rows.schema.names and not replacing]:
         raise UnnoiseError(f"there is a column '{taken[0]}' already: rename it, or name another")
     schema = _changed(rows.schema, fields, names or {}, note)
-    looked_at = [name for name in (by, *rows.pictures) if name in rows.schema.names]
+    if share is not None:
+        rows.narrow(np.array_split(rows.numbers, share.of)[share.number])
+        share.made = list(_made(rows, schema, change, fields, by))
+        return Outcome(target, 0, [])
     bad, written, total = list[Finding](), 0, int(rows.numbers[-1]) + 1
+    spread = how.get("spread")
+    made = _made(rows, schema, change, fields, by) if spread is None else spread(len(rows.numbers))
     with _writing(target, schema) as put:
-        for numbers, batch in rows.batches():
-            kept, made = list[int](), list[Row]()
-            for place, row in enumerate(batch.select(looked_at).to_pylist()):
-                number = int(numbers[place])
-                try:
-                    made.append(change(number, row))
-                    kept.append(place)
-                except UnnoiseError as error:
-                    complain(bad, Finding(label(number, row, by), str(error)), how)
-                how.get("progress", silent)(f"{number + 1} of {total}")
-            columns = dict(zip(batch.schema.names, batch.take(pa.array(kept, pa.int64())).columns, strict=True))
-            columns |= {name: pa.array([cells[name] for cells in made], kind) for name, kind in fields.items()}
-            put(pa.record_batch(list(columns.values()), schema=schema))
-            written += len(kept)
+        for number, batch, found in made:
+            for one in found:
+                complain(bad, one, how)
+            how.get("progress", silent)(f"{number + 1} of {total}")
+            put(batch)
+            written += batch.num_rows
+            del batch  # before the next one is made
         for one in others:
             complain(bad, one, how)
         if not written:
             raise UnnoiseError(f"none of the rows can be used: {bad[0]}")
     return Outcome(target, written, bad)
+
+
+def _made(
+    rows: Source, schema: Any, change: Callable[[int, Row], Row], fields: Mapping[str, Any], by: str
+) -> Iterator[Made]:
+    """Yield what becomes of the rows, a few at a time."""
+    looked_at = [name for name in (by, *rows.pictures) if name in rows.schema.names]
+    for numbers, batch in rows.batches():
+        kept, made, bad = list[int](), list[Row](), list[Finding]()
+        for place, row in enumerate(batch.select(looked_at).to_pylist()):
+            number = int(numbers[place])
+            try:
+                made.append(change(number, row))
+                kept.append(place)
+            except UnnoiseError as error:
+                bad.append(Finding(label(number, row, by), str(error)))
+        columns = dict(zip(batch.schema.names, batch.take(pa.array(kept, pa.int64())).columns, strict=True))
+        columns |= {name: pa.array([cells[name] for cells in made], kind) for name, kind in fields.items()}
+        yield int(numbers[-1]), pa.record_batch(list(columns.values()), schema=schema), bad
 
 
 def label(number: int, row: Mapping[str, Any], by: str = NAME) -> str:
@@ -229,17 +275,27 @@ def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None
 def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
     """Yield a function that takes batches of rows; the file is in its place once all of them are in it."""
     waiting: list[Any] = []
+    held = 0  # bytes
     temporary = target.with_name(f".unnoise-{secrets.token_hex(8)}.part")
 
     def put(batch: Any) -> None:
-        waiting.append(batch)
-        if sum(one.nbytes for one in waiting) >= GROUP:
-            flush()
+        nonlocal held
+        begin = 0
+        for place, size in enumerate(_sizes(batch), start=1):
+            held += size
+            if held >= GROUP:  # which depends on the rows alone, however they come
+                waiting.append(batch.slice(begin, place - begin))
+                flush()
+                begin = place
+        if begin < batch.num_rows:
+            waiting.append(batch.slice(begin))
 
     def flush() -> None:
+        nonlocal held
         if rows := sum(one.num_rows for one in waiting):
             writer.write_table(pa.Table.from_batches(waiting), row_group_size=rows)
         waiting.clear()
+        held = 0
 
     try:
         with open(temporary, "xb") as file:
@@ -251,3 +307,12 @@ def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sizes(batch: Any) -> list[int]:
+    """Return how many bytes each row has, the pictures of it."""
+    total = np.full(batch.num_rows, 64)
+    for name in image_columns(batch.schema):
+        pictures = batch[name].flatten()[batch.schema.field(name).type.get_field_index("bytes")]
+        total += np.asarray(pc.call_function("binary_length", [pictures]).fill_null(0), dtype=total.dtype)
+    return total.tolist()

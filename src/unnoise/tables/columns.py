@@ -141,6 +141,11 @@ class _Joined:
             columns = [right[name].combine_chunks() for name in self._others]
             yield numbers, pa.record_batch([*batch.columns, *columns], schema=self.schema)
 
+    def narrow(self, numbers: np.ndarray) -> None:
+        """Leave but these rows of the left table."""
+        self.numbers = numbers
+        self._left.narrow(numbers)
+
     def check(self, name: Any) -> None:
         """Raise UnnoiseError unless the name stands once in each table."""
         for path, count in self._counts:

@@ -133,9 +133,14 @@ class _Names:
 
     def batches(self) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the numbers of a few rows, and their names."""
-        for start in range(0, len(self._names), 16):
-            some = slice(start, start + 16)
-            yield self.numbers[some], pa.record_batch([pa.array(self._names[some])], schema=self.schema)
+        for start in range(0, len(self.numbers), 16):
+            numbers = self.numbers[start : start + 16]
+            names = pa.array([self._names[number] for number in numbers], pa.string())
+            yield numbers, pa.record_batch([names], schema=self.schema)
+
+    def narrow(self, numbers: np.ndarray) -> None:
+        """Leave but these rows."""
+        self.numbers = numbers
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -86,7 +86,7 @@ def score(
         fields = {PREDICTION: IMAGE} | dict.fromkeys(SCORES if clean else (), pa.float64())
         name = type(model).__name__ if isinstance(model, Denoiser) else Path(model).name
         outcome = each(rows, target, change, fields, f"{PREDICTION}: {name} applied to {noisy}", how)
-    return Scored(**vars(outcome), mean=mean(target) if clean else None)
+    return Scored(**vars(outcome), mean=mean(target) if clean and "share" not in how else None)
 
 
 def mean(table: str | Path) -> Score:

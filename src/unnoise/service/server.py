@@ -1,0 +1,135 @@
+"""Sockets: the application on uvicorn, with a bound on every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from unnoise.errors import UnnoiseError
+from unnoise.service import app
+from unnoise.service.door import LOCAL
+from unnoise.service.limits import Limits
+from unnoise.service.watch import Line, log
+
+_HEADERS = 32 * 1024  # bytes of the headers of a request; h11 refuses more
+_IDLE = 10  # seconds that a connection is kept between two requests
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    limits: Limits | None = None,
+    key: str | None = None,
+    names: Collection[str] = (),
+    engine: str | None = None,
+) -> None:
+    """Serve until a signal ends it; requests at work are finished first.
+
+    Args:
+        host: address to listen on; another than the default opens the service to others.
+        port: to listen on; 0 for any that is free.
+        limits: what requests may take.
+        key: what the bearer of a request must show.
+        names: hosts under which it may be called, beside those of this machine; without any, a service that listens to
+            others may be called by every name.
+        engine: what runs the networks.
+
+    Raises:
+        UnnoiseError: the address cannot be had.
+    """
+    limits = limits or Limits()
+    local = host in LOCAL
+    allowed = {*LOCAL, host, *names} if local or names else set()
+    made = app.make(limits, key=key, names=allowed, engine=engine)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Line())
+    for logger in (log, logging.getLogger("uvicorn.error")):
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if logger is log else logging.WARNING)
+    config = uvicorn.Config(
+        made,
+        http=_protocol(limits.patience),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=_HEADERS,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=round(limits.seconds),
+    )
+    with _listening(host, port) as listener:
+        address = f"[{host}]" if ":" in host else host
+        log.info("listening", extra={"fields": {"address": f"http://{address}:{listener.getsockname()[1]}"}})
+        uvicorn.Server(config).run([listener])
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Open the socket, or say in one line why not."""
+    try:
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(512)
+    except (OSError, OverflowError) as error:
+        raise UnnoiseError(
+            f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    with listener:
+        yield listener
+
+
+def _protocol(patience: float) -> type[asyncio.Protocol]:
+    """Return HTTP/1.1 as uvicorn speaks it, with a bound on the time that headers take, and that a client stands still.
+
+    uvicorn waits for headers without end, and for clients that no longer take what was sent to them.
+    """
+
+    class Patient(H11Protocol):
+        _waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            connection = transport.get_extra_info("socket")
+            if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * patience))
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self._waiting:
+                self._waiting.cancel()
+
+        def _watch(self) -> None:
+            """Let the clock run from the first byte of a request until its headers are there."""
+            if self.conn.their_state is not h11.IDLE:
+                if self._waiting:
+                    self._waiting.cancel()
+                self._waiting = None
+            elif self._waiting is None:
+                self._waiting = self.loop.call_later(patience, self._end)
+
+        def _end(self) -> None:
+            self._waiting = None
+            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+                self.transport.abort()
+
+    return Patient

@@ -1,0 +1,141 @@
+// The clean side of what is seen: squares of the picture, cleaned when they come into view, and kept.
+
+import { encode } from "./png.js";
+import { piece } from "./service.js";
+
+const SIZE = 512;
+const MARGIN = 48; // pixels around a square that the network sees as well
+const AT_ONCE = 2;
+const GAIN = 4; // of the noise map
+
+/** What can be shown of a square: each makes a value out of the noisy and the clean one. */
+export const VIEWS = {
+  clean: { label: "Clean", tag: "After", value: (noisy, clean) => clean },
+  noise: { label: "Noise map", tag: "Noise taken away, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
+};
+
+export class Tiles {
+  /** `changed` is called when a square has come, `failed` with what went wrong. */
+  constructor(changed, failed) {
+    this.changed = changed;
+    this.failed = failed;
+    this.clear();
+  }
+
+  clear() {
+    for (const tile of this.tiles?.values() ?? []) tile.stop?.abort();
+    this.tiles = new Map();
+    this.wanted = [];
+    this.picture = this.how = null;
+    this.stuck = false;
+  }
+
+  /** Take another picture, or another way to clean it: `{ model, sigma }`, or null to leave it as it is. */
+  use(picture, how) {
+    this.clear();
+    this.picture = picture;
+    this.how = how;
+  }
+
+  /** The squares that lie in a rectangle of the picture, those nearest to its middle first. */
+  within(left, top, right, bottom) {
+    const found = [];
+    if (!this.picture) return found;
+    for (let y = Math.floor(Math.max(top, 0) / SIZE) * SIZE; y < Math.min(bottom, this.picture.height); y += SIZE) {
+      for (let x = Math.floor(Math.max(left, 0) / SIZE) * SIZE; x < Math.min(right, this.picture.width); x += SIZE) {
+        found.push(this.tile(x, y));
+      }
+    }
+    const far = (tile) => Math.hypot(tile.x + SIZE / 2 - (left + right) / 2, tile.y + SIZE / 2 - (top + bottom) / 2);
+    return found.sort((one, other) => far(one) - far(other));
+  }
+
+  tile(x, y) {
+    const key = `${x},${y}`;
+    if (!this.tiles.has(key)) {
+      const { width, height } = this.picture;
+      this.tiles.set(key, { x, y, width: Math.min(SIZE, width - x), height: Math.min(SIZE, height - y) });
+    }
+    return this.tiles.get(key);
+  }
+
+  /** Say which squares are seen; those that no longer are need not be cleaned. */
+  want(tiles) {
+    this.wanted = tiles;
+    for (const tile of this.tiles.values()) if (tile.stop && !tiles.includes(tile)) tile.stop.abort();
+    this.work();
+  }
+
+  get missing() {
+    return this.stuck ? 0 : this.wanted.filter((tile) => !tile.clean).length;
+  }
+
+  work() {
+    const open = () => this.wanted.filter((tile) => tile.stop).length;
+    for (const tile of this.wanted) {
+      if (this.stuck || open() >= AT_ONCE) return;
+      if (!tile.clean && !tile.stop) this.fetch(tile);
+    }
+  }
+
+  async fetch(tile) {
+    const { picture, how } = this;
+    tile.stop = new AbortController();
+    try {
+      const left = Math.max(tile.x - MARGIN, 0);
+      const top = Math.max(tile.y - MARGIN, 0);
+      const right = Math.min(tile.x + tile.width + MARGIN, picture.width);
+      const bottom = Math.min(tile.y + tile.height + MARGIN, picture.height);
+      tile.noisy ??= pixels(picture.bitmap, tile.x, tile.y, tile.width, tile.height);
+      if (how) {
+        const around = pixels(picture.bitmap, left, top, right - left, bottom - top);
+        const blob = await piece(await encode(around, picture.grey), how, tile.stop.signal);
+        const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+        tile.clean = pixels(bitmap, tile.x - left, tile.y - top, tile.width, tile.height);
+        bitmap.close();
+      } else {
+        tile.clean = tile.noisy;
+      }
+      if (this.how === how && this.picture === picture) this.changed();
+    } catch (error) {
+      if (error.name !== "AbortError" && this.how === how && this.picture === picture) {
+        this.stuck = true;
+        this.failed(error);
+      }
+    } finally {
+      tile.stop = null;
+    }
+    this.work();
+  }
+
+  /** Return the square as it is to be shown, painted anew only where that has changed. */
+  painted(tile, strength, view) {
+    const now = `${view} ${strength}`;
+    if (tile.now !== now) {
+      tile.canvas ??= blank(tile.width, tile.height);
+      const shown = new ImageData(tile.width, tile.height);
+      const [noisy, clean, data] = [tile.noisy.data, tile.clean.data, shown.data];
+      const { value } = VIEWS[view];
+      for (let index = 0; index < data.length; index += 1) {
+        const before = noisy[index];
+        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before));
+      }
+      tile.canvas.getContext("2d").putImageData(shown, 0, 0);
+      tile.now = now;
+    }
+    return tile.canvas;
+  }
+}
+
+function blank(width, height) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  return canvas;
+}
+
+function pixels(bitmap, x, y, width, height) {
+  const context = blank(width, height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, x, y, width, height, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
+}

@@ -1,0 +1,218 @@
+// The stage: a picture that can be moved and zoomed, noisy left of the divider and clean right of it, pixel on pixel.
+
+const LARGEST = 16; // device pixels for one of the picture
+const STEP = 1.25;
+const PAN = 60; // device pixels for an arrow key
+
+export class View {
+  /** `tiles` gives the clean side; `moved` is called when another part is seen. */
+  constructor({ stage, canvas, divider }, tiles, moved) {
+    Object.assign(this, { stage, canvas, divider, tiles, moved });
+    this.context = canvas.getContext("2d");
+    this.picture = null;
+    this.share = 0.5; // of the stage, left of the divider
+    this.strength = 1;
+    this.view = "clean";
+    this.pointers = new Map();
+    new ResizeObserver(() => this.resize()).observe(stage);
+    this.listen();
+    this.divide(0.5);
+  }
+
+  /** Show a picture, `{ bitmap, width, height }`: in the middle, at 100 % or, if it is smaller than the stage, as it fits. */
+  show(picture, stay = false) {
+    this.picture = picture;
+    if (!picture) return this.draw();
+    this.resize();
+    if (!stay) {
+      [this.x, this.y] = [picture.width / 2, picture.height / 2];
+      this.scale = Math.max(1, this.fitting());
+      if (this.fitting() > 1) this.scale = Math.min(this.fitting(), 4);
+    }
+    this.look();
+  }
+
+  fitting() {
+    return Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
+  }
+
+  fit() {
+    this.zoom(this.fitting() / this.scale);
+  }
+
+  full() {
+    this.zoom(1 / this.scale);
+  }
+
+  /** Zoom about a point of the stage, in device pixels from its middle. */
+  zoom(factor, [right, down] = [0, 0]) {
+    if (!this.picture) return;
+    const before = this.scale;
+    const least = Math.min(this.fitting(), 1);
+    this.scale = Math.min(Math.max(this.scale * factor, least), LARGEST);
+    if (Math.abs(this.scale - 1) < 0.02) this.scale = 1;
+    this.x += right / before - right / this.scale;
+    this.y += down / before - down / this.scale;
+    this.look();
+  }
+
+  pan(right, down) {
+    this.x += right / this.scale;
+    this.y += down / this.scale;
+    this.look();
+  }
+
+  /** Move the divider to a share of the stage. */
+  divide(share) {
+    this.share = Math.min(Math.max(share, 0), 1);
+    this.divider.style.left = `${100 * this.share}%`;
+    const percent = Math.round(100 * this.share);
+    this.divider.setAttribute("aria-valuenow", percent);
+    this.divider.setAttribute("aria-valuetext", `${percent} % before, ${100 - percent} % after`);
+    this.draw();
+  }
+
+  /** Another part is seen: keep to the picture, and ask for what is missing. */
+  look() {
+    if (!this.picture) return;
+    for (const [place, side, room] of [["x", this.picture.width, this.canvas.width], ["y", this.picture.height, this.canvas.height]]) {
+      const half = room / this.scale / 2;
+      this[place] = side <= 2 * half ? side / 2 : Math.min(Math.max(this[place], half), side - half);
+    }
+    this.ask();
+    this.draw();
+  }
+
+  ask() {
+    if (!this.picture) return;
+    const [wide, high] = [this.canvas.width / this.scale / 2, this.canvas.height / this.scale / 2];
+    this.tiles.want(this.tiles.within(this.x - wide, this.y - high, this.x + wide, this.y + high));
+    this.moved();
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.stage;
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
+    if (!width || (width === this.canvas.width && height === this.canvas.height)) return;
+    [this.canvas.width, this.canvas.height] = [width, height];
+    this.look();
+  }
+
+  draw() {
+    this.due ??= requestAnimationFrame(() => {
+      this.due = null;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const { context, canvas, picture } = this;
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (!picture) return;
+    const left = Math.round(canvas.width / 2 - this.x * this.scale);
+    const top = Math.round(canvas.height / 2 - this.y * this.scale);
+    const place = (x, y, width, height) => {
+      const [from, above] = [left + Math.round(x * this.scale), top + Math.round(y * this.scale)];
+      return [from, above, left + Math.round((x + width) * this.scale) - from, top + Math.round((y + height) * this.scale) - above];
+    };
+    context.imageSmoothingEnabled = this.scale < 1;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture.bitmap, ...place(0, 0, picture.width, picture.height));
+    const border = Math.round(this.share * canvas.width);
+    context.save();
+    context.beginPath();
+    context.rect(border, 0, canvas.width - border, canvas.height);
+    context.clip();
+    for (const tile of this.tiles.wanted) {
+      if (!tile.clean) continue;
+      const square = place(tile.x, tile.y, tile.width, tile.height);
+      context.clearRect(...square);
+      context.drawImage(this.tiles.painted(tile, this.strength, this.view), ...square);
+    }
+    context.restore();
+  }
+
+  point(event) {
+    const box = this.stage.getBoundingClientRect();
+    const ratio = this.canvas.width / box.width;
+    return [(event.clientX - box.left - box.width / 2) * ratio, (event.clientY - box.top - box.height / 2) * ratio];
+  }
+
+  listen() {
+    const { stage, divider, pointers } = this;
+    divider.addEventListener("pointerdown", (event) => {
+      divider.setPointerCapture(event.pointerId);
+      event.stopPropagation();
+    });
+    divider.addEventListener("pointermove", (event) => {
+      if (!divider.hasPointerCapture(event.pointerId)) return;
+      const box = stage.getBoundingClientRect();
+      this.divide((event.clientX - box.left) / box.width);
+    });
+    divider.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
+      if (!step) return;
+      this.divide(this.share + step);
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.target.closest("button, #divider")) return;
+      stage.setPointerCapture(event.pointerId);
+      stage.classList.add("moving");
+      pointers.set(event.pointerId, this.point(event));
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (pointers.has(event.pointerId) && this.picture) this.drag(event);
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      stage.addEventListener(end, (event) => {
+        pointers.delete(event.pointerId);
+        stage.classList.toggle("moving", pointers.size > 0);
+      });
+    }
+    stage.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), this.point(event));
+    }, { passive: false });
+    stage.addEventListener("dblclick", (event) => {
+      if (event.target.closest("button, #divider") || !this.picture) return;
+      const target = this.scale === 1 ? this.fitting() : 1;
+      this.zoom(target / this.scale, this.point(event));
+    });
+    stage.addEventListener("keydown", (event) => this.press(event));
+  }
+
+  /** One pointer moves the picture, two zoom it as well. */
+  drag(event) {
+    const now = this.point(event);
+    const before = this.pointers.get(event.pointerId);
+    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
+    this.pointers.set(event.pointerId, now);
+    if (!other) return this.pan(before[0] - now[0], before[1] - now[1]);
+    const apart = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
+    this.pan((before[0] - now[0]) / 2, (before[1] - now[1]) / 2);
+    this.zoom(apart(now) / Math.max(apart(before), 1), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("button")) return;
+    const keys = {
+      ArrowLeft: () => this.pan(-PAN, 0),
+      ArrowRight: () => this.pan(PAN, 0),
+      ArrowUp: () => this.pan(0, -PAN),
+      ArrowDown: () => this.pan(0, PAN),
+      "+": () => this.zoom(STEP),
+      "=": () => this.zoom(STEP),
+      "-": () => this.zoom(1 / STEP),
+      0: () => this.fit(),
+      1: () => this.full(),
+    };
+    if (!keys[event.key] || !this.picture) return;
+    keys[event.key]();
+    event.preventDefault();
+  }
+}
+
+export { STEP };
