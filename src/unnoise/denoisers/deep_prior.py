@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LEVELS = 4  # of halving; fewer for small pictures
 INPUTS = 16  # random planes that the network is fed with
 JITTER = 1 / 30  # deviation of what is added to them at each step; they lie in 0 to 0.1
+SMALLEST = 4  # side, pixels, that the network makes; a smaller picture is a part of that
 SKIPS = 4  # features that each level hands across
 HELD_BACK = 0.03  # share of the pixels
 EVERY = 10  # steps between looks at them
@@ -70,8 +71,8 @@ class DeepPrior(Spelled, Denoiser):
 
         generator = torch.Generator().manual_seed(self.seed)
         height, width, channels = noisy.shape
-        levels = max(0, min(LEVELS, int(math.log2(max(min(height, width) / 4, 1)))))
-        tall, wide = (side + -side % 2**levels for side in (height, width))
+        levels = max(0, min(LEVELS, int(math.log2(max(min(height, width) / SMALLEST, 1)))))
+        tall, wide = (max(side + -side % 2**levels, SMALLEST) for side in (height, width))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = _hourglass(channels, self.width, levels)
