@@ -88,6 +88,11 @@ SECTIONS = {
         "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
         ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
     ),
+    "From one machine to many": (
+        "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md). Taken "
+        "while the two cores were shared with trainings and test suites: seconds say little, shares do.",
+        ["python benchmarks/scale.py --data {data} --pictures 32 --copies 1 --rounds 1"],
+    ),
     "DnCNN on BSDS500": (
         "Thirty epochs are days on the two cores that this was made on. The models in examples/models/ are what was "
         "reached so far: `dncnn` 1,100 steps of 32 patches (0.41 epochs), `dncnn_gray` 550 (0.21), `dncnn_blind` "
