@@ -5,9 +5,9 @@
 The pictures of CBSD68, each `--copies` times, are cleaned by `color` on ONNX Runtime with one thread a picture: by the
 plain pipeline with one and two workers, and by Ray with one and two actors, in turn, `--rounds` times; the best of each
 counts. Rates are those after the first outcome, so that they hold for long archives; what comes before is `start`.
-`core_seconds` are those of all processes together, Ray's own included: they tell the same on a machine that is busy with
-other things. Then the steps of one picture on one core, and what the driver alone can do; and from
-these, on paper, 100 million such pictures on more machines. Needs Linux, the extra `ray`, and two cores.
+`core_seconds` are those of all processes together, Ray's own included: they tell the same on a machine that is busy.
+Then the steps of one picture on one core, and what the driver alone can do; and from these, on paper, 100 million such
+pictures on more machines. Needs Linux, the extra `ray`, and two cores.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_the_line_passes_over_textured_shades() -> None:
     light = np.linspace(0.1, 0.9, 24)
     variance = 1e-3 * light + 1e-4
     variance[[3, 11, 20]] *= 4
-    np.testing.assert_allclose(calibration._line(light, variance), (1e-3, 1e-4), rtol=1e-6)
+    np.testing.assert_allclose(calibration.line(light, variance), (1e-3, 1e-4), rtol=1e-6)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,69 @@ def test_pairs_are_resized_alike_and_what_fits_is_left(folder: Path, rng: np.ran
     np.testing.assert_array_equal(resized[0], square)
     assert [resized[index].shape for index in range(4)] == [(8, 8, 3)] * 4
     assert (resized.label(0), len(resized)) == ("s.png", 4)
+
+
+def stack(pages: list[np.ndarray], path: Path) -> None:
+    """Write pages of one size as a TIFF."""
+    whole = image_io.from_array(np.concatenate(pages))
+    dataclasses.replace(whole, metadata={"page-height": len(pages[0])}).save(path)
+
+
+def test_each_page_is_a_picture(tmp_path: Path, rng: np.random.Generator) -> None:
+    pages = [rng.integers(4000, size=(6, 5, 1), dtype=np.uint16) for _ in range(3)]
+    stack(pages, tmp_path / "b.tif")
+    first = save(rng.integers(256, size=(4, 4, 1), dtype=np.uint8), tmp_path / "a.png")
+    dataset = datasets.make(f"images:{tmp_path}")
+    assert [dataset.label(index) for index in range(4)] == ["a.png", *(f"b.tif, page {n}" for n in (1, 2, 3))]
+    for index in (2, 0, 3, 1):
+        np.testing.assert_array_equal(dataset[index], [first, *pages][index])
+    assert dataset[1] is dataset[1]
+
+
+def test_white_is_that_of_the_file_as_in_the_main_job(tmp_path: Path, rng: np.random.Generator) -> None:
+    dim, bright = (rng.integers(top, size=(6, 5, 1), dtype=np.uint16) for top in (300, 4000))
+    bright[0, 0] = 4000
+    stack([dim, bright], tmp_path / "12.tif")
+    counts = save((1000 * rng.random((6, 5, 1))).astype(np.float32), tmp_path / "counts.tif")
+    eight = save(rng.integers(256, size=(4, 4, 1), dtype=np.uint8), tmp_path / "eight.png")
+    dataset = datasets.make(f"images:{tmp_path}", white=True)
+    expected = [dim / 4095, bright / 4095, counts / 1024, eight / 255]
+    for index, picture in enumerate(expected):
+        assert dataset[index].dtype == np.float32
+        np.testing.assert_allclose(dataset[index], picture, rtol=1e-5)
+    with pytest.raises(UnnoiseError, match=r"data.white is for images: and pairs: alone"):
+        datasets.make("mnist:somewhere", white=True)
+
+
+def test_two_shots_have_the_white_of_the_brighter(tmp_path: Path) -> None:
+    shots = [save(np.full((4, 4, 1), top, np.uint16), tmp_path / f"x_shot{n}.tif") for n, top in ((1, 900), (2, 3000))]
+    noisy, second = datasets.make(f"pairs:{tmp_path}", white=True)[0]
+    np.testing.assert_allclose([noisy, second], np.array(shots) / 4095, rtol=1e-6)
+
+
+def test_whole_pictures_of_many_are_held_back(tmp_path: Path) -> None:
+    for index in range(12):
+        save(np.full((4, 4, 1), index, np.uint8), tmp_path / f"{index:02d}.png")
+    learned, held = datasets.hold_back(datasets.make(f"images:{tmp_path}"), 0.25, 4)
+    values = [[int(one[index][0, 0, 0]) for index in range(len(one))] for one in (learned, held)]
+    assert values == [[0, 1, 3, 4, 5, 7, 8, 9, 11], [2, 6, 10]]
+    assert held.label(1) == "06.png"
+
+
+def test_of_few_pictures_the_lowest_rows_are_held_back(tmp_path: Path, rng: np.random.Generator) -> None:
+    tall = save(rng.integers(256, size=(50, 8, 1), dtype=np.uint8), tmp_path / "tall.png")
+    dataset = datasets.make(f"images:{tmp_path}")
+    for share, least, rows in ((0.1, 16, 16), (0.4, 16, 20)):
+        learned, held = datasets.hold_back(dataset, share, least)
+        np.testing.assert_array_equal(learned[0], tall[: 50 - rows])
+        np.testing.assert_array_equal(held[0], tall[50 - rows :])
+    with pytest.raises(UnnoiseError, match=r"'tall.png' has 50 rows, too few to hold some back beside a patch of 32"):
+        datasets.hold_back(dataset, 0.1, 32)
+
+
+def test_both_of_a_pair_are_held_back_alike(tmp_path: Path, rng: np.random.Generator) -> None:
+    for name in ("x_shot1.png", "x_shot2.png"):
+        save(rng.integers(256, size=(40, 8, 1), dtype=np.uint8), tmp_path / name)
+    dataset = datasets.make(f"pairs:{tmp_path}")
+    _, held = datasets.hold_back(dataset, 0.1, 8)
+    np.testing.assert_array_equal(held[0], np.array(dataset[0])[:, 32:])

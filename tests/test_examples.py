@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import runpy
+import sys
 from pathlib import Path
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+
+from unnoise import image_io
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -41,3 +46,18 @@ def test_a_notebook_is_committed_as_it_ran(path: Path) -> None:
     assert not [output for output in outputs if output.output_type == "error"]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
     assert path.stat().st_size < 2_500_000
+
+
+def test_the_cells_have_the_noise_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["cells.py", str(tmp_path), "--pages", "3", "--side", "128", "--read", "5", "--rows", "3"]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(FOLDER / "cells.py"), run_name="__main__")
+    noisy, truth = (image_io.read(tmp_path / part / "cells.tif") for part in ("noisy", "truth"))
+    assert (noisy.dtype, noisy.header.pages) == (np.uint16, 3)
+    counts, clean = (one.samples()[:, :, 0].astype(float) for one in (noisy, truth))
+    rows = (counts - clean).mean(axis=1)
+    electrons = (clean - 100) / 2
+    assert rows.std() / 2 == pytest.approx(np.sqrt(9 + (25 + electrons.mean()) / 128), rel=0.1)
+    error = (counts - clean - rows[:, None]) / 2
+    for part in (electrons < 5, electrons > 30):  # of read noise alone, and of photons above all
+        assert error[part].var() == pytest.approx(electrons[part].mean() + 25, rel=0.1)

@@ -18,14 +18,15 @@ HOUSE = {
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
     "what learns": [
-        "datasets tasks framework calibration",
-        "recipe evaluation report processes",
+        "datasets tasks framework calibration looks",
+        "tailoring",
+        "recipe evaluation report processes uncertainty self_evaluation",
         "training export quantization",
     ],
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",
-        "sources archive",
+        "sources archive error_maps",
         "api cluster",
         "service demo table_cli clean_cli",
         "calibrate_cli serve_cli",

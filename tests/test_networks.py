@@ -25,6 +25,7 @@ TINY = {
         "resunet:widths=4/8,blocks=1/1",
         "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true",
         "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
+        "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
     ],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
@@ -159,6 +160,15 @@ def test_a_fresh_resunet_is_the_identity() -> None:
     network = networks.make("resunet:widths=4/8,blocks=1/1")
     noisy = picture(network, batch=2)
     assert torch.equal(network(noisy, level(network, 2)), noisy)
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_a_picture_is_handed_to_the_end_or_not(through: bool) -> None:
+    network = networks.make(f"resunet:widths=4/8,blocks=1/1,told=false,through={str(through).lower()}")
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.zeros_(network.tail.bias)
+    noisy = picture(network)
+    assert torch.equal(network(noisy), noisy if through else torch.zeros_like(noisy))
 
 
 def test_the_skip_of_a_resunet_leads_around_its_coarse_level() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import unnoise
 from unnoise import image_io
+from unnoise.picture import from_samples
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 from conftest import serving
@@ -239,6 +240,21 @@ def test_what_browsers_cannot_open_is_shown(page: Page, clean: np.ndarray) -> No
     stage = at_full_size(page, clean.shape)
     assert error(stage[:, :190], clean[:, :190]) == pytest.approx(25, abs=3)
     assert error(stage[:, 210:], clean[:, 210:]) < 6
+
+
+def test_pages_can_be_turned(page: Page, clean: np.ndarray) -> None:
+    pages = np.concatenate([clean, clean[::-1] // 2])
+    data = image_io.encode(from_samples(pages, {"page-height": len(clean)}), ".tif")
+    choose(page, "b.tif", data)
+    page.locator("#found b").wait_for()
+    for number, samples in ((1, clean), (2, clean[::-1] // 2)):
+        slide(page, "#page", number)
+        assert page.inner_text("#page-said") == f"{number} of 2"
+        for _ in range(100):
+            stage = at_full_size(page, clean.shape)
+            if (stage[:, :190] == samples[:, :190]).all():
+                break
+        np.testing.assert_array_equal(stage[:, :190], samples[:, :190])
 
 
 def test_the_noise_map_shows_noise_alone(page: Page, clean: np.ndarray) -> None:

@@ -152,3 +152,31 @@ def test_a_clean_picture_without_a_noise_is_refused() -> None:
     with pytest.raises(UnnoiseError, match=r"'item 0' is a clean picture: name a noise"):
         Patches(InMemory(coordinates()), None, 8).check()
     Patches(InMemory((coordinates(), coordinates())), None, 8).check()
+
+
+def test_a_second_shot_has_noise_of_its_own_at_the_same_level() -> None:
+    flat = np.full((64, 64, 1), 0.5, np.float32)
+    patch = Patches(InMemory(flat), noise.make("gaussian:5..50"), 64, target="second")[0]
+    assert set(patch) == {"noisy", "second", "sigma"}
+    errors = np.stack([patch["noisy"].ravel(), patch["second"].ravel()]) - 0.5
+    np.testing.assert_allclose(errors.std(axis=1), patch["sigma"].item(), rtol=0.05)
+    assert abs(np.corrcoef(errors)[0, 1]) < 0.05
+
+
+def test_two_shots_are_taken_as_they_are() -> None:
+    patch = Patches(InMemory((coordinates(), coordinates() + 7)), None, 8, target="second")[0]
+    np.testing.assert_array_equal(patch["second"], patch["noisy"] + 7)
+
+
+def test_a_single_noisy_picture_is_enough_where_there_is_no_target() -> None:
+    patches = Patches(InMemory(coordinates(), (coordinates(), coordinates() - 1000)), None, 8, target="none")
+    patches.check()
+    assert set(patches[0]) == {"noisy", "sigma"}
+    assert min(patches[index]["noisy"].min() for index in range(20)) >= 0, "of a pair, the noisy one"
+    spoilt = Patches(InMemory(coordinates() * 0), noise.make("gaussian:25"), 8, target="none")[0]
+    assert spoilt["noisy"].std() > 0
+
+
+def test_a_single_shot_is_refused_where_two_are_wanted() -> None:
+    with pytest.raises(UnnoiseError, match=r"'item 0' is a single shot: pairs:FOLDER takes two"):
+        Patches(InMemory(coordinates()), None, 8, target="second").check()

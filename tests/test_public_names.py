@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,13 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_importing_the_package_loads_nothing_heavy(fresh_python: Callable[[str], str]) -> None:
     heavy = {"torch", "onnxruntime", "skimage", "pyvips", "scipy"}
     assert fresh_python(f"import unnoise, sys; print(*sorted({heavy} & set(sys.modules)))").split() == []
+
+
+def test_onnx_runtime_keeps_no_identifier_of_the_machine(tmp_path: Path) -> None:
+    code = "from unnoise import denoisers; denoisers.make('color', engine='onnx')"
+    environment = {"PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not list(tmp_path.rglob("*onnx*"))
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from unnoise import recipe as recipes
+from unnoise import image_io, recipe as recipes
 from unnoise.errors import UnnoiseError
 from unnoise.recipe import Recipe
 
@@ -38,7 +39,9 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_recipe_loads_and_round_trips(path: Path, tmp_path: Path) -> None:
-    recipe = recipes.load(path)
+    image_io.from_array(np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)).save(tmp_path / "a.png")
+    taken_from_pictures = {"data.train": [f"images:{tmp_path}"]} if path.stem == "own_pictures" else {}
+    recipe = recipes.load(path, taken_from_pictures)
     assert path.stem.startswith(recipe.name)  # color_finish makes color
     assert recipe.summary
     assert recipe.terms, "the model's card says what it learned from"
@@ -69,6 +72,15 @@ def test_specs_are_written_in_one_way() -> None:
 
 def test_what_stays_needs_a_start() -> None:
     assert "train.stay needs a start" in refusal(SMALLEST, {"train.stay": 0.5})
+
+
+def test_the_best_needs_something_to_judge_by() -> None:
+    best = {"validation.keep": "best"}
+    assert "validation.keep: best needs validation.items" in refusal(SMALLEST, best)
+    assert "validation.keep: best needs validation.items" in refusal(SMALLEST, {**best, "validation.items": 4})
+    assert recipes.load(SMALLEST, {**best, "validation.items": 4, "data.hold_back": 0.1}).validation.keep == "best"
+    both = {"data.hold_back": 0.1, "data.validation": ["images:others"]}
+    assert "either data.validation or data.hold_back" in refusal(SMALLEST, both)
 
 
 def test_a_recipe_does_not_change() -> None:

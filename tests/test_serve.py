@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -25,7 +26,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import unnoise
-from unnoise import image_io, pipeline
+from unnoise import cli, image_io, pipeline
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.picture import from_samples
@@ -571,3 +572,55 @@ def test_the_page_keeps_to_its_policy() -> None:
         addresses = re.findall(r"https?://[^\s\"')]+", text)
         assert set(addresses) <= {"http://www.w3.org/2000/svg"}, path.name
         assert "innerHTML" not in text, path.name
+
+
+# Its command line
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [(None, "key: no key can be read: No such file"), ("", "the key must be"), ("clé", "the key must be")],
+)
+def test_a_key_that_is_none_is_told(
+    tmp_path: Path, key: str | None, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if key is not None:
+        (tmp_path / "key").write_text(key, encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["serve", "--key-file", str(tmp_path / "key")])
+    assert end.value.code == 2
+    assert line in capsys.readouterr().err
+
+
+def test_the_command_says_where_it_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from unnoise.service import server
+
+    calls: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(server, "run", lambda *where, **how: calls.append((where, how)))
+    monkeypatch.setenv("UNNOISE_KEY", "sesame")
+    for words in ([], ["--host", "0.0.0.0", "--name", "a.example", "--workers", "3", "--max-pixels", "99"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(["serve", *words])
+        assert end.value.code == 0
+    assert "open http://127.0.0.1:8000 in a browser" in capsys.readouterr().out
+    (here, plain), (there, told) = calls
+    assert (here, there) == (("127.0.0.1", 8000), ("0.0.0.0", 8000))
+    assert (plain["limits"], plain["key"]) == (Limits(), "sesame")
+    assert (told["limits"].workers, told["limits"].pixels, told["names"]) == (3, 99, ["a.example"])
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(SystemExit):
+        cli.main(["serve"])
+    assert 'pip install "unnoise[serve]"' in capsys.readouterr().err
+
+
+def test_a_wrong_method_is_told_all_right_ones(client: TestClient) -> None:
+    answer = client.put(f"/v1/jobs/{JOB}")
+    problem(answer, 405)
+    assert answer.headers["allow"] == "DELETE, GET"

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -253,13 +252,13 @@ def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, mo
     assert len(list((tmp_path / "broken").iterdir())) == 5
 
 
-def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=itertools.count(1000).__next__))  # a second a step
+def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path) -> None:
+    clock = map(float, itertools.count(1000)).__next__  # a second a step
     recipe = make({"train.minutes": 0.5, "validation.every": 6}, steps=1_000_000)
     with pytest.raises(KeyboardInterrupt):
-        training.train(recipe, tmp_path / "run", watch=stop_at(18))
+        training.train(recipe, tmp_path / "run", watch=stop_at(18), clock=clock)
     seen: list[Look] = []
-    training.train(recipe, tmp_path / "run", resume=True, watch=seen.append)
+    training.train(recipe, tmp_path / "run", resume=True, watch=seen.append, clock=clock)
     last = seen[-1]
     assert (last.step, last.share, last.validated) == (30, 1, True), "what came before the resumption counts"
     assert last.values["learning_rate"] < 0.01 * recipe.train.learning_rate

@@ -9,6 +9,7 @@ Names are imported when they are first used, so that `import unnoise` costs next
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from unnoise.errors import UnnoiseError
     from unnoise.image_io import Picture
     from unnoise.noise import Noise
+
+# Left to itself, ONNX Runtime keeps an identifier of this machine and sends events to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

@@ -142,7 +142,7 @@ def blind(source: str | Path, *, max_pixels: int = image_io.MAX_PIXELS) -> Calib
     kind = estimation.inspect(pixels[:, :, :3]).kind
     if kind in ("correlated", "impulse", "mixed"):
         doubts.append(f"its noise looks {kind}: a developed picture follows no line; see the noise 'camera'")
-    slope, start = _line(brightness.ravel(), variance.ravel())
+    slope, start = line(brightness.ravel(), variance.ravel())
     full = _full(picture.dtype) * white
     if slope <= 0:
         deviation = math.sqrt(start)
@@ -257,7 +257,7 @@ def _gain(exposures: list[_Shots], black: float, read: float) -> float:
     return float(np.average(slopes, weights=weights))
 
 
-def _line(light: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+def line(light: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
     """Fit variance = slope light + start to shades, each with an error in proportion to its variance.
 
     Shades that stand far above the line hold texture, and are left out. Where the light hardly differs, or the slope is

@@ -60,6 +60,9 @@ def clean(
     ray: Ray = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed, until Ctrl-C.")] = False,
     max_pixels: MaxPixels = 2**30,
+    uncertainty: Annotated[
+        Path | None, typer.Option(help="File, .tif or .png, for a map of the expected error of one picture.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Clean pictures; this verb may be left out.
@@ -84,7 +87,12 @@ def clean(
     if paths and "-" in paths:
         if names != ["-"] or watch:
             raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
+        if uncertainty:
+            raise UnnoiseError("--uncertainty needs a picture in a file, not in a pipe")
         _clean_pipe(settings, out)
+        return
+    if uncertainty:
+        _clean_with_map(names, out, settings, uncertainty, as_json=as_json)
         return
     if isinstance(settings.denoiser, Auto):
         settings.denoiser.open_ahead()
@@ -149,6 +157,24 @@ def _clean_files(
                 failed = _tell(outcomes, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))
+
+
+def _clean_with_map(names: list[str], out: str | None, settings: Settings, target: Path, *, as_json: bool) -> None:
+    """Clean one picture, and write what error is to be expected in it."""
+    from unnoise import error_maps, files, planning, progress
+
+    error_maps.check(target, settings)
+    jobs = [] if planning.names_a_folder(out) else planning.plan(names, out)
+    if len(jobs) != 1:
+        raise UnnoiseError("--uncertainty goes with one picture: name it, and for its output a file, if any")
+    files.sweep({jobs[0].target.parent, target.parent})
+    with progress.over_files(1) as show:
+        outcome, doubt = error_maps.clean_file(jobs[0], settings, target, lambda done: show(jobs[0].source.name, done))
+    if doubt:
+        note(doubt)
+    _tell([outcome], as_json=as_json)
+    if not as_json:
+        say(target)
 
 
 def with_address(words: list[str]) -> list[str]:

@@ -129,8 +129,11 @@ def models(as_json: Json = False) -> None:
 @app.command()
 def evaluate(
     model: Annotated[list[str], typer.Argument(help="Models, auto, classical filters, or model files.")],
-    data: Annotated[str, typer.Option(help="Dataset spec, such as images:FOLDER.")],
+    data: Annotated[str | None, typer.Option(help="Dataset spec, such as images:FOLDER.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Noise specs, several may follow; none for pairs.")] = None,
+    noisy: Annotated[
+        str | None, typer.Option("--self", help="Folder of noisy pictures, to rank without truth.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Do not tell the models the noise level.")] = False,
     ensemble: Ensemble = False,
@@ -145,7 +148,16 @@ def evaluate(
     """
     from unnoise import datasets, denoisers, evaluation, noise as noises, progress, report
 
+    if noisy is not None:
+        if data or noise or curve:
+            raise UnnoiseError("--self takes noisy pictures as they are: leave out --data, --noise and --curve")
+    elif data is None:
+        raise UnnoiseError("name the pictures: --data images:FOLDER of clean ones, or --self FOLDER of noisy ones")
     opened = {one: denoisers.make(one, ensemble=ensemble, engine=engine) for one in model}
+    if noisy is not None:
+        _rank(opened, noisy, seed=seed, blind=blind, as_json=as_json)
+        return
+    assert data is not None
     made = [noises.make(spec) for spec in noise or []] or [None]
     levels = _check_curve(curve, made, overwrite=overwrite) if curve else []
     dataset = datasets.make(data)
@@ -172,10 +184,10 @@ def train(
 ) -> None:
     """Train a network from a recipe.
 
-    With train.devices=N, N processes share the work; torchrun and SLURM begin it on several machines.
-
-    A config.json of the restoration framework is shown as the recipe that it becomes; where its mode is test, the model
-    that it loads is measured instead.
+    For noisy pictures of your own: recipes/own_pictures.yaml data.train=images:FOLDER. With train.devices=N, N
+    processes share the work; torchrun and SLURM begin it on several machines. A config.json of the restoration
+    framework is shown as the recipe that it becomes; where its mode is test, the model that it loads is measured
+    instead.
     """
     from unnoise import progress
     from unnoise.optional import need
@@ -197,6 +209,9 @@ def train(
         for line in training.rehearse(loaded):
             say(line)
         return
+    if processes.leads():
+        about = (loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length)
+        progress.note("; ".join(filter(None, about)))
     watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
     with watching as watch:
         model = training.train(loaded, out, resume=resume, device=device, watch=watch)
@@ -333,6 +348,21 @@ def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: boo
     image_io.check_target(target, overwrite=overwrite)
     need("matplotlib", extra="train")
     return levels
+
+
+def _rank(opened: dict[str, Any], folder: str, *, seed: int, blind: bool, as_json: bool) -> None:
+    """Print what models make of noisy pictures, the best first."""
+    from unnoise import datasets, progress, report, self_evaluation
+
+    data = folder if ":" in folder else f"images:{folder}"
+    dataset = datasets.make(data)
+    with progress.line() as show:
+        how = {"data": data, "seed": seed, "blind": blind, "progress": show, "skipped": progress.note}
+        rows = self_evaluation.rank(opened, dataset, **how)
+    for row in rows if as_json else []:
+        say(as_line(dataclasses.asdict(row)))
+    if not as_json:
+        say(report.markdown(rows))
 
 
 def _measure(config: Path, changes: dict[str, str]) -> None:

@@ -51,6 +51,7 @@ def write(
         try:
             for strip in strips:
                 rows.put(strip, written)
+                del strip  # while the next one is made
         except BaseException:
             rows.break_off()
             raise
@@ -105,10 +106,11 @@ class _Rows:
             self._place += len(data)
             return data
         while self._place >= self._begins + len(self._current):
+            self._begins += len(self._current)
+            self._current = memoryview(b"")  # which lets it go before the next one comes
             following = None if self._broken or self._place >= self._size else self._strips.get()
             if following is None or self._broken:
                 return b""
-            self._begins += len(self._current)
             self._current = following
         start = self._place - self._begins
         if start < 0:

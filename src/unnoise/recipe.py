@@ -2,7 +2,8 @@
 
 Every key has its place here, and a key that has none is refused with the nearest spelling. `load` takes dotted
 overrides as the command line does: `{"train.steps": 5000, "data.train": ["images:mine"]}`. A config.json of the
-restoration framework is a recipe, too, once `framework` has translated it.
+restoration framework is a recipe, too, once `framework` has translated it; and what says `auto` is taken from the
+pictures by `tailoring`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from unnoise import framework, losses, networks, noise, optimizers, tasks
+from unnoise import framework, losses, networks, noise, optimizers, tailoring, tasks
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, unknown
 
@@ -31,10 +32,12 @@ class Data(_Section):
     """What is learned from.
 
     Attributes:
-        train: dataset specs; one that stands twice counts twice.
+        train: a dataset spec, or several; one that stands twice counts twice.
         validation: dataset specs of pictures that are never trained on; may be empty.
+        hold_back: the share of the training pictures, or of each, that validation is held on instead; None for none.
         exclude: text file of pictures to leave out of both.
         channels: 1 for grey, 3 for colour.
+        white: bring what is white in each picture to 1, as the main job does; else it is the largest of the type.
         size: every picture is resized to a square of this side, in pixels; None leaves it.
         per_picture: patches of each picture, cut at places that stay the same; an epoch is all of them, shuffled. None
             draws picture and place anew each time, and calls as many patches as there are pictures an epoch.
@@ -43,11 +46,18 @@ class Data(_Section):
 
     train: list[str] = Field(min_length=1)
     validation: list[str] = []
+    hold_back: float | None = Field(default=None, gt=0, le=0.5)
     exclude: str | None = None
     channels: Literal[1, 3] = 3
+    white: bool = False
     size: int | None = Field(default=None, ge=8)
     per_picture: int | None = Field(default=None, ge=1)
     turn: bool = True
+
+    @field_validator("train", "validation", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, specs: Any) -> Any:
+        return [specs] if isinstance(specs, str) else specs
 
 
 class Stage(_Section):
@@ -72,12 +82,15 @@ class Validation(_Section):
         every: steps between two looks; None is once an epoch where the training is counted in them, else 2000.
         crop: for that PSNR, the pictures are cut to at most this side, in pixels.
         items: patches that the loss is measured on; 0 for none.
+        keep: the model that is kept: the "last", or that of the look with the "best" loss on these patches, or what the
+            task judges by instead.
     """
 
     noise: list[str] = []
     every: int | None = Field(default=None, ge=1)
     crop: int = Field(default=320, ge=8)
     items: int = Field(default=0, ge=0)
+    keep: Literal["last", "best"] = "last"
 
     @field_validator("noise")
     @classmethod
@@ -128,6 +141,12 @@ class Train(_Section):
     checkpoint_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
 
+    @property
+    def length(self) -> str:
+        """Tell when it ends."""
+        at_most = f", {self.minutes:g} minutes at most" if self.minutes else ""
+        return f"{self.steps} steps{at_most}" if self.steps else f"{self.epochs:g} epochs{at_most}"
+
     @field_validator("optimizer", "schedule")
     @classmethod
     def _can_be_made(cls, spec: str, info: Any) -> str:
@@ -161,7 +180,8 @@ class Recipe(_Section):
         noise: spec of the noise that it learns to remove; None for that of pairs.
         loss: spec of the loss.
         task: how it learns.
-        start: `.safetensors` model to begin from (see `Network.begin_from`), or `.pt` weights; None for fresh ones.
+        start: the name of a shipped model or a `.safetensors` file to begin from (see `Network.begin_from`), or `.pt`
+            weights; None for fresh ones.
         terms: what its training data are and under which terms, for the model's card.
     """
 
@@ -194,6 +214,15 @@ class Recipe(_Section):
             raise ValueError("train.stay needs a start to stay at")
         return self
 
+    @model_validator(mode="after")
+    def _judges_by_something(self) -> Recipe:
+        data = self.data
+        if data.validation and data.hold_back:
+            raise ValueError("state either data.validation or data.hold_back")
+        if self.validation.keep == "best" and not (self.validation.items and (data.validation or data.hold_back)):
+            raise ValueError("validation.keep: best needs validation.items, and data.validation or data.hold_back")
+        return self
+
 
 def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and change it.
@@ -211,6 +240,8 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
         if job is None or key not in framework.KEYS:
             _set(tree, key.split("."), _value(key, value))
     where = "" if isinstance(source, Mapping) else f"{source}: "
+    if tailoring.is_open(tree):
+        tree = tailoring.settle(tree)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
@@ -247,8 +278,10 @@ def alone(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"train": train})
 
 
-def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1) -> None:
+def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1, shrinks: int = 1) -> None:
     """Refuse pictures, patches or batches that the network, or so many processes, cannot take.
+
+    `shrinks` is how many times smaller than a patch is what its task shows to the network.
 
     Raises:
         UnnoiseError: what does not fit.
@@ -256,8 +289,8 @@ def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1) -> 
     if network.channels != recipe.data.channels:
         raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
     for stage in recipe.train.stages:
-        if stage.patch % network.multiple_of:
-            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {network.multiple_of}")
+        if stage.patch % (unit := network.multiple_of * shrinks):
+            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {unit}, in this task")
         if stage.batch % processes:
             raise UnnoiseError(f"a batch of {stage.batch} is no multiple of the {processes} processes that share it")
 

@@ -30,6 +30,7 @@ STRIP = 96_000_000
 _Band = tuple[list[Tile], np.ndarray]  # tiles beside each other, and the samples of their outer rows
 _Clean = Callable[[np.ndarray, Tile], np.ndarray]
 
+_PIECE = 64  # rows that are read at once
 _WINDOW = 512  # side of what is looked at to find the noise
 _WINDOWS = 8  # of them along each side of the picture
 
@@ -115,19 +116,26 @@ def _bands(rows: Rows, above: int, cut: list[Tile]) -> Iterator[_Band]:
     for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
         strip = list(row)
         outer = strip[0].outer[0]
-        further = rows.take(above + top + len(held), above + outer.stop)
-        held, top = np.concatenate([held[outer.start - top :], further]), outer.start
+        have = top + len(held) - outer.start
+        taller = np.empty((outer.stop - outer.start, *held.shape[1:]), held.dtype)
+        taller[:have] = held[len(held) - have :]
+        held, top = taller, outer.start  # the rows above are let go before further ones are read
+        for start in range(have, len(held), _PIECE):
+            stop = min(start + _PIECE, len(held))
+            held[start:stop] = rows.take(above + top + start, above + top + stop)
         yield strip, held
 
 
 def _cut(bands: Iterator[_Band], clean: _Clean, colours: int) -> Iterator[np.ndarray]:
     """Clean tiles and put them beside each other, without their margins."""
     for strip, held in bands:
-        made = []
+        inner = strip[0].inner[0]
+        made = np.empty((inner.stop - inner.start, *held.shape[1:]), held.dtype)
         for tile in strip:
             noisy = from_samples(held[:, tile.outer[1]], {}, colours)
-            made.append(noisy.with_pixels(clean(noisy.pixels, tile)).samples()[tile.crop])
-        yield np.concatenate(made, axis=1)
+            made[:, tile.inner[1]] = noisy.with_pixels(clean(noisy.pixels, tile)).samples()[tile.crop]
+        yield made
+        del held, made
 
 
 def _faded(bands: Iterator[_Band], clean: _Clean, colours: int, overlap: int, high: int) -> Iterator[np.ndarray]:
@@ -144,7 +152,8 @@ def _faded(bands: Iterator[_Band], clean: _Clean, colours: int, overlap: int, hi
         ready = len(held) if inner.stop == high else max(inner.stop - overlap, 0) - outer.start
         if ready:
             yield from_samples(held[:ready], {}, colours).with_pixels(blend[:ready]).samples()
-        fading = blend[ready:]
+        fading = blend[ready:].copy()
+        del held, noisy, blend
 
 
 def at_strength(noisy: np.ndarray, clean: np.ndarray, strength: float) -> np.ndarray:

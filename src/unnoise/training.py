@@ -16,7 +16,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,54 +27,21 @@ from unnoise import __version__, datasets, losses, networks, noise, processes, r
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
-from unnoise.denoisers import checkpoint
+from unnoise.denoisers import checkpoint, trained
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
+from unnoise.looks import Look, Progress
 from unnoise.optimizers import OPTIMIZERS, SCHEDULES
 from unnoise.recipe import Recipe, Stage
 
 CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
+NOTHING_LEARNED = (
+    "the model does not beat its input: judged by %s on what was held back, it reaches %.3g, and noisy pixels as they "
+    "are %.3g; train longer, on more pictures, or see which noise the task cannot handle"
+)
 LOOK_EVERY = 2000  # steps, where the recipe does not say
+log = logging.getLogger(__name__)
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
-
-
-@dataclass
-class Progress:
-    """How far a run is; all of it travels in the checkpoint.
-
-    Attributes:
-        step: optimizer steps done.
-        samples: patches seen.
-        seconds: time spent training, over all resumptions.
-        sums: the values of every step since the last line of the log, summed by name.
-        summed: how many steps these are.
-    """
-
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    summed: int = 0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a watcher of the training is shown now and then.
-
-    Attributes:
-        step: optimizer steps done.
-        share: of the whole schedule, 0 to 1.
-        seconds_left: estimated from the pace so far.
-        values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
-            validation, the same as `validation_...` and a PSNR in dB by noise.
-        validated: whether this is one of the looks that go into the log.
-    """
-
-    step: int
-    share: float
-    seconds_left: float
-    values: dict[str, float] = field(default_factory=dict)
-    validated: bool = False
 
 
 def train(
@@ -85,6 +51,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     watch: Callable[[Look], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Run a recipe to its end.
 
@@ -94,6 +61,8 @@ def train(
         resume: go on from the folder's checkpoint.
         device: "cpu" or "cuda"; None for a GPU where there is one.
         watch: called every few steps.
+        clock: tells the seconds that `train.minutes` counts; `time.process_time` for those of this process alone, on a
+            machine that others use.
 
     Returns:
         The `.safetensors` file of the trained model.
@@ -110,7 +79,7 @@ def train(
     with processes.agreement(fabric):
         if processes.leads():
             _check_folder(folder, recipe, resume=resume)
-        run = _Run(recipe, folder, fabric, watch)
+        run = _Run(recipe, folder, fabric, watch, clock)
     return run.fit(resume=resume)
 
 
@@ -125,8 +94,8 @@ def rehearse(recipe: Recipe) -> list[str]:
     """
     settings = recipe.train
     count = settings.devices * settings.nodes
-    run = _Run(recipe, Path(), Fabric(accelerator="cpu", devices=1), lambda _: None)
-    recipes.check_fit(recipe, run.bare, count)
+    run = _Run(recipe, Path(), Fabric(accelerator="cpu", devices=1), lambda _: None, time.monotonic)
+    recipes.check_fit(recipe, run.bare, count, run.task.shrinks)
     weights = sum(one.numel() for one in run.bare.parameters())
     validation = "none" if run.validation is None else f"{len(run.validation)} pictures"
     end = f"{settings.steps} steps" if settings.steps else f"{settings.epochs:g} epochs"
@@ -145,14 +114,16 @@ def rehearse(recipe: Recipe) -> list[str]:
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
-    def __init__(self, recipe: Recipe, folder: Path, fabric: Fabric, watch: Callable[[Look], None]) -> None:
-        self.recipe, self.folder, self.fabric, self.watch = recipe, folder, fabric, watch
+    def __init__(
+        self, recipe: Recipe, folder: Path, fabric: Fabric, watch: Callable[[Look], None], clock: Callable[[], float]
+    ) -> None:
+        self.recipe, self.folder, self.fabric, self.watch, self.clock = recipe, folder, fabric, watch, clock
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
         self.schedule = SCHEDULES.make(recipe.train.schedule)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
-        recipes.check_fit(recipe, network, fabric.world_size)
-        self.before = checkpoint.begin(network, recipe.start) if recipe.start else ""
+        recipes.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
+        self.before = checkpoint.begin(network, trained(recipe.start)) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
@@ -172,7 +143,7 @@ class _Run:
         if resume:
             self._restore()
         self.network.train()
-        self._clock = time.monotonic() - self.progress.seconds
+        self._started = self.clock() - self.progress.seconds
         for stage in self.recipe.train.stages:
             if self._share() < stage.until:
                 self._run_stage(stage)
@@ -180,14 +151,19 @@ class _Run:
         if processes.leads():
             report.draw_losses(self.folder / LOG, self.folder / LOSSES)
         self.fabric.barrier()
+        best, left = self.progress.best, self.progress.input
+        if best is not None and left is not None and best >= left and processes.leads():
+            log.warning(NOTHING_LEARNED, self.task.judged, best, left)
         return self._model()
 
     def _datasets(self) -> tuple[Dataset, Dataset | None]:
         data = self.recipe.data
-        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size}
+        how = {"channels": data.channels, "exclude": data.exclude, "size": data.size, "white": data.white}
         training = datasets.make(data.train, **how)
         validation = datasets.make(data.validation, **how) if data.validation else None
         largest = max(self.recipe.train.stages, key=lambda stage: stage.patch)
+        if data.hold_back:
+            training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
         patches.check()
         if patches.are_whole:
@@ -197,9 +173,9 @@ class _Run:
         return training, validation
 
     def _patches(self, dataset: Dataset, stage: Stage) -> Patches:
-        recipe = self.recipe
-        spoil = noise.make(recipe.noise) if recipe.noise else None
-        return Patches(dataset, spoil, stage.patch, recipe.train.seed, recipe.data.per_picture, recipe.data.turn)
+        data, seed = self.recipe.data, self.recipe.train.seed
+        spoil = noise.make(self.recipe.noise) if self.recipe.noise else None
+        return Patches(dataset, spoil, stage.patch, seed, data.per_picture, data.turn, self.task.target)
 
     def _run_stage(self, stage: Stage) -> None:
         settings, fabric = self.recipe.train, self.fabric
@@ -215,7 +191,7 @@ class _Run:
         for batch in loader:
             self._step(fabric.to_device(batch))
             self.progress.samples += stage.batch
-            self.progress.seconds = time.monotonic() - self._clock
+            self.progress.seconds = self.clock() - self._started
             if settings.minutes:  # by which all of them end
                 self.progress.seconds = fabric.broadcast(self.progress.seconds)
             self._look(stage)
@@ -295,6 +271,7 @@ class _Run:
             if due and self.validation is not None:
                 processes.align(self.fabric, self.average)
                 values |= self._validation_loss(self.validation, stage) | self._validate(self.validation)
+                self._judge(values)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
             if processes.leads():
                 self.watch(Look(step, share, seconds_left, values, validated=due))
@@ -319,13 +296,14 @@ class _Run:
         Each process takes whole batches, in turn.
         """
         patches, items = self._patches(validation, stage), self.recipe.validation.items
+        torch.manual_seed(self.recipe.train.seed)  # what a task draws is the same every time, too
         sums: dict[str, float] = {}
         for start in range(0, items, stage.batch)[self._own()]:
             batch = default_collate([patches[index] for index in range(start, min(start + stage.batch, items))])
             with self.fabric.autocast():
                 values = self.task.step(self.average, self.loss, self.fabric.to_device(batch))
             for key, value in values.items():
-                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["clean"])
+                sums[key] = sums.get(key, 0.0) + value.item() * len(batch["noisy"])
         totals = processes.total(self.fabric, sums)
         return {f"validation_{key}": total / items for key, total in totals.items()}
 
@@ -333,12 +311,20 @@ class _Run:
         """Return what this process takes of a sequence that all share."""
         return slice(self.fabric.global_rank, None, self.fabric.world_size)
 
+    def _judge(self, values: dict[str, float]) -> None:
+        """Keep the weights as the model where they are the best that validation has seen."""
+        judged, progress = values.get(f"validation_{self.task.judged}"), self.progress
+        if judged is not None and (progress.best is None or judged < progress.best):
+            progress.best, progress.input = judged, values.get("validation_input")
+            if processes.leads() and self.recipe.validation.keep == "best":
+                checkpoint.save(self._kept(), self._card(), self._model())
+
     def _validate(self, validation: Dataset) -> dict[str, float]:
         bf16 = self.fabric.strategy.precision.precision == "bf16-mixed"
         model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=bf16)}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
-        if not noises and isinstance(validation[0], tuple):
+        if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":
             noises = [None]
         how = {"seed": self.recipe.train.seed, "crop": settings.crop, "with_ssim": False, "only": self._own()}
         rows = list(evaluate(model, validation, noises, **how))
@@ -360,6 +346,7 @@ class _Run:
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
         if processes.leads():
             os.replace(temporary, path)
+        if processes.leads() and self.recipe.validation.keep == "last":
             checkpoint.save(self._kept(), self._card(), self._model())
 
     def _restore(self) -> None:

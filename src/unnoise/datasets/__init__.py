@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 
 from unnoise.datasets.base import Dataset, Joined, Resized
+from unnoise.datasets.held import ENOUGH, hold_back
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 
@@ -22,9 +23,17 @@ DATASETS = {
     "table": "unnoise.datasets.table:Table",
 }
 
+WHITE = ("images", "pairs")
+"""Those that can bring what is white in their pictures to 1."""
+
 
 def make(
-    spec: str | list[str], *, channels: int | None = None, exclude: str | None = None, size: int | None = None
+    spec: str | list[str],
+    *,
+    channels: int | None = None,
+    exclude: str | None = None,
+    size: int | None = None,
+    white: bool = False,
 ) -> Dataset:
     """Open the dataset that a spec, or a list of them one after the other, names.
 
@@ -35,21 +44,25 @@ def make(
         channels: 1 to make every picture grey, 3 to make it RGB; None leaves it as it is.
         exclude: a text file of pictures to leave out, one path a line, relative to the file itself.
         size: resize every picture to a square of this side, in pixels; None leaves it.
+        white: bring what is white in each picture to 1, as the main job does; for files of pictures alone.
 
     Raises:
         UnnoiseError: an unknown kind, or nothing to read.
     """
     if isinstance(spec, list):
-        opened = {one: make(one, channels=channels, exclude=exclude, size=size) for one in spec}
+        opened = {one: make(one, channels=channels, exclude=exclude, size=size, white=white) for one in spec}
         return Joined([opened[one] for one in spec])
     kind, separator, path = spec.partition(":")
     if kind not in DATASETS:
         raise UnnoiseError(unknown("dataset", kind, DATASETS))
     if not (separator and path):
         raise UnnoiseError(f"dataset '{spec}': name its place, as in {kind}:FOLDER")
+    if white and kind not in WHITE:
+        raise UnnoiseError(f"data.white is for {': and '.join(WHITE)}: alone, not for '{spec}'")
     module, _, name = DATASETS[kind].partition(":")
-    dataset = getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude)
+    how = {"white": True} if white else {}
+    dataset = getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude, **how)
     return dataset if size is None else Resized(dataset, size)
 
 
-__all__ = ["DATASETS", "Dataset", "make"]
+__all__ = ["DATASETS", "ENOUGH", "Dataset", "hold_back", "make"]

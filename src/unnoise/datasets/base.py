@@ -13,9 +13,11 @@ import numpy as np
 from skimage import transform
 
 from unnoise import image_io
+from unnoise.denoisers.spanned import span
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 
+_PAGED = (".tif", ".tiff", ".webp", ".gif")
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
 
 
@@ -168,6 +170,21 @@ def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
     """Read a picture's colours in the type that they are stored in, `[H, W, C]`; see `with_channels`."""
     picture = image_io.read(path)
     return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
+
+
+def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.ndarray]:
+    """Read the colours of pictures of one scene as float32 `[H, W, C]`, with what is white in the brightest at 1.
+
+    So does the main job show pictures to a model (see `denoisers.spanned`): 12 bits within 16, counts of photons.
+    """
+    pictures = [image_io.read(path) for path in paths]
+    white = np.float32(max(span(picture.pixels, picture.dtype) for picture in pictures))
+    return [with_channels(picture.pixels / white, channels) for picture in pictures]
+
+
+def count_pages(path: Path) -> int:
+    """Count the pages of a file, by its header, where its kind has pages."""
+    return image_io.Rows(path).header.pages if path.suffix.lower() in _PAGED else 1
 
 
 def _read_list(path: Path) -> set[Path]:

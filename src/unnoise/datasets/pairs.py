@@ -1,4 +1,4 @@
-"""Pairs of a noisy picture and a clean one of the same scene, such as a single shot and the mean of many."""
+"""Pairs of the same scene: a noisy picture and a clean one, such as the mean of many shots, or two noisy shots."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise.datasets.base import Dataset, find, list_pictures, read_stored
+from unnoise.datasets.base import Dataset, find, list_pictures, read_stored, read_white
 from unnoise.errors import UnnoiseError
 
-ENDINGS = {"_real": "_mean", "_noisy": "_clean", "_NOISY": "_GT"}
-"""How the two files of a pair end, noisy -> clean: in PolyU (Xu et al., arXiv:1804.02603), plainly, and in SIDD."""
+ENDINGS = {"_real": "_mean", "_noisy": "_clean", "_NOISY": "_GT", "_shot1": "_shot2"}
+"""How the two files of a pair end, noisy -> clean: in PolyU (Xu et al., arXiv:1804.02603), plainly, and in SIDD; and of
+two noisy shots."""
 
 
 class Pairs(Dataset):
     """All pairs of a folder and its sub-folders, told by the endings of their names, sorted by path.
 
-    `NAME_real.*` goes with `NAME_mean.*`, `NAME_noisy.*` with `NAME_clean.*`, and `NAME_NOISY.*` with `NAME_GT.*`.
+    `NAME_real.*` goes with `NAME_mean.*`, `NAME_noisy.*` with `NAME_clean.*`, `NAME_NOISY.*` with `NAME_GT.*`, and
+    `NAME_shot1.*` with `NAME_shot2.*`.
 
     Args:
         folder: the folder; see `datasets.find` for where it may lie.
         channels: 1 or 3 to convert, None to leave as they are.
         exclude: text file of pictures to leave out, paths relative to the file.
+        white: bring what is white in the brighter of the two to 1, see `read_white`.
     """
 
-    def __init__(self, folder: str, *, channels: int | None = None, exclude: str | None = None) -> None:
+    def __init__(
+        self, folder: str, *, channels: int | None = None, exclude: str | None = None, white: bool = False
+    ) -> None:
         self.folder = find(folder)
-        self.channels = channels
+        self.channels, self.white = channels, white
         stems = {path.with_suffix(""): path for path in list_pictures(self.folder, exclude)}
         self.paths = [
             (noisy, stems[partner])
@@ -49,7 +54,8 @@ class Pairs(Dataset):
             UnnoiseError: the two differ in size or channels.
         """
         if index not in self._stored:
-            noisy, clean = (read_stored(path, self.channels) for path in self.paths[index])
+            paths, channels = self.paths[index], self.channels
+            noisy, clean = read_white(paths, channels) if self.white else (read_stored(one, channels) for one in paths)
             if noisy.shape != clean.shape:
                 raise UnnoiseError(f"{self.label(index)}: the pair differs in shape, {noisy.shape} and {clean.shape}")
             self._stored[index] = noisy, clean

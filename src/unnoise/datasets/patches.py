@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class Patches:
         per_picture: patches of each picture, at places that stay; each epoch is all of them in another order, with new
             noise. None draws picture and place anew for every patch.
         turn: turn each patch to one of its eight orientations.
+        target: what goes with the noisy patch (see `tasks.Task`): the "clean" one; a "second" noisy one, the other of a
+            pair of shots, or a clean picture spoilt twice; or "none", and pictures without a noise are noisy as they
+            are.
     """
 
     dataset: Dataset
@@ -36,6 +40,7 @@ class Patches:
     seed: int = 0
     per_picture: int | None = None
     turn: bool = True
+    target: Literal["clean", "second", "none"] = "clean"
 
     @property
     def epoch(self) -> int:
@@ -52,34 +57,37 @@ class Patches:
         """Make patch `index`.
 
         Returns:
-            `noisy` and `clean`, float32 `[C, size, size]`, and `sigma`, the noise deviation in [0, 1] units
-            `[1, 1, 1]` (NaN where no single number says it).
+            `noisy` and the target, `clean` or `second`, float32 `[C, size, size]`, and `sigma`, the noise deviation in
+            [0, 1] units `[1, 1, 1]` (NaN where no single number says it).
         """
         rng = np.random.default_rng((self.seed, index))
         patches = self._turn(self._cut(index, rng), rng)
         sigma: float | None = None
         if self.noise is None or len(patches) == 2:
-            noisy, clean = patches
+            noisy, target = patches[0], patches[-1]
         else:
-            (clean,) = patches
+            (target,) = patches
             noise = self.noise.draw(rng)
-            noisy, sigma = noise(clean, rng), noise.sigma
-        return {
-            "noisy": noisy.transpose(2, 0, 1).copy(),
-            "clean": clean.transpose(2, 0, 1).copy(),
-            "sigma": np.full((1, 1, 1), np.nan if sigma is None else sigma, dtype=np.float32),
-        }
+            noisy, sigma = noise(target, rng), noise.sigma
+            if self.target == "second":
+                target = noise(target, rng)
+        patch = {"noisy": noisy} if self.target == "none" else {"noisy": noisy, self.target: target}
+        level = np.full((1, 1, 1), np.nan if sigma is None else sigma, dtype=np.float32)
+        return {**{key: one.transpose(2, 0, 1).copy() for key, one in patch.items()}, "sigma": level}
 
     def check(self) -> None:
         """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
 
         Raises:
-            UnnoiseError: a picture cannot be read, is smaller than a patch, or has no noise, in it or named.
+            UnnoiseError: a picture cannot be read, is smaller than a patch, or has no noise, in it or named; or it has
+                no second shot.
         """
         for index in range(len(self.dataset)):
             pictures = self._pictures(index)
-            if self.noise is None and len(pictures) == 1:
+            if self.noise is None and len(pictures) == 1 and self.target != "none":
                 label = self.dataset.label(index)
+                if self.target == "second":
+                    raise UnnoiseError(f"'{label}' is a single shot: pairs:FOLDER takes two, NAME_shot1 and NAME_shot2")
                 raise UnnoiseError(f"'{label}' is a clean picture: name a noise to put into it, such as gaussian:25")
 
     def _pictures(self, index: int) -> tuple[np.ndarray, ...]:

@@ -24,10 +24,12 @@ DENOISERS: Registry[Denoiser] = Registry(
     {
         "adaptive-median": "unnoise.denoisers.classical:AdaptiveMedian",
         "bilateral": "unnoise.denoisers.classical:Bilateral",
+        "deep_prior": "unnoise.denoisers.deep_prior:DeepPrior",
         "median": "unnoise.denoisers.classical:Median",
         "nlm": "unnoise.denoisers.classical:NLM",
         "tv": "unnoise.denoisers.classical:TV",
         "wavelet": "unnoise.denoisers.classical:Wavelet",
+        "zero_shot": "unnoise.denoisers.zero_shot:ZeroShot",
     },
 )
 ENGINES = ("onnx", "openvino", "torch")
@@ -106,9 +108,18 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
     return Onnx(path, threads=max(1, cores() - callers + 1))
 
 
+def trained(spec: str | Path) -> Path:
+    """Return the file of weights, to learn on, of a shipped model; or the file that is named.
+
+    >>> trained("photo").name
+    'photo.safetensors'
+    """
+    return shipped()[str(spec)].with_suffix(".safetensors") if str(spec) in shipped() else Path(spec)
+
+
 def fitted(report: NoiseReport, channels: int) -> NoiseReport:
     """Return what was found in a picture of so many channels, with the shipped model that fits."""
     return auto.fitted(report, channels, shipped())
 
 
-__all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped"]
+__all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped", "trained"]

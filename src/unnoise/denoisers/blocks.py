@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
 from unnoise.card import Card
 from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.errors import UnnoiseError
+from unnoise.spec import Spelled
 
 
 class Exported(Denoiser):
@@ -35,3 +38,10 @@ def cores() -> int:
     """Count the cores that this process may use; all of them where the system does not say."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def check_count(denoiser: Spelled, field: str, low: int) -> None:
+    """Raise UnnoiseError unless a field is a whole number of at least `low`."""
+    value: Any = getattr(denoiser, field)
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise UnnoiseError(f"{denoiser.name}: {field} must be a whole number of at least {low}, not '{value}'")

@@ -137,7 +137,7 @@ def fill(network: networks.Network, path: str | Path) -> None:
         raise UnnoiseError(f"the weights in '{path}' do not fit the network {network}") from error
 
 
-def begin(network: networks.Network, start: str) -> str:
+def begin(network: networks.Network, start: str | Path) -> str:
     """Give a network the weights of a trained one; return how those were trained, for the card.
 
     Raises:

@@ -68,6 +68,8 @@ class ResUNet(Network):
         guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
             from; the network is shown which.
+        through: whether the picture is handed straight to the end, where what is found is added; false to learn from
+            hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
     """
 
     name: ClassVar[str] = "resunet"
@@ -81,6 +83,7 @@ class ResUNet(Network):
         told: bool = True,
         guess: bool = False,
         fill: bool = False,
+        through: bool = True,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
@@ -88,13 +91,13 @@ class ResUNet(Network):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        for argument, value in {"told": told, "guess": guess, "fill": fill}.items():
+        for argument, value in {"told": told, "guess": guess, "fill": fill, "through": through}.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
             raise UnnoiseError("resunet: what is told needs no guess: told=false,guess=true")
         self.channels, self.widths, self.blocks = channels, widths, blocks
-        self.told, self.guess, self.fill = told, guess, fill
+        self.told, self.guess, self.fill, self.through = told, guess, fill, through
         self.levels = FOLD**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = max(FOLD ** len(widths), guess * Guess.cell)
@@ -116,7 +119,9 @@ class ResUNet(Network):
         self.decoders = nn.ModuleList(
             residual_blocks(width, count) for (width, _), count in zip(steps, blocks, strict=False)
         )
-        self.tail = start_at_zero(conv3x3(widths[0], channels * FOLD**2))
+        self.tail = conv3x3(widths[0], channels * FOLD**2)
+        if through:
+            start_at_zero(self.tail)
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
@@ -138,6 +143,8 @@ class ResUNet(Network):
         features = self.encoders[-1](features)
         for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
             features = decode(grow(features) + skip)
+        if not self.through:
+            return F.pixel_shuffle(self.tail(features), FOLD)
         return start + F.pixel_shuffle(self.tail(features + first), FOLD)
 
     def begin_from(self, other: Network) -> None:
@@ -168,6 +175,7 @@ class ResUNet(Network):
             and (self.channels == other.channels or (self.channels == 1 and not other.guess))
             and (other.told or (not self.told and other.guess == self.guess))
             and other.fill <= self.fill
+            and other.through == self.through
         )
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:

@@ -227,13 +227,15 @@ def _add_watching(app: FastAPI, service: Service) -> None:
 
 def _offer(limits: Limits) -> Offer:
     cards = [Onnx(path, threads=1).card for path in denoisers.shipped().values()]
-    found = Described(name="auto", summary="the model that fits the noise that is found", wants_sigma=True)
+    found = Described(
+        name="auto", summary="the model that fits the noise that is found", wants_sigma=True, network=False
+    )
     networks = [
         Described(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
     ]
     classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS}
     filters = [
-        Described(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma)
+        Described(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma, network=False)
         for name, one in classes.items()
     ]
     told = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}

@@ -31,7 +31,7 @@ class Pool:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.working = self.waiting = 0
-        self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix="picture")
+        self._threads: ThreadPoolExecutor | None = None
         self._seconds = 1.0  # of one picture, lately
 
     async def run(self, work: Callable[[], T], task: Task, left: Callable[[], Awaitable[Any]]) -> T:
@@ -74,8 +74,10 @@ class Pool:
         return Problem(429, line, {"Retry-After": str(min(max(seconds, 1), 60))})
 
     def close(self) -> None:
-        """Take no more work, and forget what waits."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Forget what waits."""
+        if self._threads:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = None
 
     def _submit(self, work: Callable[[], T], task: Task, begun: Callable[[], object]) -> Future[T]:
         loop, started = asyncio.get_running_loop(), False
@@ -108,6 +110,7 @@ class Pool:
             else:
                 self.waiting -= 1
 
+        self._threads = self._threads or ThreadPoolExecutor(self.limits.workers, thread_name_prefix="picture")
         future = self._threads.submit(do)
         future.add_done_callback(lambda _: tell(end))
         return future

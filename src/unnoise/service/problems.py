@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from unnoise.errors import UnnoiseError
 from unnoise.image_io import TooLargeError, UnknownKindError
@@ -76,7 +77,11 @@ def of(error: Exception) -> Problem:
 
 async def handle(request: Request, error: Exception) -> Response:
     """Answer a request that has raised an error."""
-    return of(error).response()
+    problem = of(error)
+    if problem.status == 405:  # the framework names the methods of one route alone
+        routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+        problem.headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
+    return problem.response()
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -102,7 +102,7 @@ class Described(BaseModel):
     name: str = Field(examples=["color"])
     summary: str = Field(examples=["Gaussian noise of any level from 0 to 75 in colour pictures"])
     wants_sigma: bool = Field(description="Whether the level that it is told matters.")
-    network: bool = Field(False, description="Whether it has learned; a classical filter has not.")
+    network: bool = Field(description="Whether it has learned; a classical filter has not.")
 
 
 class Offer(BaseModel):

@@ -94,6 +94,8 @@ async function load(item, stay = false) {
     const inspecting = item.report ?? service.inspect(item.file, loading.signal);
     const opening = open(item, loading.signal).then((bitmap) => {
       if (!mine()) return bitmap.close();
+      tiles.clear(); // those of another page
+      item.picture?.bitmap.close();
       item.picture = { bitmap, width: bitmap.width, height: bitmap.height, grey: false };
       view.show(item.picture, stay);
       if (!item.drawn) drawThumb(item, bitmap);

@@ -1,0 +1,111 @@
+"""Whether the expected error is the real one: pixels sorted into ten bins by what is expected of them.
+
+    python benchmarks/uncertainty.py [bins] [--models color] [--levels 15 25 50] [--data ../shared/data] [--pictures 24]
+    python benchmarks/uncertainty.py fit [--channels 3] [--data ../shared/data] [--pictures 50]
+
+`bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
+grey for `gray`), and their ratio.
+`fit` prints the coefficients of `unnoise.uncertainty`, of pieces of BSDS500's training part.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import datasets, denoisers, noise, report, uncertainty
+from unnoise.datasets.base import as_float
+from unnoise.evaluation import noisy_pairs
+
+LEVELS = (15, 25, 50)
+FITTED = (5, 10, 15, 25, 35, 50, 75)
+PIECE = 192  # side of the pieces that are fitted to, pixels
+SAMPLES = 3000  # pixels of each
+ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A tenth of the pixels: root mean squares in 8-bit units, and their ratio."""
+
+    model: str
+    sigma: int
+    bin: int
+    expected: float
+    real: float
+    real_over_expected: float
+
+
+def bins(model: str, sigma: int, pictures: datasets.Dataset, count: int) -> list[Bin]:
+    """Clean pictures, and compare."""
+    denoiser, squares = denoisers.make(model, engine="onnx" if model in denoisers.shipped() else None), []
+    for index, (noisy, clean, level) in enumerate(noisy_pairs(pictures, noise.make(f"gaussian:{sigma}"))):
+        if index == count:
+            break
+        cleaned = denoiser(noisy, level)
+        expected = uncertainty.of(denoiser, noisy, cleaned, float(level or 0))
+        real = 255**2 * np.mean((cleaned - clean) ** 2, axis=2)
+        squares.append(np.stack([expected.ravel() ** 2, real.ravel()]))
+    expected, real = np.concatenate(squares, axis=1)
+    rows = []
+    for number, part in enumerate(np.array_split(np.argsort(expected), 10), start=1):
+        roots = [float(np.sqrt(values[part].mean(dtype=np.float64))) for values in (expected, real)]
+        rows.append(Bin(model, sigma, number, *roots, roots[1] / roots[0]))
+    return rows
+
+
+def fit(channels: int, folder: Path, count: int) -> list[float]:
+    """Fit the polynomial to the shipped model's errors: iteratively reweighted least squares of a Gamma model."""
+    denoiser = denoisers.make("gray" if channels == 1 else "color", engine="onnx")
+    bsds = folder / "bsds500"
+    train = datasets.make(
+        f"images:{bsds / 'train'}", channels=channels, exclude=str(bsds / "exclude_from_training.txt")
+    )
+    pieces = [train[index] for index in np.linspace(0, len(train) - 1, count).astype(int).tolist()]
+    measured, errors = [], []
+    for index, picture in enumerate(pieces):
+        clean = as_float(picture)[40 : 40 + PIECE, 60 : 60 + PIECE]  # type: ignore[index]
+        for sigma in FITTED:
+            rng = np.random.default_rng((sigma, index))
+            cleaned = denoiser(noise.make(f"gaussian:{sigma}")(clean, rng), sigma / 255)
+            chosen = rng.choice(PIECE * PIECE, SAMPLES, replace=False)
+            found = uncertainty.terms(cleaned, sigma / 255)
+            measured.append(np.stack([np.broadcast_to(one, (PIECE, PIECE)).ravel()[chosen] for one in found], axis=1))
+            errors.append(np.mean((cleaned - clean) ** 2, axis=2).ravel()[chosen] / (sigma / 255) ** 2)
+    terms, ratio = np.concatenate(measured).astype(np.float64), np.concatenate(errors).astype(np.float64)
+    # Terms that cannot be told apart at these levels (the square of a constant) are left to the least norm.
+    weights = np.linalg.lstsq(terms, np.log(ratio + 0.01), rcond=None)[0]
+    for _ in range(ROUNDS):
+        mean = np.exp(terms @ weights)
+        weights += np.linalg.lstsq(terms, (ratio - mean) / mean, rcond=None)[0]
+    return weights.tolist()
+
+
+def main() -> None:
+    """Print the bins, or the coefficients."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("job", nargs="?", choices=("bins", "fit"), default="bins")
+    parser.add_argument("--models", nargs="+", default=["color"])
+    parser.add_argument("--levels", nargs="+", type=int, default=list(LEVELS))
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--pictures", type=int)
+    arguments = parser.parse_args()
+    if arguments.job == "fit":
+        found = fit(arguments.channels, arguments.data, arguments.pictures or 50)
+        print(", ".join(f"{one:.4g}" for one in found))
+        return
+    rows = []
+    for model in arguments.models:
+        channels = 1 if model == "gray" else 3
+        pictures = datasets.make(f"images:{arguments.data / 'kodak24'}", channels=channels)
+        for sigma in arguments.levels:
+            rows += bins(model, sigma, pictures, arguments.pictures or len(pictures))
+    print(report.markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""A clean picture, and beside it a map of the error to be expected at each pixel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from unnoise import estimation, image_io, pipeline, uncertainty
+from unnoise.denoisers import spanned
+from unnoise.errors import UnnoiseError
+from unnoise.image_io import Picture
+from unnoise.noise.base import FULL_SCALE
+from unnoise.pipeline import Outcome, Settings
+from unnoise.planning import Job
+
+SUFFIXES = (".tif", ".tiff", ".png")
+"""Of maps: TIFF holds 8-bit units as floats, PNG a 257th of one as 16-bit integers, so that white is 255."""
+
+
+def check(target: Path, settings: Settings) -> None:
+    """Refuse, before the work, a map that cannot be made.
+
+    Raises:
+        UnnoiseError: it has another suffix, stands in the way of a file, or a strength is asked for.
+    """
+    if target.suffix.lower() not in SUFFIXES:
+        raise UnnoiseError(f"{target}: a map of the error is a .tif file, of floats, or a .png file")
+    if settings.strength != 1:
+        raise UnnoiseError("--uncertainty is for the model's own result: leave --strength at 1")
+    image_io.check_target(target, overwrite=settings.overwrite)
+
+
+def clean_file(
+    job: Job, settings: Settings, target: Path, progress: Callable[[float], None] = lambda _: None
+) -> tuple[Outcome, str]:
+    """Clean one file, held in memory as a whole, and write its map.
+
+    Args:
+        job: the file and its target.
+        settings: what is asked.
+        target: the map, of one channel; pages lie in it below each other.
+        progress: called with the share that is done.
+
+    Returns:
+        What became of it, and what makes the map less sure, "" for nothing.
+
+    Raises:
+        UnnoiseError: as `check` and `pipeline.clean_file`.
+    """
+    start = time.perf_counter()
+    check(target, settings)
+    pipeline.check_target(job.target, overwrite=settings.overwrite)
+    picture = image_io.read(job.source, max_pixels=settings.max_pixels)
+    if why_not := image_io.cannot_hold(picture, job.target.suffix):
+        raise UnnoiseError(f"{job.source}: {why_not}")
+    white = np.float32(spanned.span(picture.pixels, picture.dtype))
+    noisy = picture.pixels / white
+    denoiser, told = settings.denoiser.settle(noisy, settings.sigma)
+    report = estimation.inspect(noisy[:, :, :3])
+    level = report.sigma if told is None else float(np.mean(told))
+    clean, maps = [], []
+    for page in np.split(noisy, picture.header.pages):
+        clean.append(pipeline.clean_pixels(denoiser, page, told, progress=progress))
+        maps.append(uncertainty.of(denoiser, page, clean[-1], level))
+    _as_picture(np.concatenate(maps), target.suffix).save(target, overwrite=settings.overwrite)
+    made = picture.with_pixels(np.concatenate(clean) * white)
+    pipeline.make_folder(job.target.parent)
+    made.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
+    size, seconds = picture.header.height * picture.header.width / 1e6, time.perf_counter() - start
+    doubt = f"the map is calibrated for white noise, and this looks {report.kind}" if report.kind in _OTHER else ""
+    return Outcome(job, None, str(denoiser), None if told is None else level, size, seconds), doubt
+
+
+_OTHER = ("signal-dependent", "correlated", "impulse", "mixed")
+
+
+def _as_picture(found: np.ndarray, suffix: str) -> Picture:
+    """Return a map in 8-bit units as a picture of one channel."""
+    if suffix.lower() != ".png":
+        return image_io.from_array(found)
+    return image_io.from_array(np.rint(np.clip(found / FULL_SCALE, 0, 1) * 65535).astype(np.uint16))
