@@ -105,6 +105,11 @@ SECTIONS = {
         "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
         ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
     ),
+    "From one machine to many": (
+        "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md). Taken "
+        "while the two cores were shared with trainings and test suites: seconds say little, shares do.",
+        ["python benchmarks/scale.py --data {data} --pictures 32 --copies 1 --rounds 1"],
+    ),
     "The service": (
         "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
         "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0. "

@@ -198,6 +198,14 @@ def test_a_table_is_scored_as_on_one_machine(
     assert Path("shared.parquet").read_bytes() == Path("alone.parquet").read_bytes()
 
 
+def test_no_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UnnoiseError, match=r"no Ray cluster at '127\.0\.0\.1:1': "), cluster.connected("127.0.0.1:1"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("words", "spread"),
     [
