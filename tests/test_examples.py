@@ -49,7 +49,7 @@ def test_a_notebook_is_committed_as_it_ran(path: Path) -> None:
 
 
 def test_the_cells_have_the_noise_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["cells.py", str(tmp_path), "--pages", "3", "--side", "128", "--read", "5", "--rows", "3"]
+    words = f"cells.py {tmp_path} --pages 3 --side 128 --photons 90 --read 5 --rows 3".split()
     monkeypatch.setattr(sys, "argv", words)
     runpy.run_path(str(FOLDER / "cells.py"), run_name="__main__")
     noisy, truth = (image_io.read(tmp_path / part / "cells.tif") for part in ("noisy", "truth"))
