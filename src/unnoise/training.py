@@ -95,7 +95,7 @@ def rehearse(recipe: Recipe) -> list[str]:
     settings = recipe.train
     count = settings.devices * settings.nodes
     run = _Run(recipe, Path(), Fabric(accelerator="cpu", devices=1), lambda _: None, time.monotonic)
-    recipes.check_fit(recipe, run.bare, count, run.task.shrinks)
+    recipes.check_fit(recipe, run.average, count, run.task.shrinks)
     weights = sum(one.numel() for one in run.bare.parameters())
     validation = "none" if run.validation is None else f"{len(run.validation)} pictures"
     end = f"{settings.steps} steps" if settings.steps else f"{settings.epochs:g} epochs"
