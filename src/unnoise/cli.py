@@ -25,6 +25,7 @@ from unnoise.errors import UnnoiseError, one_line
 from unnoise.progress import complain, say
 
 if TYPE_CHECKING:
+    from unnoise.looks import Look
     from unnoise.noise import Noise
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -209,12 +210,17 @@ def train(
         for line in training.rehearse(loaded):
             say(line)
         return
-    if processes.leads():
-        about = (loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length)
-        progress.note("; ".join(filter(None, about)))
+    about = [loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length]
     watching = progress.over_training() if processes.leads() else contextlib.nullcontext(lambda look: None)
     with watching as watch:
-        model = training.train(loaded, out, resume=resume, device=device, watch=watch)
+
+        def shown(look: Look) -> None:
+            if about and processes.leads():  # at the first look, when nothing was wrong with the recipe
+                progress.note("; ".join(filter(None, about)))
+                about.clear()
+            watch(look)
+
+        model = training.train(loaded, out, resume=resume, device=device, watch=shown)
     if processes.leads():
         say(model)
 

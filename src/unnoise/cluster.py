@@ -186,7 +186,8 @@ def each(
     context.execution_options.preserve_order = ordered
     context.max_errored_blocks = 0 if ordered else -1
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):  # what it has to say stands in its log
+        own = type(handler).__module__.startswith("ray.")  # others listen there, too
+        if own and isinstance(handler, logging.StreamHandler):  # what it has to say stands in its log
             handler.setLevel(logging.CRITICAL)
     count = max(1, min(workers or int(_has("GPU" if gpus else "CPU")), len(items)))
     blocks = min(BLOCKS, math.ceil(len(items) / min(held, math.ceil(len(items) / count))))
