@@ -90,7 +90,7 @@ SECTIONS = {
     "Speed": ("", ["python benchmarks/speed.py"]),
     "The whole command": (
         "A JPEG from the command line to the clean file, beside the network alone.",
-        ["python benchmarks/whole.py"],
+        ["python benchmarks/whole.py --repeats 2"],
     ),
     "Memory": (
         "The most that the process holds, on ONNX Runtime. Seconds were taken on a busy machine, and say little. The "
