@@ -113,7 +113,7 @@ SECTIONS = {
     "The service": (
         "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
         "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0. "
-        "Taken while other work wanted the two cores nine times over: shares say something, seconds do not.",
+        "The second table was taken while other work wanted the two cores nine times over.",
         ["python benchmarks/load.py", "python benchmarks/load.py --abuse"],
     ),
     "DnCNN on BSDS500": (
