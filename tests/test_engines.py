@@ -71,6 +71,15 @@ def test_openvino_takes_bfloat16_only_where_it_pays(monkeypatch: pytest.MonkeyPa
 
 
 @no_openvino
+def test_what_is_taken_by_default_makes_the_same_to_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unnoise.denoisers import openvino
+
+    monkeypatch.setattr(openvino, "_bf16_pays", lambda: True)
+    noisy = noise.make("gaussian:25")(photograph(3), 0)
+    np.testing.assert_allclose(denoisers.make("color")(noisy, 0.1), Onnx(SHIPPED["color"])(noisy, 0.1), atol=1e-4)
+
+
+@no_openvino
 def test_openvino_and_pytorch_try_a_convolution_to_know_what_pays() -> None:
     """Which is faster differs between machines; the answer has to come, and to stay."""
     from unnoise.denoisers import checkpoint, openvino

@@ -35,8 +35,9 @@ DENOISERS: Registry[Denoiser] = Registry(
 ENGINES = ("onnx", "openvino", "torch")
 """What runs a network: ONNX Runtime and OpenVINO an `.onnx` file, PyTorch a `.safetensors` one.
 
-Where none is named, that is OpenVINO if it is installed (in bfloat16, where that is faster here), else ONNX Runtime;
-and PyTorch in float32 for `.safetensors`. PyTorch that is named takes CUDA or Apple's GPU, and bfloat16 likewise.
+Where none is named, that is OpenVINO if it is installed, else ONNX Runtime, and PyTorch for `.safetensors`: all in
+float32, and so with the same result. OpenVINO and PyTorch that are named take bfloat16 where that is faster here, and
+PyTorch takes CUDA or Apple's GPU.
 """
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -101,7 +102,7 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
         need("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino
 
-        return OpenVino(path)
+        return OpenVino(path, precision=None if engine else "f32")
     from unnoise.denoisers.onnx import Onnx
 
     # All callers share its threads, and each works beside them; OpenVINO serves one caller after the other.
