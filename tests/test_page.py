@@ -268,6 +268,16 @@ def test_the_noise_map_shows_noise_alone(page: Page, clean: np.ndarray) -> None:
     assert blocks.std() < noise.std() / 4  # nothing of the picture is in it
 
 
+def test_the_uncertainty_map_shows_the_expected_error(page: Page, clean: np.ndarray) -> None:
+    choose(page, "a.png", noisy(clean))
+    settled(page)
+    page.get_by_text("Uncertainty map").click()
+    settled(page)
+    shown = at_full_size(page, clean.shape)[:, 210:].astype(np.float32)
+    assert (shown.max(axis=2) - shown.min(axis=2)).max() <= 1  # grey
+    assert 16 < shown.mean() < 16 * 12  # 1 to 12 levels
+
+
 def test_work_can_be_cancelled(page: Page, clean: np.ndarray) -> None:
     choose(page, "a.jpg", noisy(np.tile(clean, (5, 5, 1)), ".jpg"))
     page.locator("#found b").wait_for()
@@ -333,6 +343,7 @@ def test_everything_that_is_touched_has_a_name(page: Page, clean: np.ndarray) ->
         'slider "Noise level',
         'combobox "Model',
         'radio "Noise map',
+        'radio "Uncertainty map',
         'button "Remove b.png',
     ):
         assert name in tree, name

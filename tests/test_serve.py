@@ -26,7 +26,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import unnoise
-from unnoise import cli, image_io, pipeline
+from unnoise import cli, image_io, pipeline, uncertainty
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.picture import from_samples
@@ -177,6 +177,15 @@ def test_pages_are_kept_and_one_can_be_had(client: TestClient, rng: np.random.Ge
     one = image_io.read(client.post("/v1/denoise?model=median&page=3&strength=0", content=data).content)
     np.testing.assert_array_equal(one.pixels, pixels(data)[32:])
     assert client.post("/v1/inspect", content=data).json()["pages"] == 3
+
+
+def test_the_expected_error_is_that_of_the_main_job(client: TestClient, noisy: bytes) -> None:
+    answer = client.post("/v1/uncertainty?model=color&sigma=20&gain=4", content=noisy)
+    clean = pixels(client.post("/v1/denoise?model=color&sigma=20", content=noisy).content)
+    expected = uncertainty.expected_error(clean.astype(np.float32), 20 / 255)
+    found = 255 / 4 * image_io.read(answer.content).pixels[..., 0]
+    assert answer.headers["Unnoise-Sigma"] == "20.00"
+    assert np.abs(found - expected).mean() < 0.02 * expected.mean()  # which is of rounded pixels
 
 
 @pytest.mark.parametrize("box", [(0, 0, 40, 30), (37, 21, 50, 44), (150, 120, 400, 400)])
@@ -352,7 +361,7 @@ def test_models_are_told_with_the_limits(client: TestClient) -> None:
 
 def test_openapi_has_examples_and_names_all_addresses(client: TestClient) -> None:
     told = client.get("/openapi.json").json()
-    paths = {"/v1/denoise", "/v1/preview", "/v1/inspect", "/v1/jobs/{job}", "/v1/models"}
+    paths = {"/v1/denoise", "/v1/preview", "/v1/uncertainty", "/v1/inspect", "/v1/jobs/{job}", "/v1/models"}
     assert told["paths"].keys() == paths | {"/healthz", "/readyz", "/metrics"}
     assert "image/jpeg" in told["paths"]["/v1/denoise"]["post"]["requestBody"]["content"]
     assert told["components"]["schemas"]["Inspection"]["properties"]["sigma"]["examples"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from unnoise import estimation, image_io, pipeline, uncertainty
 from unnoise.denoisers import spanned
 from unnoise.errors import UnnoiseError
+from unnoise.estimation import NoiseReport
 from unnoise.image_io import Picture
 from unnoise.noise.base import FULL_SCALE
 from unnoise.pipeline import Outcome, Settings
@@ -56,28 +58,54 @@ def clean_file(
     picture = image_io.read(job.source, max_pixels=settings.max_pixels)
     if why_not := image_io.cannot_hold(picture, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {why_not}")
-    white = np.float32(spanned.span(picture.pixels, picture.dtype))
-    noisy = picture.pixels / white
-    denoiser, told = settings.denoiser.settle(noisy, settings.sigma)
-    report = estimation.inspect(noisy[:, :, :3])
-    level = report.sigma if told is None else float(np.mean(told))
-    clean, maps = [], []
-    for page in np.split(noisy, picture.header.pages):
-        clean.append(pipeline.clean_pixels(denoiser, page, told, progress=progress))
-        maps.append(uncertainty.of(denoiser, page, clean[-1], level))
-    _as_picture(np.concatenate(maps), target.suffix).save(target, overwrite=settings.overwrite)
-    made = picture.with_pixels(np.concatenate(clean) * white)
+    made = clean_picture(picture, settings, progress)
+    as_picture(made.error, target.suffix).save(target, overwrite=settings.overwrite)
     pipeline.make_folder(job.target.parent)
-    made.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
+    made.clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
     size, seconds = picture.header.height * picture.header.width / 1e6, time.perf_counter() - start
-    doubt = f"the map is calibrated for white noise, and this looks {report.kind}" if report.kind in _OTHER else ""
-    return Outcome(job, None, str(denoiser), None if told is None else level, size, seconds), doubt
+    kind = made.noise.kind
+    doubt = f"the map is calibrated for white noise, and this looks {kind}" if kind in _OTHER else ""
+    return Outcome(job, None, made.model, made.sigma, size, seconds), doubt
 
 
 _OTHER = ("signal-dependent", "correlated", "impulse", "mixed")
 
 
-def _as_picture(found: np.ndarray, suffix: str) -> Picture:
+@dataclass(frozen=True)
+class Mapped:
+    """A clean picture, and the error to be expected in it.
+
+    Attributes:
+        clean: the picture.
+        error: as `uncertainty.of`, pages below each other.
+        model: what it was cleaned by.
+        sigma: the level that this was told, a share of white; None where it takes none.
+        noise: what was found in the picture.
+    """
+
+    clean: Picture
+    error: np.ndarray
+    model: str
+    sigma: float | None
+    noise: NoiseReport
+
+
+def clean_picture(picture: Picture, settings: Settings, progress: Callable[[float], None] = lambda _: None) -> Mapped:
+    """Clean one picture, at strength 1, and tell the error to be expected."""
+    white = np.float32(spanned.span(picture.pixels, picture.dtype))
+    noisy = picture.pixels / white
+    denoiser, told = settings.denoiser.settle(noisy, settings.sigma)
+    noise = estimation.inspect(noisy[:, :, :3])
+    level = noise.sigma if told is None else float(np.mean(told))
+    clean, maps = [], []
+    for page in np.split(noisy, picture.header.pages):
+        clean.append(pipeline.clean_pixels(denoiser, page, told, progress=progress))
+        maps.append(uncertainty.of(denoiser, page, clean[-1], level))
+    made = picture.with_pixels(np.concatenate(clean) * white)
+    return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, noise)
+
+
+def as_picture(found: np.ndarray, suffix: str) -> Picture:
     """Return a map in 8-bit units as a picture of one channel."""
     if suffix.lower() != ".png":
         return image_io.from_array(found)

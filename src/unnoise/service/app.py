@@ -31,6 +31,7 @@ from unnoise.service.schemas import (
     Format,
     Inspection,
     JobName,
+    Mapping,
     Offer,
     Previewing,
     Progress,
@@ -165,6 +166,15 @@ def _add_work(app: FastAPI, service: Service) -> None:
         """
         box = (ask.left, ask.top, ask.width, ask.height)
         do = lambda data, report: service.workshop.preview(data, ask.wish(), box, report)  # noqa: E731
+        return service.answer(request, await service.serve(request, ask.job, do))
+
+    @app.post("/v1/uncertainty", responses=files(["png"]) | refusals, **picture)
+    async def uncertainty(request: Request, ask: Annotated[Mapping, Query()]) -> Response:
+        """Map the error to be expected in the clean picture: a grey PNG of 16 bits, white at 255 levels over `gain`.
+
+        It is calibrated for white noise.
+        """
+        do = lambda data, report: service.workshop.uncertainty(data, ask.wish(), ask.gain, report)  # noqa: E731
         return service.answer(request, await service.serve(request, ask.job, do))
 
     @app.post("/v1/inspect", openapi_extra=BODY, responses=refusals, tags=["pictures"])

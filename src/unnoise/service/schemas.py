@@ -48,18 +48,33 @@ class Selection(BaseModel):
     job: str | None = Field(None, pattern=JOB, description="A name for `/v1/jobs/NAME`, made up at random by you.")
 
 
-class Cleaning(Selection):
-    """How a picture is to be cleaned."""
+class Choice(Selection):
+    """What a picture is to be cleaned by."""
 
     model: Model = Field(Model("auto"), description="`auto` finds the one that fits.")
     sigma: float | None = Field(
         None, ge=0, le=255, description="Level of Gaussian noise, 8-bit units (25 is 25/255); found without it."
     )
+
+    def wish(self, **more: Any) -> work.Wish:
+        """Return it as the workshop takes it."""
+        return work.Wish(self.model.value, self.sigma, page=self.page, **more)
+
+
+class Mapping(Choice):
+    """What a picture is to be cleaned by, and how its expected error is to be shown."""
+
+    gain: float = Field(1.0, gt=0, le=64, description="255 divided by this is the error that is shown white.")
+
+
+class Cleaning(Choice):
+    """How a picture is to be cleaned."""
+
     strength: float = Field(1.0, ge=0, le=1.5, description="0 leaves the picture, 1 is the model's own result.")
 
     def wish(self, **more: Any) -> work.Wish:
         """Return it as the workshop takes it."""
-        return work.Wish(self.model.value, self.sigma, self.strength, page=self.page, **more)
+        return super().wish(strength=self.strength, **more)
 
 
 class Denoising(Cleaning):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyvips
 
-from unnoise import denoisers, estimation, formats, image_io, pipeline
+from unnoise import denoisers, error_maps, estimation, formats, image_io, pipeline
 from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.onnx import Onnx
@@ -153,6 +153,18 @@ class Workshop:
         shown = _on_screen(picture, pixels, alpha, span(picture.pixels, picture.dtype))
         level = None if sigma is None else FULL_SCALE * float(sigma)
         return Made(shown, "png", model, level, pixels[..., 0].size)
+
+    def uncertainty(self, data: bytes, wish: Wish, gain: float, report: Report) -> Made:
+        """Map the error to be expected in the clean picture, see `uncertainty.of`, as a grey PNG of 16 bits.
+
+        White stands for an error of 255 / `gain` in 8-bit units; pages lie below each other.
+        """
+        picture = self._read(data, wish.page)
+        report(0.0)
+        made = error_maps.clean_picture(picture, self._settings(wish), report)
+        shown = image_io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
+        level = None if made.sigma is None else FULL_SCALE * made.sigma
+        return Made(shown, "png", made.model, level, made.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits

@@ -387,11 +387,12 @@ function listen() {
 
 function offerViews() {
   for (const [name, { label, tag }] of Object.entries(VIEWS)) {
-    const choice = element("input", { type: "radio", name: "view", value: name, checked: name === view.view });
+    const choice = element("input", { type: "radio", name: "view", value: name, checked: name === tiles.view });
     choice.addEventListener("change", () => {
-      view.view = name;
+      tiles.look(name);
       $("after").textContent = tag;
       view.draw();
+      showBusy();
     });
     const row = element("label");
     row.append(choice, element("span", { textContent: label }));

@@ -39,6 +39,11 @@ export async function piece(blob, { model, sigma }, signal) {
   return (await send("denoise", { model, sigma, format: "png" }, blob, signal)).blob();
 }
 
+/** The error to be expected in a piece of a picture, times `gain`. */
+export async function uncertainty(blob, { model, sigma }, gain, signal) {
+  return (await send("uncertainty", { model, sigma, gain }, blob, signal)).blob();
+}
+
 /** The whole picture, cleaned; `told` hears how far it is. */
 export async function denoise(file, query, told, signal) {
   const job = name();

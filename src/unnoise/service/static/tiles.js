@@ -1,17 +1,19 @@
 // The clean side of what is seen: squares of the picture, cleaned when they come into view, and kept.
 
 import { encode } from "./png.js";
-import { piece } from "./service.js";
+import { piece, uncertainty } from "./service.js";
 
 const SIZE = 512;
 const MARGIN = 48; // pixels around a square that the network sees as well
 const AT_ONCE = 2;
 const GAIN = 4; // of the noise map
+const ERROR_GAIN = 16; // of the uncertainty map
 
-/** What can be shown of a square: each makes a value out of the noisy and the clean one. */
+/** What can be shown of a square: each makes a value out of the noisy and the clean one, or, if `mapped`, the error. */
 export const VIEWS = {
   clean: { label: "Clean", tag: "After", value: (noisy, clean) => clean },
   noise: { label: "Noise map", tag: "Noise taken away, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
+  error: { label: "Uncertainty map", tag: "Expected error, × 16", value: (noisy, clean, error) => error, mapped: true },
 };
 
 export class Tiles {
@@ -19,6 +21,7 @@ export class Tiles {
   constructor(changed, failed) {
     this.changed = changed;
     this.failed = failed;
+    this.view = "clean";
     this.clear();
   }
 
@@ -66,15 +69,26 @@ export class Tiles {
     this.work();
   }
 
+  /** Say what is to be shown of the squares. */
+  look(view) {
+    this.view = view;
+    this.work();
+  }
+
+  /** Whether all is there that a square is to show. */
+  has(tile) {
+    return Boolean(tile.clean && (tile.error || !VIEWS[this.view].mapped));
+  }
+
   get missing() {
-    return this.stuck ? 0 : this.wanted.filter((tile) => !tile.clean).length;
+    return this.stuck ? 0 : this.wanted.filter((tile) => !this.has(tile)).length;
   }
 
   work() {
     const open = () => this.wanted.filter((tile) => tile.stop).length;
     for (const tile of this.wanted) {
       if (this.stuck || open() >= AT_ONCE) return;
-      if (!tile.clean && !tile.stop) this.fetch(tile);
+      if (!this.has(tile) && !tile.stop) this.fetch(tile);
     }
   }
 
@@ -87,14 +101,20 @@ export class Tiles {
       const right = Math.min(tile.x + tile.width + MARGIN, picture.width);
       const bottom = Math.min(tile.y + tile.height + MARGIN, picture.height);
       tile.noisy ??= pixels(picture.bitmap, tile.x, tile.y, tile.width, tile.height);
-      if (how) {
-        const around = pixels(picture.bitmap, left, top, right - left, bottom - top);
-        const blob = await piece(await encode(around, picture.grey), how, tile.stop.signal);
+      const { signal } = tile.stop;
+      const inner = async (blob) => {
         const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-        tile.clean = pixels(bitmap, tile.x - left, tile.y - top, tile.width, tile.height);
+        const cut = pixels(bitmap, tile.x - left, tile.y - top, tile.width, tile.height);
         bitmap.close();
+        return cut;
+      };
+      if (how) {
+        const around = await encode(pixels(picture.bitmap, left, top, right - left, bottom - top), picture.grey);
+        tile.clean ??= await inner(await piece(around, how, signal));
+        if (!this.has(tile)) tile.error = await inner(await uncertainty(around, how, ERROR_GAIN, signal));
       } else {
         tile.clean = tile.noisy;
+        tile.error = new ImageData(tile.width, tile.height);
       }
       if (this.how === how && this.picture === picture) this.changed();
     } catch (error) {
@@ -109,16 +129,16 @@ export class Tiles {
   }
 
   /** Return the square as it is to be shown, painted anew only where that has changed. */
-  painted(tile, strength, view) {
-    const now = `${view} ${strength}`;
+  painted(tile, strength) {
+    const now = `${this.view} ${strength}`;
     if (tile.now !== now) {
       tile.canvas ??= blank(tile.width, tile.height);
       const shown = new ImageData(tile.width, tile.height);
-      const [noisy, clean, data] = [tile.noisy.data, tile.clean.data, shown.data];
-      const { value } = VIEWS[view];
+      const [noisy, clean, error, data] = [tile.noisy.data, tile.clean.data, tile.error?.data, shown.data];
+      const { value } = VIEWS[this.view];
       for (let index = 0; index < data.length; index += 1) {
         const before = noisy[index];
-        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before));
+        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before), error?.[index]);
       }
       tile.canvas.getContext("2d").putImageData(shown, 0, 0);
       tile.now = now;

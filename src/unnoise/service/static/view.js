@@ -12,7 +12,6 @@ export class View {
     this.picture = null;
     this.share = 0.5; // of the stage, left of the divider
     this.strength = 1;
-    this.view = "clean";
     this.pointers = new Map();
     new ResizeObserver(() => this.resize()).observe(stage);
     this.listen();
@@ -125,10 +124,10 @@ export class View {
     context.rect(border, 0, canvas.width - border, canvas.height);
     context.clip();
     for (const tile of this.tiles.wanted) {
-      if (!tile.clean) continue;
+      if (!this.tiles.has(tile)) continue;
       const square = place(tile.x, tile.y, tile.width, tile.height);
       context.clearRect(...square);
-      context.drawImage(this.tiles.painted(tile, this.strength, this.view), ...square);
+      context.drawImage(this.tiles.painted(tile, this.strength), ...square);
     }
     context.restore();
   }
