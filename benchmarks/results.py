@@ -106,8 +106,7 @@ SECTIONS = {
         ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
     ),
     "From one machine to many": (
-        "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md). Taken "
-        "while the two cores were shared with trainings and test suites: seconds say little, shares do.",
+        "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md).",
         ["python benchmarks/scale.py --data {data} --pictures 32 --copies 1 --rounds 1"],
     ),
     "The service": (

@@ -1,6 +1,6 @@
 """A cluster of one machine beside the plain pipeline: what Ray costs, and where the next bottleneck stands.
 
-    OMP_NUM_THREADS=1 python benchmarks/scale.py [--data ../shared/data] [--copies 2] [--rounds 2]
+    python benchmarks/scale.py [--data ../shared/data] [--copies 2] [--rounds 2]
 
 The pictures of CBSD68, each `--copies` times, are cleaned by `color` on ONNX Runtime with one thread a picture: by the
 plain pipeline with one and two workers, and by Ray with one and two actors, in turn, `--rounds` times; the best of each
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a picture has one thread
 os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand behind everything else on the machine
 
 import numpy as np

@@ -68,6 +68,18 @@ def photograph() -> np.ndarray:
     return piece
 
 
+@pytest.fixture(scope="module")
+def three_pictures(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> Path:
+    """Return a folder of three PNGs of 32 x 40 pixels, to learn on."""
+    from unnoise import image_io
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(3):
+        piece = photograph[30 * index :][:32, 40 * index :][:, :40]
+        image_io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Return the folder of image sets: UNNOISE_DATA, or `data` in the folder `shared` beside the repository."""

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch  # noqa: TID253
 import yaml
 
-from unnoise import image_io, processes, recipe as recipes, training
+from unnoise import processes, recipe as recipes, training
 from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError
 from unnoise.recipe import Recipe
@@ -27,19 +26,15 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> MakeRecipe:
+def make(three_pictures: Path) -> MakeRecipe:
     """Return a function that makes a recipe of 12 steps on three small pictures, with dotted changes."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for index in range(3):
-        piece = photograph[30 * index :][:32, 40 * index :][:, :40]
-        image_io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
     stages = [{"until": 0.5, "patch": 16, "batch": 4}, {"until": 1, "patch": 24, "batch": 2}]
     train = {"steps": 12, "warmup": 4, "checkpoint_every": 4, "precision": "fp32", "stages": stages}
     base = {
         "name": "tiny",
         "network": "resunet:widths=4/8,blocks=1/1",
         "noise": "gaussian:0..50",
-        "data": {"train": [f"images:{folder}"], "validation": [f"images:{folder}"]},
+        "data": {"train": [f"images:{three_pictures}"], "validation": [f"images:{three_pictures}"]},
         "train": train,
         "validation": {"noise": ["gaussian:25"], "every": 3, "crop": 24, "items": 5},
     }

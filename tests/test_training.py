@@ -29,13 +29,9 @@ RESUNET, DNCNN = "resunet:widths=4/8,blocks=1/1", "dncnn:depth=3,width=4"
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> MakeRecipe:
+def make(three_pictures: Path) -> MakeRecipe:
     """Return a function that makes a recipe of 20 steps on three small pictures, with dotted changes."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for index in range(3):
-        piece = photograph[30 * index :][:32, 40 * index :][:, :40]
-        image_io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
-    data = {"train": [f"images:{folder}"], "validation": [f"images:{folder}"]}
+    data = {"train": [f"images:{three_pictures}"], "validation": [f"images:{three_pictures}"]}
     stages = [{"until": 0.5, "patch": 16, "batch": 2}, {"until": 1, "patch": 24, "batch": 1}]
     fixed = {"warmup": 4, "checkpoint_every": 7, "precision": "fp32", "stages": stages}
     look = {"noise": ["gaussian:25"], "every": 5, "crop": 24}

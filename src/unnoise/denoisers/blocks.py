@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from unnoise.card import Card
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
+from unnoise.optional import need
 from unnoise.spec import Spelled
 
 
@@ -38,6 +40,28 @@ def cores() -> int:
     """Count the cores that this process may use; all of them where the system does not say."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Learner(Spelled, Denoiser):
+    """What learns the picture at hand, and no other; it needs PyTorch.
+
+    Args:
+        steps: of learning.
+        width: features of the network.
+        seed: of all that is drawn.
+    """
+
+    steps: int
+    width: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the arguments, and that PyTorch is there."""
+        check_count(self, "steps", 1)
+        check_count(self, "width", 1)
+        check_count(self, "seed", 0)
+        need("torch", extra="train")
 
 
 def check_count(denoiser: Spelled, field: str, low: int) -> None:

@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from unnoise.denoisers.base import Denoiser, Sigma
-from unnoise.denoisers.blocks import check_count
-from unnoise.optional import need
-from unnoise.spec import Spelled
+from unnoise.denoisers.base import Sigma
+from unnoise.denoisers.blocks import Learner
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +36,7 @@ PATIENCE = 0.35  # share of the steps that may pass without a better output
 
 
 @dataclass(frozen=True)
-class DeepPrior(Spelled, Denoiser):
+class DeepPrior(Learner):
     """A network that learns the picture at hand and no other, stopped by held-back pixels; minutes a picture.
 
     Args:
@@ -50,14 +48,6 @@ class DeepPrior(Spelled, Denoiser):
     name: ClassVar[str] = "deep_prior"
     steps: int = 1500
     width: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the arguments, and that PyTorch is there."""
-        check_count(self, "steps", 1)
-        check_count(self, "width", 1)
-        check_count(self, "seed", 0)
-        need("torch", extra="train")
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Learn the picture, its values brought to mean 0 and deviation 1."""

@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from unnoise.denoisers.base import Denoiser, Sigma
-from unnoise.denoisers.blocks import check_count
-from unnoise.optional import need
-from unnoise.spec import Spelled
+from unnoise.denoisers.base import Sigma
+from unnoise.denoisers.blocks import Learner
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +31,7 @@ REACH = 2  # of the network, pixels
 
 
 @dataclass(frozen=True)
-class ZeroShot(Spelled, Denoiser):
+class ZeroShot(Learner):
     """A network of three layers that learns the picture at hand and no other; seconds a picture.
 
     Args:
@@ -45,14 +43,6 @@ class ZeroShot(Spelled, Denoiser):
     name: ClassVar[str] = "zero_shot"
     steps: int = 1000
     width: int = 48
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the arguments, and that PyTorch is there."""
-        check_count(self, "steps", 1)
-        check_count(self, "width", 1)
-        check_count(self, "seed", 0)
-        need("torch", extra="train")
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Learn the noise of the picture, its values brought to a range of like size, and take it off."""
