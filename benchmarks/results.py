@@ -93,8 +93,7 @@ SECTIONS = {
         ["python benchmarks/whole.py --repeats 2"],
     ),
     "Memory": (
-        "The most that the process holds, on ONNX Runtime. Seconds were taken on a busy machine, and say little. The "
-        "first four were measured before strips were held more sparingly, which the gigapixel was measured with.",
+        "The most that the process holds, on ONNX Runtime. The gigapixel was cleaned while other work ran beside.",
         [
             "python benchmarks/memory.py --megapixels 1 12 50 200",
             "python benchmarks/memory.py --megapixels 1000",
