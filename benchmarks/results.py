@@ -110,8 +110,7 @@ SECTIONS = {
     ),
     "The service": (
         "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
-        "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0. "
-        "The second table was taken while other work wanted the two cores nine times over.",
+        "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
         ["python benchmarks/load.py", "python benchmarks/load.py --abuse"],
     ),
     "DnCNN on BSDS500": (
