@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,10 @@ ROWS = 128
 """Rows of a table that an actor takes at once, at most."""
 TRIES = 3
 """How often a piece is begun again after a worker or machine was lost."""
+
+ROOM = 0.5
+"""Of a core or GPU, what an actor asks Ray for, though it fills one: where a machine is lost, the others have room for
+its actors. Without it they would wait for another machine, and what they had in hand with them."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -172,7 +177,7 @@ def each(
         arguments: of its constructor.
         held: rows that an actor takes at once; more where there would be too many pieces.
         workers: how many actors; None for as many as the cluster has cores or GPUs for.
-        gpus: of each, beside one core.
+        gpus: of each, beside one core; see `ROOM`.
         ordered: yield in the order of the rows.
 
     Raises:
@@ -191,6 +196,12 @@ def each(
             handler.setLevel(logging.CRITICAL)
     count = max(1, min(workers or int(_has("GPU" if gpus else "CPU")), len(items)))
     blocks = min(BLOCKS, math.ceil(len(items) / min(held, math.ceil(len(items) / count))))
+    named: list[str] = []
+
+    def name() -> dict[str, str]:
+        named.append(f"unnoise-{secrets.token_hex(8)}")
+        return {"name": named[-1]}
+
     texts = [{"text": json.dumps(item)} for item in items]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray Data wants other names for the last two, and has none
@@ -198,9 +209,10 @@ def each(
             _Actor,
             fn_constructor_args=(actor, arguments),
             batch_size=None,
-            num_cpus=1,
-            num_gpus=gpus or None,
+            num_cpus=ROOM,
+            num_gpus=ROOM * gpus or None,
             compute=data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count),
+            ray_remote_args_fn=name,
             max_restarts=-1,
             max_task_retries=TRIES,
         )
@@ -211,6 +223,10 @@ def each(
     except ray.exceptions.RayError as error:
         log.debug("", exc_info=True)
         raise UnnoiseError(f"the cluster cannot do it: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        for one in named:  # Ray forgets those that it began again, and they would hold their cores
+            with contextlib.suppress(ValueError):
+                ray.kill(ray.get_actor(one))
 
 
 class _Actor:
