@@ -1,6 +1,6 @@
 """Learning without clean pictures: the same network and the same time, with and without them.
 
-    python benchmarks/own.py [PART...] [--data ../shared/data] [--seconds 90] [--out runs/own]
+    python benchmarks/own.py [PART...] [--data ../shared/data] [--seconds 300] [--out runs/own]
 
 Every picture of BSDS500 train is spoilt once, or twice where a task wants two shots, and written to files; these are
 all that is learned from, turned and cut. All have the network, loss and schedule of `BASE`, and the same seconds of
@@ -45,7 +45,7 @@ BASE: dict[str, Any] = {
         "stages": [{"until": 1, "patch": 64, "batch": 16}],
         "warmup": 50,
         "ema": 0.995,
-        "precision": "fp32",
+        "precision": "auto",
         "checkpoint_every": 100,
     },
     "validation": {"every": 10**6},
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", help=f"of {', '.join((*NOISES, 'camera'))}; all by default")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/own"))
     arguments = parser.parse_args()
     wanted = arguments.part or [*NOISES, "camera"]

@@ -1,8 +1,9 @@
-"""Denoisers that learn the noisy picture itself, beside others, on the same pieces; seconds are those of one core.
+"""Denoisers that learn the noisy picture itself, beside others, on the same pictures; seconds are those of one core.
 
-    python benchmarks/zero_shot.py MODEL... [--noise NOISE] [--data images:FOLDER] [--pictures 6] [--side 96]
+    python benchmarks/zero_shot.py MODEL... [--noise NOISE] [--data images:FOLDER] [--pictures 12] [--side 256]
 
-The pieces are the middles of the first pictures. Seconds are processor time, so that what runs beside does not count.
+Where a side is given, only the middle of a larger picture is taken. Seconds are processor time, so that what runs
+beside does not count.
 """
 
 from __future__ import annotations
@@ -20,15 +21,23 @@ from unnoise.metrics import psnr
 
 @dataclass(frozen=True)
 class Learned:
-    """One model on one noise: means over the pieces."""
+    """One model on one noise: means over the pictures, and how large these are together."""
 
     model: str
     noise: str
     pictures: int
-    side: int
+    megapixels: float
     psnr_noisy: float
     psnr: float
     seconds_a_picture: float
+
+
+def middle(picture: np.ndarray, side: int | None) -> np.ndarray:
+    """Return no more than so many rows and columns of `[H, W, C]`, from its middle."""
+    if side is None:
+        return picture
+    top, left = (max(length - side, 0) // 2 for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
 
 
 def measure(model: str, spec: str, pieces: list[np.ndarray]) -> Learned:
@@ -41,7 +50,8 @@ def measure(model: str, spec: str, pieces: list[np.ndarray]) -> Learned:
         start = time.process_time()
         cleaned = denoiser(noisy, spoil.sigma)
         rows.append((psnr(clean, noisy), psnr(clean, cleaned), time.process_time() - start))
-    return Learned(str(denoiser) or model, spec, len(pieces), len(pieces[0]), *np.mean(rows, axis=0).tolist())
+    megapixels = sum(piece.shape[0] * piece.shape[1] for piece in pieces) / 1e6
+    return Learned(str(denoiser) or model, spec, len(pieces), megapixels, *np.mean(rows, axis=0).tolist())
 
 
 def main() -> None:
@@ -50,14 +60,12 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--noise", default="gaussian:25")
     parser.add_argument("--data", default="images:../shared/data/set12")
-    parser.add_argument("--pictures", type=int, default=6)
-    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--side", type=int)
     arguments = parser.parse_args()
-    pictures, pieces = datasets.make(arguments.data, channels=1), []
-    for index in range(min(arguments.pictures, len(pictures))):
-        whole = as_float(pictures[index])  # type: ignore[arg-type]
-        top, left = ((length - arguments.side) // 2 for length in whole.shape[:2])
-        pieces.append(whole[top : top + arguments.side, left : left + arguments.side])
+    pictures = datasets.make(arguments.data, channels=1)
+    chosen = [as_float(pictures[index]) for index in range(min(arguments.pictures, len(pictures)))]  # type: ignore[arg-type]
+    pieces = [middle(picture, arguments.side) for picture in chosen]
     print(report.markdown([measure(model, arguments.noise, pieces) for model in arguments.models]))
 
 

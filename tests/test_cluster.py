@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unnoise import archive, clean_cli, cli, cluster, denoisers, image_io, pipeline, planning
+from unnoise import archive, clean_cli, cli, cluster, denoisers, image_io, pipeline, planning, stores
 from unnoise.errors import UnnoiseError
 from unnoise.manifest import NAME, Manifest
 from unnoise.pipeline import Outcome, Settings
@@ -28,8 +28,31 @@ ASKED = {"model": "median", "sigma": None}
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Any]:
-    """Start a cluster of two machines with a core each, and connect to it."""
+def bucket() -> Iterator[str]:
+    """Start what stands in for S3 on this machine; return the address of an empty bucket."""
+    moto = pytest.importorskip("moto.server", reason="needs moto, flask and s3fs: the extra dev")
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs: the extra dev")
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            patch.setenv(key, value)
+        s3fs.S3FileSystem().mkdir("pictures")
+        try:
+            yield "s3://pictures"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def machines(bucket: str) -> Iterator[Any]:
+    """Start a cluster of two machines with a core each, which reach the bucket, and connect to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -153,6 +176,50 @@ def test_a_picture_that_kills_its_worker_is_told(
         assert manifest.last(Path("out/4.png")).error == told["4.png"]
     assert len(told) == 12 and sum(error is None for error in told.values()) == 8
     assert str(told["4.png"]).startswith("in/4.png: each worker that took it was lost")
+
+
+def test_a_store_is_worked_on_as_a_folder_is(
+    machines: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in", 12)
+    with Manifest("alone") as manifest:
+        list(run(manifest, on_ray=False))
+    store = stores.path(bucket).fs  # type: ignore[attr-defined]
+    store.put(f"{tmp_path}/in/", "pictures/in/", recursive=True)
+
+    def clean(*words: str) -> tuple[int | str | None, list[str], list[str]]:
+        with pytest.raises(SystemExit) as left:
+            cli.main([f"{bucket}/in/", "-m", "median", "-o", f"{bucket}/out/", "--ray", *words])
+        out, err = capfd.readouterr()
+        return left.value.code, sorted(out.splitlines()), sorted(err.splitlines())
+
+    status, told, errors = clean()
+    assert status == 1 and len(told) == 9 and told[0] == f"{bucket}/out/1.png", errors
+    assert errors[1] == f"unnoise: {bucket}/in/11.png: the file is empty" and len(errors) == 3
+    store.invalidate_cache()
+    store.get("pictures/out/", f"{tmp_path}/shared/", recursive=True)
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone"), "and nothing of ours beside them"
+    alone = lines(tmp_path / "alone")
+    for target, line in lines(tmp_path / "shared").items():
+        same = ("target", "source_sha256", "target_sha256", "model", "megapixels")
+        assert {key: line[key] for key in same} == {key: alone[target][key] for key in same}
+        assert line["source"] == alone[target]["source"].replace("..", bucket, 1)
+
+    store.rm("pictures/out/1.png")
+    store.pipe("pictures/out/2.png", b"painted over")
+    status, told, errors = clean()
+    assert status == 1 and told == [f"{bucket}/out/1.png"], errors
+    assert any(f"{bucket}/out/2.png: exists already" in error for error in errors)
+    assert store.cat("pictures/out/2.png") == b"painted over"
+
+
+def test_a_store_that_says_no_is_told_in_one_line(machines: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["s3://nobodys/in", "-o", "s3://pictures/out"], ["a.png", "-o", "nonsense://x/y"]):
+        with pytest.raises(SystemExit) as left:
+            cli.main([*words, "--ray"])
+        out, err = capfd.readouterr()
+        assert left.value.code != 0 and not out and len(err.splitlines()) == 1, err
 
 
 def test_the_command_line_works_on_it(

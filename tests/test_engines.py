@@ -82,18 +82,19 @@ def test_what_is_taken_by_default_makes_the_same_to_rounding(monkeypatch: pytest
 @no_openvino
 def test_openvino_and_pytorch_try_a_convolution_to_know_what_pays() -> None:
     """Which is faster differs between machines; the answer has to come, and to stay."""
-    from unnoise.denoisers import checkpoint, openvino
+    from unnoise.denoisers import openvino
+    from unnoise.networks import base
 
     assert isinstance(openvino._bf16_pays(), bool)
-    assert checkpoint.bf16_pays("cpu") is checkpoint.bf16_pays("cpu")
+    assert base.bf16_pays("cpu") is base.bf16_pays("cpu")
 
 
 def test_no_processor_without_bfloat16_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unnoise.denoisers import checkpoint
+    from unnoise.networks import base
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     monkeypatch.setattr(torch, "conv2d", None)
-    assert not checkpoint.bf16_pays.__wrapped__("cpu")
+    assert not base.bf16_pays.__wrapped__("cpu")
 
 
 @no_openvino

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = {
-    "ground": ["errors", "optional spec card files"],
+    "ground": ["errors", "optional spec card files", "stores"],
     "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses", "estimation"],
     "vocabularies": ["noise networks losses optimizers"],
     "what denoises": ["weights denoisers"],
@@ -57,7 +57,17 @@ TORCH_ROOMS = [
 EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "denoisers.openvino", "tables", "service"]
 EXTRAS = [
     *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib"],
-    *["fastapi", "uvicorn", "starlette", "prometheus_client", "python_multipart", "pyarrow", "ray", "openvino"],
+    *[
+        "fastapi",
+        "uvicorn",
+        "starlette",
+        "prometheus_client",
+        "python_multipart",
+        "pyarrow",
+        "ray",
+        "upath",
+        "openvino",
+    ],
 ]
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"

@@ -69,7 +69,7 @@ def clean(
 
     A folder of outputs keeps a manifest, unnoise.jsonl: called again, what is done and unchanged is skipped.
     """
-    from unnoise import denoisers, pipeline
+    from unnoise import denoisers, pipeline, stores
     from unnoise.denoisers.auto import Auto
     from unnoise.noise.base import FULL_SCALE
 
@@ -84,6 +84,8 @@ def clean(
     names = [*(paths or []), *(_listed(files_from) if files_from else [])]
     if not names:
         raise UnnoiseError("Missing argument: name files, folders or patterns; see unnoise clean --help")
+    if ray is None and any(map(stores.is_address, [*names, out or ""])):
+        raise UnnoiseError("addresses such as s3://... go with --ray; --ray local works on the cores of this machine")
     if paths and "-" in paths:
         if names != ["-"] or watch:
             raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
@@ -125,8 +127,7 @@ def _clean_files(
     order: Order | None = None,
 ) -> None:
     """Clean files into a folder with a manifest, into one file, or beside themselves; print what becomes of each."""
-    from unnoise import archive, files, pipeline, planning, progress
-    from unnoise.manifest import Manifest
+    from unnoise import archive, files, manifest, pipeline, planning, progress, stores
 
     if not planning.names_a_folder(out):
         if watch or order:
@@ -139,19 +140,20 @@ def _clean_files(
             finish(_tell(outcomes, as_json=as_json), len(jobs))
         return
     assert out is not None
-    with Manifest(out) as manifest:
-        work = archive.Archive(manifest, asked).clean
+    if watch and any(map(stores.is_address, [*names, out])):
+        raise UnnoiseError("--watch needs folders of this machine: call it again for what is new in a store")
+    with manifest.of(out) as kept:
+        work = archive.Archive(kept, asked).clean
 
         def look() -> list[planning.Job]:
-            return planning.plan(names, out, manifest.taken)
+            return planning.plan(names, out, kept.taken)
 
-        files.sweep(manifest.folders())
         for jobs in archive.watch(look) if watch else [look()]:
-            files.sweep(job.target.parent for job in jobs)
+            kept.sweep(job.target.parent for job in jobs)
             with progress.over_files(len(jobs)) as show:
                 shown = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
                 if order:
-                    outcomes = order.run(jobs, manifest, shown, workers=workers)
+                    outcomes = order.run(jobs, kept, shown, workers=workers)
                 else:
                     outcomes = pipeline.run(jobs, settings, shown, workers=workers or 1, work=work)
                 failed = _tell(outcomes, as_json=as_json)

@@ -3,7 +3,8 @@
 What is done is what `archive` and `pipeline` do on one machine, byte for byte. An actor opens the model once. It writes
 each clean picture beside its target under a temporary name, complete and synced, and tells the driver, which puts the
 line into the manifest and then the picture into its place: there is one manifest and one that writes it, and no moment
-at which an output is there and nobody knows whose it is. The folders are such as all machines see under one name.
+at which an output is there and nobody knows whose it is. The folders are such as all machines see under one name, or
+addresses (`stores`): then the actor works on copies, and what it made waits in the store.
 
 Ray Data cuts the jobs, sizes the pool of actors, holds back what nobody has read yet, and repeats what a lost worker or
 machine had in hand. A picture that brings down every worker that takes it becomes a row with an error.
@@ -13,19 +14,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import math
 import os
 import secrets
 import socket
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from unnoise import denoisers, files, pipeline
+from unnoise import denoisers, files, pipeline, stores
 from unnoise.archive import Archive
 from unnoise.denoisers.blocks import cores
 from unnoise.errors import UnnoiseError
@@ -48,6 +52,8 @@ ROWS = 128
 TRIES = 3
 """How often a piece is begun again after a worker or machine was lost."""
 
+PATIENCE = 5.0
+"""Seconds that finished outputs of a store wait for others, to take their places together."""
 ROOM = 0.5
 """Of a core or GPU, what an actor asks Ray for, though it fills one: where a machine is lost, the others have room for
 its actors. Without it they would wait for another machine, and what they had in hand with them."""
@@ -58,6 +64,7 @@ _QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of what it tells of lost workers, on standard output
 }
 _Row = dict[str, Any]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -104,23 +111,26 @@ class Order:
             workers: how many actors; None for as many as the cluster has cores or GPUs for.
         """
         left = dict(enumerate(jobs))
+        done = 0
         how: dict[str, Any] = {"workers": workers, "gpus": int(self.engine == "torch" and _has("GPU") >= 1)}
         arguments = (self, os.getcwd())
         try:
             for held in (HELD, 1, None):  # at last each alone, so that one that kills its worker takes no other along
                 items = [_item(number, job, manifest) for number, job in left.items()]
                 for some in [items] if held else [[item] for item in items]:
-                    for row, _ in each(some, _Cleaner, arguments, held=held or 1, **how):
-                        if (job := left.pop(row["number"], None)) is not None:
-                            yield _placed(job, row, manifest)
-                            progress(job, len(jobs) - len(left))
+                    made = each(some, _Cleaner, arguments, held=held or 1, **how)
+                    new = ((job, row) for row, _ in made if (job := left.pop(row["number"], None)) is not None)
+                    for outcome in _placed(new, manifest):
+                        done += 1
+                        progress(outcome.job, done)
+                        yield outcome
             for job in left.values():
                 error = f"{job.source}: each worker that took it was lost: it needs more memory, or breaks the decoder"
                 outcome = Outcome(job, error)
                 Archive(manifest, self.asked).fail(outcome)
                 yield outcome
         finally:
-            files.sweep(job.target.parent for job in jobs)  # what the lost have left
+            manifest.sweep(job.target.parent for job in jobs)  # what the lost have left
 
 
 @contextlib.contextmanager
@@ -249,8 +259,9 @@ def _item(number: int, job: Job, manifest: Manifest) -> _Row:
     entry = manifest.last(job.target)
     return {
         "number": number,
-        "source": [os.fspath(job.source), manifest.named(job.source)],
-        "target": [os.fspath(job.target), manifest.named(job.target)],
+        "source": [str(job.source), manifest.named(job.source)],
+        "target": [str(job.target), manifest.named(job.target)],
+        "held": (waits := manifest.waits(job.target)) and str(waits),
         "ours": job.ours,
         "entry": None if entry is None else dataclasses.asdict(entry),
         "written": sorted(manifest.written(job.target)),
@@ -263,11 +274,12 @@ class _Known:
     def __init__(self, item: _Row) -> None:
         self._names = dict(map(tuple, (item["source"], item["target"])))
         self._entry, self._written = item["entry"], item["written"]
+        self.copies: dict[Path, Path] = {}  # on this disk, of what lies in a store
         self.added: Entry | None = None
 
     def named(self, path: Path) -> str:
         """As `Manifest.named`."""
-        return self._names[os.fspath(path)]
+        return self._names[str(self.copies.get(path, path))]
 
     def last(self, target: Path) -> Entry | None:
         """As `Manifest.last`."""
@@ -291,8 +303,8 @@ class _Cleaner:
 
     def __call__(self, item: _Row) -> list[tuple[_Row, bytes]]:
         """Do one job; return what became of it, the line for the manifest, and where the output waits."""
-        job, known = Job(Path(item["source"][0]), Path(item["target"][0]), item["ours"]), _Known(item)
-        waiting: list[str] = []
+        job = Job(stores.path(item["source"][0]), stores.path(item["target"][0]), item["ours"])
+        known, waiting = _Known(item), []
 
         def prepare(job: Job, settings: Settings, progress: Report, seal: Callable[[Outcome, Path], None]) -> Outcome:
             settings = replace(settings, overwrite=settings.overwrite or job.ours)
@@ -305,30 +317,71 @@ class _Cleaner:
                 )  # fmt: skip
             except UnnoiseError as error:
                 raise UnnoiseError(str(error).replace(os.fspath(held), os.fspath(job.target))) from error
-            waiting.append(os.fspath(held))
+            if item["held"]:
+                stores.put(held, stores.path(item["held"]))
+            waiting.append(item["held"] or os.fspath(held))
             return replace(outcome, job=job)
 
         archive = Archive(known, self._asked, clean=prepare)  # type: ignore[arg-type]
-        (outcome,) = pipeline.run([job], self._settings, work=archive.clean)
+
+        def work(job: Job, settings: Settings, progress: Report) -> Outcome:
+            try:
+                with stores.near(job.source, job.target, known=bool(item["written"])) as (here, there):
+                    known.copies = {here: job.source, there: job.target}
+                    return archive.clean(replace(job, source=here, target=there), settings, progress)
+            except Exception as error:
+                if known.added is None or not known.added.error:
+                    archive.fail(Outcome(job, pipeline.told(job, error)))
+                raise
+
+        (outcome,) = pipeline.run([job], self._settings, work=work)
         told = {
             field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome) if field.name != "job"
         }
         entry = None if known.added is None else dataclasses.asdict(known.added)
+        for row in filter(None, (told, entry)):
+            for here, named in known.copies.items():
+                row["error"] = row["error"] and row["error"].replace(os.fspath(here), str(named))
         held = waiting[0] if waiting else None
         return [({"number": item["number"], "outcome": told, "entry": entry, "held": held}, b"")]
 
 
-def _placed(job: Job, row: _Row, manifest: Manifest) -> Outcome:
-    """Put a line into the manifest, and then the output into its place."""
-    outcome = Outcome(job, **row["outcome"])
-    try:
-        if row["entry"] is not None:
-            manifest.record(Entry(**row["entry"]))
-        if row["held"] is not None:
-            files.place(row["held"], job.target)
-    except (UnnoiseError, OSError) as error:
-        return replace(outcome, error=pipeline.told(job, error))
-    return outcome
+def _placed(made: Iterable[tuple[Job, _Row]], manifest: Manifest) -> Iterator[Outcome]:
+    """Put lines into the manifest, as many together as it likes, and then the outputs into their places."""
+
+    def place(job: Job, row: _Row, error: Exception | None) -> Outcome:
+        try:
+            if error is None and row["held"] is not None:
+                manifest.place(row["held"], job.target)
+        except (UnnoiseError, OSError) as failed:
+            error = failed
+        outcome = Outcome(job, **row["outcome"])
+        return outcome if error is None else replace(outcome, error=pipeline.told(job, error))
+
+    with ThreadPoolExecutor(manifest.together) as pool:
+        for some in _some(made, manifest.together):
+            error = None
+            try:
+                for _, row in some:
+                    if row["entry"] is not None:
+                        manifest.record(Entry(**row["entry"]))
+                manifest.flush()
+            except UnnoiseError as failed:
+                error = failed
+            yield from pool.map(place, *zip(*some, strict=True), itertools.repeat(error))
+
+
+def _some(made: Iterable[_T], most: int) -> Iterator[list[_T]]:
+    """Gather what comes within `PATIENCE`, `most` at a time at most."""
+    some: list[_T] = []
+    since = time.monotonic()
+    for one in made:
+        some.append(one)
+        if len(some) == most or time.monotonic() - since > PATIENCE:
+            yield some
+            some, since = [], time.monotonic()
+    if some:
+        yield some
 
 
 def spread(verb: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Callable[[int], Iterator[Made]]:

@@ -158,7 +158,7 @@ ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
 
 def is_picture(path: str | Path) -> bool:
     """Tell by its suffix whether a file of a folder counts as a picture."""
-    return Path(path).suffix.lower() in _OF_SUFFIX
+    return Path(str(path)).suffix.lower() in _OF_SUFFIX
 
 
 def suffix_of(data: bytes) -> str:

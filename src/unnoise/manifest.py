@@ -3,6 +3,9 @@
 A line is on the disk before the output that it tells of takes its place, so that there is no moment at which an output
 is there and nobody knows whose it is. If the process is killed, at most the last line is cut, and a cut line counts as
 none: then the output is not there either.
+
+An object store appends to nothing. There the lines of some outputs at a time become an object of their own, before
+these take their places, and all of them `unnoise.jsonl` when the work is done.
 """
 
 from __future__ import annotations
@@ -11,18 +14,30 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
+import tempfile
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
-from unnoise import files
+from unnoise import files, stores
 from unnoise.errors import UnnoiseError
 
 NAME = "unnoise.jsonl"
+LINES = f"{stores.OWN}/lines"
+"""Folder, in a folder of outputs in a store, for lines of a work that is not done."""
+WAITING = f"{stores.OWN}/held"
+"""The same for outputs that wait to take their places."""
 
 _BEGIN = b'{"source": '  # of every line
+
+
+def of(folder: str | Path) -> Manifest:
+    """Open the manifest of a folder, on this machine or in a store; see there."""
+    return (StoredManifest if stores.is_address(folder) else Manifest)(folder)
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,9 @@ class Manifest:
             written.
     """
 
+    together: ClassVar[int] = 1
+    """Of how many outputs the lines are best written at once; see `flush`."""
+
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / NAME
@@ -92,6 +110,8 @@ class Manifest:
 
     def named(self, path: Path) -> str:
         """Return the name under which a file stands in the manifest."""
+        if stores.is_address(path):
+            return str(path)
         try:
             return Path(os.path.relpath(path, self.folder)).as_posix()
         except ValueError:  # on another drive
@@ -118,8 +138,12 @@ class Manifest:
         """Return the folders of all outputs."""
         return {(self.folder / name).parent for name in self._last}
 
+    def sweep(self, further: Iterable[Path] = ()) -> None:
+        """Remove what killed processes have left in the folders of all outputs, and in further ones."""
+        files.sweep({*further, *self.folders()})
+
     def record(self, entry: Entry) -> None:
-        """Add a line; it is on the disk when this returns.
+        """Add a line; it is on the disk when this returns, or in a store after the next `flush`.
 
         Raises:
             UnnoiseError: it cannot be written, and is not there.
@@ -130,6 +154,21 @@ class Manifest:
                 self._create()
             self._append(line)
             self._remember(entry)
+
+    def flush(self) -> None:
+        """Let the lines that were recorded outlive this machine."""
+
+    def waits(self, target: Path) -> Path | None:
+        """Return where an output is to wait that is to take its place later; None where that is beside its target."""
+        return None
+
+    def place(self, held: str | Path, target: Path) -> None:
+        """Let an output that waits take its place.
+
+        Raises:
+            OSError: it cannot; or UnnoiseError, from a store.
+        """
+        files.place(held, target)
 
     def _append(self, line: bytes) -> None:
         assert self._file is not None
@@ -181,6 +220,75 @@ class Manifest:
         self._last[entry.target] = entry
         if entry.target_sha256:
             self._written[entry.target].add(entry.target_sha256)
+
+
+class StoredManifest(Manifest):
+    """The manifest of a folder in a store; nobody can tell there whether others are at work in it.
+
+    Args:
+        folder: its address.
+
+    Raises:
+        UnnoiseError: the store cannot be reached, or refuses; or as `Manifest`.
+    """
+
+    together = 64
+
+    def __init__(self, folder: str | Path) -> None:
+        home = stores.path(folder)
+        self._near = tempfile.TemporaryDirectory(prefix="unnoise-")
+        try:
+            self._parts = [part for part, _ in stores.files(home / LINES) if part.suffix == ".jsonl"]
+            kept = [stores.read(part) for part in (home / NAME, *self._parts) if stores.exists(part)]
+            Path(self._near.name, NAME).write_bytes(b"".join(kept))
+            self._kept = sum(map(len, kept))  # bytes of the lines that are in the store
+            super().__init__(self._near.name)
+        except UnnoiseError as error:
+            self._near.cleanup()
+            raise UnnoiseError(str(error).replace(self._near.name, str(home))) from error
+        self.folder = home
+
+    def close(self) -> None:
+        """Make one object of all lines."""
+        super().close()
+        try:
+            if self._parts or self._kept < self.path.stat().st_size:
+                stores.write(self.path.read_bytes(), self.folder / NAME)
+                for part in self._parts:
+                    stores.remove(part)
+        finally:
+            self._near.cleanup()
+
+    def named(self, path: Path) -> str:
+        """As for a folder of this machine; what lies elsewhere has its whole name."""
+        if not stores.is_address(path):
+            return path.absolute().as_posix()
+        try:
+            return path.relative_to(self.folder).as_posix()
+        except ValueError:
+            return str(path)
+
+    def sweep(self, further: Iterable[Path] = ()) -> None:
+        """Remove all that waits to take its place."""
+        stores.remove(self.folder / WAITING)
+
+    def flush(self) -> None:
+        """Put the lines that are new into the store."""
+        with self._lock:
+            lines = self.path.read_bytes()[self._kept :]
+            if lines:
+                part = self.folder / LINES / f"{len(self._parts):08}.jsonl"
+                stores.write(lines, part)
+                self._parts.append(part)
+                self._kept += len(lines)
+
+    def waits(self, target: Path) -> Path:
+        """Return an address in this folder."""
+        return self.folder / WAITING / f"{secrets.token_hex(8)}{target.suffix}"
+
+    def place(self, held: str | Path, target: Path) -> None:
+        """Move it within the store."""
+        stores.move(stores.path(held), target)
 
 
 def _parsed(line: bytes) -> Entry | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unnoise import image_io
+from unnoise import image_io, stores
 from unnoise.errors import UnnoiseError
 
 MARK = ".clean"
@@ -49,7 +49,8 @@ def plan(
     becomes `a.gif.png`; two files of one name become `b.png` and `b.2.png`, in the order in which they were named.
 
     Args:
-        paths: files, folders (searched through, their pictures in order) and patterns such as `scans/*.png`.
+        paths: files, folders (searched through, their pictures in order) and patterns such as `scans/*.png`; or
+            addresses of such (see `stores`).
         out: None puts each output beside its input as `STEM.clean.SUFFIX`. A name with a suffix is the output of a
             single file. Any other name, one that ends in a slash, and a folder that exists, are folders: they take the
             outputs under the names of the inputs, folders mirrored.
@@ -68,13 +69,14 @@ def plan(
     elif not names_a_folder(out):
         if len(found) > 1:
             raise UnnoiseError(f"'{out}' is the name of one file, and there are {len(found)} pictures: name a folder")
-        jobs = [Job(source, Path(out)) for source in found]
+        jobs = [Job(source, stores.path(out)) for source in found]
     else:
-        folder, home = Path(out), Path(out).resolve()
+        folder = stores.path(out)
+        home = folder.resolve()
         parents = {
             source: (folder / place).parent
             for source, place in found.items()
-            if home not in map(Path.resolve, source.parents[: len(place.parts) - 1])
+            if home not in [above.resolve() for above in source.parents[: len(place.parts) - 1]]
         }
         jobs = _apart(parents, "", taken)
     if not jobs:
@@ -103,21 +105,25 @@ def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
     """
     paths, found = list(paths), {}
     for named in (match for path in paths for match in _expand(path)):
-        if not os.path.isdir(named):
-            if os.path.exists(named) and not named.is_file():
-                raise UnnoiseError(f"'{named}' is neither a file nor a folder: pipe it in (-)")
-            found.setdefault(named, Path(named.name))
-        elif not os.access(named, os.R_OK | os.X_OK):
-            raise UnnoiseError(f"no permission to read the folder '{named}'")
-        else:
-            for inner in sorted(named.rglob("*")):
-                place = inner.relative_to(named)
-                hidden = any(part.startswith(".") for part in place.parts)
-                if image_io.is_picture(inner) and inner.is_file() and not hidden:
-                    found.setdefault(inner, place)
+        for inner, place in stores.files(named) if stores.is_address(named) else _files(named):
+            hidden = any(part.startswith(".") for part in place.parts)
+            if inner == named or (image_io.is_picture(inner) and not hidden):
+                found.setdefault(inner, place)
     if not found:
         raise NoPicturesError(f"no pictures in {', '.join(map(str, paths))}")
     return found
+
+
+def _files(named: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files in a folder, in order, each with its place below it; any other name is its own."""
+    if not os.path.isdir(named):
+        if os.path.exists(named) and not named.is_file():
+            raise UnnoiseError(f"'{named}' is neither a file nor a folder: pipe it in (-)")
+        yield named, Path(named.name)
+    elif not os.access(named, os.R_OK | os.X_OK):
+        raise UnnoiseError(f"no permission to read the folder '{named}'")
+    else:
+        yield from ((inner, inner.relative_to(named)) for inner in sorted(named.rglob("*")) if inner.is_file())
 
 
 def beside(source: Path) -> Path:
@@ -134,11 +140,15 @@ def names_a_folder(out: str | Path | None) -> bool:
     """Tell whether outputs go into a folder of this name, as in `plan`."""
     if out is None or not str(out):
         return False
+    if stores.is_address(out):
+        return True
     return not Path(out).suffix or str(out).endswith(("/", os.sep)) or Path(out).is_dir()
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made, or that cannot be written into."""
+    """Refuse a folder that cannot be made, or that cannot be written into; one of a store has to be tried."""
+    if stores.is_address(folder):
+        return
     above = next(above for above in (folder, *folder.parents) if above.exists())
     if not above.is_dir():
         raise UnnoiseError(f"cannot make the output folder '{folder}': '{above}' is a file")
@@ -178,6 +188,9 @@ def _expand(path: str | Path) -> list[Path]:
     """Return what a pattern matches; a name that is no pattern, or matches nothing, stands for itself."""
     if not str(path):
         raise UnnoiseError("an empty name is no file: name a file, a folder or a pattern")
+    if stores.is_address(path):
+        here = stores.path(path)
+        return (glob.has_magic(str(path)) and stores.matches(here)) or [here]
     if os.path.exists(path) or not (matches := sorted(glob.glob(str(path), recursive=True))):
         return [Path(path)]
     return [Path(match) for match in matches]

@@ -21,9 +21,9 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.networks import Network
+from unnoise.networks.base import bf16_pays
 
 
 def counts(devices: int, nodes: int) -> tuple[int, int]:
@@ -174,5 +174,5 @@ def _precision(wanted: str, device: str, *, several: bool) -> Any:
     """
     if wanted == "auto":
         known = device != "cpu" or not several
-        wanted = "bf16" if known and checkpoint.bf16_pays(device) else "fp32"
+        wanted = "bf16" if known and bf16_pays(device) else "fp32"
     return {"bf16": "bf16-mixed", "fp32": "32-true"}[wanted]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from unnoise import networks
 from unnoise.card import Card
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
+from unnoise.networks.base import bf16_pays
 
 
 class Checkpoint(Denoiser):
@@ -56,35 +55,6 @@ def on_fastest_device(network: networks.Network, title: str = "") -> Checkpoint:
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Checkpoint(network, bf16=bf16_pays(device), title=title)
-
-
-@cache
-def bf16_pays(device: str) -> bool:
-    """Say whether a device, "cuda", "mps" or "cpu", is faster in bfloat16 than in float32.
-
-    Of processors, only some of those that have it are: a convolution is tried, and has to be a quarter faster.
-    """
-    if device != "cpu":
-        return device == "mps" or torch.cuda.is_bf16_supported()
-    has = torch.cpu.get_capabilities()
-    if not any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-        return False
-    features, kernels = (
-        torch.zeros(shape).contiguous(memory_format=torch.channels_last)
-        for shape in ((1, 32, 128, 128), (32, 32, 3, 3))
-    )
-
-    def fastest(*, bf16: bool) -> float:
-        seconds = []
-        for _ in range(4):  # the first one warms up
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                torch.conv2d(features, kernels, padding=1)
-            seconds.append(time.perf_counter() - start)
-        return min(seconds)
-
-    with torch.inference_mode():
-        return 1.25 * fastest(bf16=True) < fastest(bf16=False)
 
 
 def save(network: networks.Network, card: Card, path: Path) -> None:

@@ -59,22 +59,28 @@ class DeepPrior(Learner):
     def _learn(self, noisy: np.ndarray) -> np.ndarray:
         import torch
 
+        from unnoise.networks.base import bf16_pays
+
         generator = torch.Generator().manual_seed(self.seed)
+        half = torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays("cpu"))
         height, width, channels = noisy.shape
         levels = max(0, min(LEVELS, int(math.log2(max(min(height, width) / SMALLEST, 1)))))
         tall, wide = (max(side + -side % 2**levels, SMALLEST) for side in (height, width))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = _hourglass(channels, self.width, levels)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         target = torch.from_numpy(noisy.transpose(2, 0, 1).copy())[None]
         seen = (torch.rand(target.shape, generator=generator) >= HELD_BACK).float()
         fixed = 0.1 * torch.rand((1, INPUTS, tall, wide), generator=generator)
+        fixed = fixed.contiguous(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         mean = torch.zeros_like(target)
         best, lowest, found = mean, math.inf, 0
         for step in range(self.steps):
             jitter = JITTER * torch.randn(fixed.shape, generator=generator)
-            made = network(fixed + jitter)[:, :, :height, :width]
+            with half:
+                made = network(fixed + jitter)[:, :, :height, :width].float()
             loss = (seen * (made - target) ** 2).sum() / seen.sum().clamp(min=1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
