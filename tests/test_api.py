@@ -281,6 +281,18 @@ def test_progress_is_told_to_the_end(levels: np.ndarray) -> None:
     assert seen[-1] == 1
 
 
+def test_the_expected_error_comes_with_the_clean_picture(photograph: np.ndarray, tmp_path: Path) -> None:
+    noisy, file = unnoise.add_noise(photograph, "gaussian:25"), tmp_path / "noisy.tif"
+    clean, error = unnoise.denoise_with_error(noisy, "color", sigma=25)
+    np.testing.assert_array_equal(clean, unnoise.denoise(noisy, "color", sigma=25))
+    real = 255 * np.sqrt(np.mean((clean - photograph) ** 2))
+    assert error.shape == noisy.shape[:2] and 0.7 < real / np.sqrt(np.mean(error**2)) < 1.3
+    image_io.from_array(noisy).save(file)
+    made, same = unnoise.denoise_with_error(file, "color", sigma=25)
+    np.testing.assert_array_equal(made.pixels, clean)
+    np.testing.assert_array_equal(same, error)
+
+
 def test_a_model_is_opened_once_and_anew_when_its_file_changes(levels: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "mine.onnx"
     file.write_bytes(denoisers.shipped()["color"].read_bytes())

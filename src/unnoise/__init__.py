@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unnoise.api import add_noise, denoise, evaluate, inspect, train
+    from unnoise.api import add_noise, denoise, denoise_with_error, evaluate, inspect, train
     from unnoise.denoisers import Denoiser
     from unnoise.errors import UnnoiseError
     from unnoise.image_io import Picture
@@ -31,12 +31,24 @@ _LAZY = {
     "UnnoiseError": "unnoise.errors:UnnoiseError",
     "add_noise": "unnoise.api:add_noise",
     "denoise": "unnoise.api:denoise",
+    "denoise_with_error": "unnoise.api:denoise_with_error",
     "evaluate": "unnoise.api:evaluate",
     "inspect": "unnoise.api:inspect",
     "train": "unnoise.api:train",
 }
 
-__all__ = ["Denoiser", "Noise", "Picture", "UnnoiseError", "add_noise", "denoise", "evaluate", "inspect", "train"]
+__all__ = [
+    "Denoiser",
+    "Noise",
+    "Picture",
+    "UnnoiseError",
+    "add_noise",
+    "denoise",
+    "denoise_with_error",
+    "evaluate",
+    "inspect",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unnoise import datasets, denoisers, estimation, evaluation, noise as noises, pipeline, sources
+from unnoise import datasets, denoisers, error_maps, estimation, evaluation, noise as noises, pipeline, sources
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.spanned import span
 from unnoise.errors import UnnoiseError
@@ -63,6 +63,41 @@ def denoise(
     settings = pipeline.Settings(_opened(model, ensemble, engine), sigma=level, strength=strength)
     clean, *_ = pipeline.clean_picture(sources.opened(source, channel_axis), settings, progress)
     return sources.alike(source, clean, channel_axis)
+
+
+def denoise_with_error(
+    source: Source,
+    model: str | Path | Denoiser = DEFAULT_MODEL,
+    *,
+    sigma: float | None = None,
+    engine: str | None = None,
+    channel_axis: int | None = -1,
+    progress: Callable[[float], None] = lambda _: None,
+) -> tuple[Any, np.ndarray]:
+    """Clean a picture, and tell how far it may be from the truth; the map is calibrated for white noise.
+
+    Args:
+        source: as for `denoise`.
+        model: as for `denoise`.
+        sigma: as for `denoise`.
+        engine: as for `denoise`.
+        channel_axis: as for `denoise`.
+        progress: as for `denoise`.
+
+    Returns:
+        The clean picture, of the kind of `source`; and the expected root mean square error of each of its pixels in
+        8-bit units, float32 `[H, W]`, of several pages below each other.
+
+    Raises:
+        UnnoiseError: as `denoise`.
+
+    >>> denoise_with_error(np.full((8, 8), 0.5, np.float32), "median")[1].shape
+    (8, 8)
+    """
+    level = None if sigma is None else sigma / FULL_SCALE
+    settings = pipeline.Settings(_opened(model, ensemble=False, engine=engine), sigma=level)
+    made = error_maps.clean_picture(sources.opened(source, channel_axis), settings, progress)
+    return sources.alike(source, made.clean, channel_axis), made.error
 
 
 def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:

@@ -158,13 +158,27 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         if host and port.isdigit():  # Ray itself would knock for minutes
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(address=address, **quiet)
+        with _hushed():
+            ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         raise UnnoiseError(f"no Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Let nothing onto standard error, whoever writes there: Ray tells that it was told to be quiet."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def each(
