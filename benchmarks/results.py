@@ -77,9 +77,9 @@ SECTIONS = {
         ["python benchmarks/uncertainty.py --data {data}"],
     ),
     "Learning from the picture alone": (
-        "Zero-shot Noise2Noise and Deep Image Prior beside the shipped model, on Set12; the slower of them on its first "
-        "seven pictures, those of 256x256 pixels, with what the others make of the same. Seconds are processor time of "
-        "one core.",
+        "Zero-shot Noise2Noise and Deep Image Prior beside the shipped model, on Set12; the slower of them on its "
+        "first seven pictures, those of 256x256 pixels, with what the others make of the same. Seconds are processor "
+        "time of one core.",
         [
             f"python benchmarks/zero_shot.py {models} --noise {noise} --data images:{{data}}/set12"
             for noise in ("gaussian:25", "poisson:30")

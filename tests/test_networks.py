@@ -10,7 +10,7 @@ from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
 from unnoise.networks.base import multiply_adds
-from unnoise.networks.blocks import FillLost
+from unnoise.networks.blocks import FillLost, MergedConv3x3
 from unnoise.networks.resunet import SUPPOSED
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
@@ -26,6 +26,8 @@ TINY = {
         "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true",
         "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
         "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
+        "resunet:widths=4/6,blocks=1/2,kind=merged,fold=4",
+        "resunet:widths=4/6,blocks=2/1,kind=naf",
     ],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
@@ -156,8 +158,9 @@ def test_a_level_may_vary_over_the_picture() -> None:
     assert not moved[8 + network.halo :].any()
 
 
-def test_a_fresh_resunet_is_the_identity() -> None:
-    network = networks.make("resunet:widths=4/8,blocks=1/1")
+@pytest.mark.parametrize("more", ["", ",kind=merged", ",kind=naf,fold=4"])
+def test_a_fresh_resunet_is_the_identity(more: str) -> None:
+    network = networks.make(f"resunet:widths=4/8,blocks=1/1{more}")
     noisy = picture(network, batch=2)
     assert torch.equal(network(noisy, level(network, 2)), noisy)
 
@@ -169,6 +172,15 @@ def test_a_picture_is_handed_to_the_end_or_not(through: bool) -> None:
     torch.nn.init.zeros_(network.tail.bias)
     noisy = picture(network)
     assert torch.equal(network(noisy), noisy if through else torch.zeros_like(noisy))
+
+
+def test_a_merged_convolution_is_the_sum_of_its_three_and_costs_one() -> None:
+    layer = MergedConv3x3(4).double()
+    x = torch.rand(2, 4, 6, 5, dtype=torch.float64)
+    own = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), own + layer.point(x) + layer.outer(layer.inner(x)))
+    plain, merged = (networks.make(f"resunet:widths=4/6,blocks=1/1,kind={kind}") for kind in ("plain", "merged"))
+    assert multiply_adds(merged) == multiply_adds(plain)
 
 
 def test_the_skip_of_a_resunet_leads_around_its_coarse_level() -> None:
@@ -310,6 +322,8 @@ def test_an_autoencoder_cleans_square_by_square() -> None:
         ("vae:size=20", "size must be a multiple of 8, not 20"),
         ("vae:code=0", "code takes whole numbers"),
         ("dncnn + dncnn", "no meaning for a network"),
+        ("resunet:kind=dense", "kind must be one of plain, merged, naf, not 'dense'"),
+        ("resunet:fold=0", "fold takes whole numbers"),
         ("dncnn | resunet", "no meaning for a network"),
     ],
 )

@@ -110,6 +110,20 @@ def test_noise_is_for_clean_pictures_and_pairs_keep_theirs() -> None:
     assert as_they_are + spoilt == 30
 
 
+def test_a_share_of_colour_pictures_is_shown_in_grey_and_spoilt_alike_in_all_channels() -> None:
+    picture = np.random.default_rng(0).random((12, 12, 3), np.float32)
+    patches = Patches(InMemory(picture), noise.make("gaussian:25 + salt-pepper:0.1,independent=true"), 8, gray=0.25)
+    alike = 0
+    for index in range(80):
+        patch = patches[index]
+        assert patch["noisy"].shape == patch["clean"].shape == (3, 8, 8)
+        grey = {bool((patch[key] == patch[key][:1]).all()) for key in ("noisy", "clean")}
+        assert len(grey) == 1, "both or none"
+        alike += grey == {True}
+    assert 10 <= alike <= 30
+    assert not (patches[0]["noisy"] == patches[0]["clean"]).all()
+
+
 def test_a_picture_that_is_too_small_is_named_beforehand() -> None:
     patches = Patches(InMemory(coordinates(8, 8), coordinates(8, 7)), noise.make("gaussian:5"), 8)
     with pytest.raises(UnnoiseError, match=r"^'item 1', 7x8 pixels, is smaller than a patch of 8$"):

@@ -42,6 +42,8 @@ class Data(_Section):
         per_picture: patches of each picture, cut at places that stay the same; an epoch is all of them, shuffled. None
             draws picture and place anew each time, and calls as many patches as there are pictures an epoch.
         turn: turn each patch to one of its eight orientations.
+        gray: the share of colour pictures that are shown in grey, their noise alike in all channels: for a model that
+            cleans grey pictures as three copies, and is not told their noise.
     """
 
     train: list[str] = Field(min_length=1)
@@ -53,6 +55,7 @@ class Data(_Section):
     size: int | None = Field(default=None, ge=8)
     per_picture: int | None = Field(default=None, ge=1)
     turn: bool = True
+    gray: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("train", "validation", mode="before")
     @classmethod

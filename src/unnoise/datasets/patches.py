@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from unnoise.datasets.base import Dataset, as_float
+from unnoise.datasets.base import Dataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 
@@ -32,6 +32,7 @@ class Patches:
         target: what goes with the noisy patch (see `tasks.Task`): the "clean" one; a "second" noisy one, the other of a
             pair of shots, or a clean picture spoilt twice; or "none", and pictures without a noise are noisy as they
             are.
+        gray: the share of clean colour pictures that are made grey and then spoilt, alike in all channels.
     """
 
     dataset: Dataset
@@ -41,6 +42,7 @@ class Patches:
     per_picture: int | None = None
     turn: bool = True
     target: Literal["clean", "second", "none"] = "clean"
+    gray: float = 0.0
 
     @property
     def epoch(self) -> int:
@@ -67,10 +69,14 @@ class Patches:
             noisy, target = patches[0], patches[-1]
         else:
             (target,) = patches
+            channels = target.shape[2]
+            if self.gray and rng.random() < self.gray:
+                target = with_channels(target, 1)
             noise = self.noise.draw(rng)
             noisy, sigma = noise(target, rng), noise.sigma
             if self.target == "second":
                 target = noise(target, rng)
+            noisy, target = with_channels(noisy, channels), with_channels(target, channels)
         patch = {"noisy": noisy} if self.target == "none" else {"noisy": noisy, self.target: target}
         level = np.full((1, 1, 1), np.nan if sigma is None else sigma, dtype=np.float32)
         return {**{key: one.transpose(2, 0, 1).copy() for key, one in patch.items()}, "sigma": level}

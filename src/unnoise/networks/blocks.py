@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -35,9 +37,80 @@ class ResidualBlock(nn.Module):
         return x + self.second(torch.relu(self.first(x)))
 
 
-def residual_blocks(width: int, count: int) -> nn.Sequential:
-    """Return `count` residual blocks in a row."""
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+class MergedConv3x3(nn.Conv2d):
+    """A 3x3 convolution that is learned as a sum of three, and computed as one: for training alone it is another.
+
+    To its own kernel are added one of 1x1, and one of 3x3 after one of 1x1, before the picture meets them (online
+    re-parameterisation: Hu et al., CVPR 2022, arXiv:2204.00826; there with normalisation, too).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, kernel_size=3, padding=1)
+        self.point = nn.Conv2d(width, width, kernel_size=1, bias=False)
+        self.inner = nn.Conv2d(width, width, kernel_size=1, bias=False)
+        self.outer = conv3x3(width, width, bias=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Convolve with the sum."""
+        in_a_row = torch.einsum("omhw,mi->oihw", self.outer.weight, self.inner.weight[:, :, 0, 0])
+        kernel = self.weight + F.pad(self.point.weight, (1, 1, 1, 1)) + in_a_row
+        return F.conv2d(input, kernel, self.bias, padding=1)
+
+
+class MergedBlock(nn.Module):
+    """`ResidualBlock` of merged convolutions."""
+
+    reach = ResidualBlock.reach
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = MergedConv3x3(width)
+        self.second = MergedConv3x3(width)
+        for layer in (self.second, self.second.point, self.second.outer):
+            start_at_zero(layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add what two convolutions find."""
+        return x + self.second(torch.relu(self.first(x)))
+
+
+class NAFBlock(nn.Module):
+    """A block without activations, products in their place, `[B, width, H, W]` to the same; the identity when fresh.
+
+    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, arXiv:2204.04676; without its attention to the
+    mean of the whole picture, so that it does not see further than its neighbours.
+    """
+
+    reach = 1
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in range(2))
+        self.expand = nn.ModuleList(nn.Conv2d(width, 2 * width, kernel_size=1) for _ in range(2))
+        self.around = nn.Conv2d(2 * width, 2 * width, kernel_size=3, padding=1, groups=2 * width)
+        self.project = nn.ModuleList(start_at_zero(nn.Conv2d(width, width, kernel_size=1)) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add what is found around every pixel, and then what is found at it."""
+        x = x + self.project[0](_gate(self.around(self.expand[0](self._normed(0, x)))))
+        return x + self.project[1](_gate(self.expand[1](self._normed(1, x))))
+
+    def _normed(self, which: int, x: torch.Tensor) -> torch.Tensor:
+        return self.norms[which](x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _gate(x: torch.Tensor) -> torch.Tensor:
+    one, other = x.chunk(2, dim=1)
+    return one * other
+
+
+BLOCKS: dict[str, Any] = {"plain": ResidualBlock, "merged": MergedBlock, "naf": NAFBlock}
+"""Kinds of residual block, by name."""
+
+
+def residual_blocks(width: int, count: int, kind: str = "plain") -> nn.Sequential:
+    """Return `count` residual blocks of a kind in a row."""
+    return nn.Sequential(*(BLOCKS[kind](width) for _ in range(count)))
 
 
 class FillLost(nn.Module):

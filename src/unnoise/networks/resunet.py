@@ -14,6 +14,7 @@ as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686). For impulse noise, `fill
 from __future__ import annotations
 
 import itertools
+import math
 from typing import ClassVar, TypeGuard
 
 import torch
@@ -22,9 +23,8 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import FillLost, ResidualBlock, conv3x3, residual_blocks, start_at_zero
+from unnoise.networks.blocks import BLOCKS, FillLost, conv3x3, residual_blocks, start_at_zero
 
-FOLD = 2
 SUPPOSED = 10 / 255
 """The noise level that a network which is not told one supposes at first, where it begins from one that is."""
 LOUDEST = 100 / 255
@@ -62,8 +62,10 @@ class ResUNet(Network):
 
     Args:
         channels: channels of the picture.
-        widths: channels of the features at each level, finest (half size) first.
+        widths: channels of the features at each level, finest (that of the folded picture) first.
         blocks: residual blocks at each level, on the way down and again on the way up.
+        kind: of block: "plain", "merged" or "naf", see `networks.blocks`.
+        fold: side of the squares of pixels that are folded into channels.
         told: whether it is told the noise level.
         guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
@@ -80,36 +82,40 @@ class ResUNet(Network):
         channels: int = 3,
         widths: tuple[int, ...] = (32, 64, 128),
         blocks: tuple[int, ...] = (2, 2, 2),
+        kind: str = "plain",
+        fold: int = 2,
         told: bool = True,
         guess: bool = False,
         fill: bool = False,
         through: bool = True,
     ):
         super().__init__()
-        check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
+        check_counts(self.name, channels=channels, widths=widths, blocks=blocks, fold=fold)
         if not (isinstance(widths, tuple) and isinstance(blocks, tuple) and len(widths) == len(blocks) >= 2):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
+        if kind not in BLOCKS:
+            raise UnnoiseError(f"resunet: kind must be one of {', '.join(BLOCKS)}, not '{kind}'")
         for argument, value in {"told": told, "guess": guess, "fill": fill, "through": through}.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
             raise UnnoiseError("resunet: what is told needs no guess: told=false,guess=true")
-        self.channels, self.widths, self.blocks = channels, widths, blocks
+        self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
         self.told, self.guess, self.fill, self.through = told, guess, fill, through
-        self.levels = FOLD**2 if told or guess else 0  # planes of the folded input
+        self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
-        self.multiple_of = max(FOLD ** len(widths), guess * Guess.cell)
+        self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
         self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3(channels * (1 + fill) * FOLD**2 + self.levels, widths[0])
+        self.head = conv3x3(channels * (1 + fill) * fold**2 + self.levels, widths[0])
         if fill:
             self.lost = FillLost(channels)
         if guess:
             self.level = Guess(channels)
         self.encoders = nn.ModuleList(
-            residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
+            residual_blocks(width, count, kind) for width, count in zip(widths, blocks, strict=True)
         )
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in steps)
         # No bias: the skip that is added brings one, and its gradient alone took most of a step on processors.
@@ -117,9 +123,9 @@ class ResUNet(Network):
             nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2, bias=False) for fine, coarse in steps
         )
         self.decoders = nn.ModuleList(
-            residual_blocks(width, count) for (width, _), count in zip(steps, blocks, strict=False)
+            residual_blocks(width, count, kind) for (width, _), count in zip(steps, blocks, strict=False)
         )
-        self.tail = conv3x3(widths[0], channels * FOLD**2)
+        self.tail = conv3x3(widths[0], channels * fold**2)
         if through:
             start_at_zero(self.tail)
 
@@ -133,7 +139,7 @@ class ResUNet(Network):
             seen.append(sigma_map(noisy, sigma))
         if self.guess:
             seen.append(self.level(noisy))
-        folded = F.pixel_unshuffle(torch.cat(seen, dim=1), FOLD).contiguous(memory_format=torch.channels_last)
+        folded = F.pixel_unshuffle(torch.cat(seen, dim=1), self.fold).contiguous(memory_format=torch.channels_last)
         features = first = self.head(folded)
         skips = []
         for encode, shrink in zip(self.encoders, self.down, strict=False):
@@ -144,8 +150,8 @@ class ResUNet(Network):
         for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
             features = decode(grow(features) + skip)
         if not self.through:
-            return F.pixel_shuffle(self.tail(features), FOLD)
-        return start + F.pixel_shuffle(self.tail(features + first), FOLD)
+            return F.pixel_shuffle(self.tail(features), self.fold)
+        return start + F.pixel_shuffle(self.tail(features + first), self.fold)
 
     def begin_from(self, other: Network) -> None:
         """Take over the weights of a trained one that may differ: in colours, in what it is told, in fewer blocks.
@@ -162,7 +168,7 @@ class ResUNet(Network):
         given |= dict(zip(("head.weight", "head.bias"), self._fit_head(other), strict=True))
         if self.channels < other.channels:
             for key in ("tail.weight", "tail.bias"):
-                by_colour = given[key].unflatten(0, (other.channels, FOLD**2))
+                by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
                 given[key] = by_colour.mean(dim=0)
         self.load_state_dict(self.state_dict() | given)
 
@@ -170,7 +176,7 @@ class ResUNet(Network):
         """Say whether the weights of another network can become this one's."""
         return (
             isinstance(other, ResUNet)
-            and other.widths == self.widths
+            and (other.widths, other.kind, other.fold) == (self.widths, self.kind, self.fold)
             and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not other.guess))
             and (other.told or (not self.told and other.guess == self.guess))
@@ -180,13 +186,13 @@ class ResUNet(Network):
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
-        planes = other.channels * FOLD**2
+        planes = other.channels * self.fold**2
         colours, taken, level = other.head.weight.split([planes, other.fill * planes, other.levels], dim=1)
         if self.fill and not other.fill:
             taken = torch.zeros_like(colours)
         if self.channels < other.channels:
             colours, taken = (
-                kernels.unflatten(1, (-1, other.channels, FOLD**2)).sum(dim=2).flatten(1, 2)
+                kernels.unflatten(1, (-1, other.channels, self.fold**2)).sum(dim=2).flatten(1, 2)
                 for kernels in (colours, taken)
             )
         bias = torch.as_tensor(other.head.bias)
@@ -196,9 +202,9 @@ class ResUNet(Network):
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
-        convolution = 1
-        reach = 2 * convolution * FOLD + self.fill * FillLost.reach + self.guess * Guess.reach  # head and tail, first
+        head_and_tail = 2 * self.fold
+        reach = head_and_tail + self.fill * FillLost.reach + self.guess * Guess.reach
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
-            reach += passes * count * ResidualBlock.reach * FOLD ** (level + 1)
+            reach += passes * count * BLOCKS[self.kind].reach * self.fold * 2**level
         return reach + self.multiple_of
