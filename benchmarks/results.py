@@ -86,7 +86,10 @@ SECTIONS = {
             for models in ("zero_shot gray nlm", "deep_prior zero_shot gray nlm --pictures 7")
         ],
     ),
-    "Speed": ("", ["python benchmarks/speed.py"]),
+    "Speed": (
+        "Two cores of a processor that has instructions for bfloat16, with nothing else to do.",
+        ["python benchmarks/speed.py", "python benchmarks/cost.py"],
+    ),
     "The whole command": (
         "A JPEG from the command line to the clean file, beside the network alone.",
         ["python benchmarks/whole.py --repeats 2"],
