@@ -28,7 +28,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand be
 
 import numpy as np
 
-from unnoise import archive, cluster, denoisers, files, image_io, pipeline, planning, report
+from unnoise import archive, cluster, denoisers, files, image_io, orders, pipeline, planning, report
 from unnoise.denoisers.blocks import cores
 from unnoise.manifest import Manifest
 from unnoise.pipeline import Outcome, Settings
@@ -102,7 +102,7 @@ def plain(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
 
 def on_ray(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
     """Clean a folder by the cluster."""
-    order = cluster.Order(MODEL, False, ENGINE, Settings(denoisers.make("median"), SIGMA), ASKED)
+    order = orders.Order(MODEL, False, ENGINE, Settings(denoisers.make("median"), SIGMA), ASKED)
     with Manifest(out) as manifest:
         yield from order.run(planning.plan([folder], out, manifest.taken), manifest, workers=workers)
 

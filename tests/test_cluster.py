@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unnoise import archive, clean_cli, cli, cluster, denoisers, image_io, pipeline, planning, stores
+from unnoise import archive, clean_cli, cli, cluster, denoisers, image_io, orders, pipeline, planning, stores
 from unnoise.errors import UnnoiseError
 from unnoise.manifest import NAME, Manifest
 from unnoise.pipeline import Outcome, Settings
@@ -101,7 +101,7 @@ def run(manifest: Manifest, *, on_ray: bool) -> Iterator[Outcome]:
     settings = Settings(denoisers.make("median"))
     jobs = planning.plan(["in"], manifest.folder, manifest.taken)
     if on_ray:
-        return cluster.Order("median", False, None, settings, ASKED).run(jobs, manifest)
+        return orders.Order("median", False, None, settings, ASKED).run(jobs, manifest)
     return pipeline.run(jobs, settings, work=archive.Archive(manifest, ASKED).clean)
 
 
@@ -154,7 +154,7 @@ def test_a_second_call_does_what_is_left(machines: Any, tmp_path: Path, monkeypa
     assert (tmp_path / "out" / "2.png").read_bytes() == b"painted over"
 
 
-class Fragile(cluster._Cleaner):
+class Fragile(orders._Cleaner):
     """A worker that one of the pictures brings down."""
 
     def __call__(self, item: dict[str, Any]) -> list[tuple[dict[str, Any], bytes]]:
@@ -168,7 +168,7 @@ def test_a_picture_that_kills_its_worker_is_told(
     machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cluster, "_Cleaner", Fragile)
+    monkeypatch.setattr(orders, "_Cleaner", Fragile)
     monkeypatch.setattr(cluster, "TRIES", 0)
     write(tmp_path / "in", 12)
     with Manifest("out") as manifest:
@@ -242,9 +242,9 @@ def test_outputs_go_into_a_folder(machines: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_a_worker_that_cannot_open_the_model_is_told(machines: Any) -> None:
-    order = cluster.Order("nowhere.onnx", False, None, Settings(denoisers.make("median")), ASKED)
+    order = orders.Order("nowhere.onnx", False, None, Settings(denoisers.make("median")), ASKED)
     with pytest.raises(UnnoiseError, match=r"the cluster cannot do it: .*no model file 'nowhere.onnx'"):
-        list(cluster.each([{"number": 0}], cluster._Cleaner, (order, "/")))
+        list(cluster.each([{"number": 0}], orders._Cleaner, (order, "/")))
 
 
 def test_a_table_is_scored_as_on_one_machine(

@@ -26,8 +26,8 @@ HOUSE = {
     "faces": [
         "streaming planning manifest",
         "pipeline progress tables",
-        "sources archive error_maps",
-        "api cluster",
+        "sources archive error_maps cluster",
+        "api orders",
         "service demo table_cli clean_cli",
         "calibrate_cli serve_cli",
         "cli",

@@ -16,7 +16,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.progress import complain, note, say
 
 if TYPE_CHECKING:
-    from unnoise.cluster import Order
+    from unnoise.orders import Order
     from unnoise.pipeline import Outcome, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -108,10 +108,10 @@ def clean(
     if ray is None:
         _clean_files(names, out, settings, asked, **how)
         return
-    from unnoise import cluster
+    from unnoise import cluster, orders
 
     with cluster.connected(ray or None):
-        order = cluster.Order(model, ensemble, engine, settings, asked)
+        order = orders.Order(model, ensemble, engine, settings, asked)
         _clean_files(names, out, settings, asked, **how, order=order)
 
 
