@@ -38,7 +38,8 @@ SECTIONS = {
         ],
     ),
     "Impulses and other noise, nothing told": (
-        "`impulse` beside classical filters; these are told the level where one number says it.",
+        "`impulse` beside classical filters; these are told the level where one number says it. The last pictures are "
+        "grey, of which it is shown three copies.",
         [
             "unnoise evaluate --engine onnx impulse adaptive-median median --data images:{data}/cbsd68 "
             "--noise salt-pepper:0.1 salt-pepper:0.3 salt-pepper:0.5 salt-pepper:0.3,independent=true",
@@ -46,6 +47,8 @@ SECTIONS = {
             "--noise 'salt-pepper:0.1 + gaussian:15' 'poisson:30 + salt-pepper:0.1'",
             "unnoise evaluate --engine onnx impulse wavelet bilateral tv median --data images:{data}/cbsd68 "
             "--noise poisson:30 speckle:50 uniform:40 'poisson:30 + gaussian:10'",
+            "unnoise evaluate --engine onnx impulse adaptive-median --data images:{data}/bsd68 "
+            "--noise salt-pepper:0.3 'salt-pepper:0.1 + gaussian:15'",
         ],
     ),
     "Real camera noise": (
@@ -162,6 +165,10 @@ SECTIONS = {
             "python benchmarks/own.py gaussian:25 poisson:30 --data {data}",
             "python benchmarks/own.py camera --data {data}",
         ],
+    ),
+    "Ranking without truth": (
+        "What `unnoise evaluate --self` says of the middles of Kodak24, spoilt, beside what the truth says.",
+        ["python benchmarks/ranking.py --data images:{data}/kodak24"],
     ),
     "Image tables: encoder-decoder pixel regression": (
         "Salt-and-pepper noise on 10 % of the pixels; trained on BSDS500, scored on Kodak24. The plain form has to "

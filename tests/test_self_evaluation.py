@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from skimage import data
 from unnoise import cli, datasets, denoisers, image_io, noise, self_evaluation
 from unnoise.denoisers import Denoiser
 from unnoise.errors import UnnoiseError
+from unnoise.metrics import psnr
 
 
 class Idle(Denoiser):
@@ -92,6 +94,16 @@ def test_the_command_ranks_as_the_truth_does(capsys: pytest.CaptureFixture[str],
     assert status == 0 and [row["model"] for row in rows] == ["color", "wavelet", "median:7"]
     assert all(row["images"] == 2 and row["psnr_blind_spot"] < row["psnr_extra"] + 1 for row in rows)
     assert err == "unnoise: flat.png: is left out: no noise is found in it\n"
+
+
+@pytest.mark.parametrize("seed", [0, (0, 0)])
+def test_noise_that_came_of_the_same_seed_is_not_taken_for_the_extra_one(seed: Any, tmp_path: Path) -> None:
+    """As the first picture of `unnoise add`, of `table add` and of an evaluation has it."""
+    noisy = noise.make("gaussian:25")(scene(), np.random.default_rng(seed))
+    image_io.from_array(noisy).save(tmp_path / "a.tif")
+    model = denoisers.make("median")
+    (row,) = self_evaluation.rank({"median": model}, datasets.make(f"images:{tmp_path}"), seed=0)
+    assert row.psnr_extra == pytest.approx(psnr(scene(), model(noisy)), abs=1.2)
 
 
 def test_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

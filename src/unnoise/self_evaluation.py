@@ -41,6 +41,8 @@ PASSES = 2
 """... at so many places of it, one after the other."""
 FAINTEST = 1e-3
 """Errors are told as this share of the noise's variance, at least."""
+_EXTRA = 1
+"""Marks a stream of random numbers of its own: pictures that were spoilt by the same seed have another."""
 _BLUR = 2.0  # pixels, of the picture that the variance is read off
 _AROUND = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32)[:, :, None] / 12
 
@@ -101,7 +103,7 @@ def rank(
             skipped(f"{dataset.label(index)}: is left out: {why_not}")
             continue
         for name, model in models.items():
-            rng = np.random.default_rng((seed, index))  # each model meets the same
+            rng = np.random.default_rng((seed, index, _EXTRA))  # each model meets the same
             start = time.perf_counter()
             errors = (
                 error_with_extra_noise(model, noisy, variance, rng, blind=blind),
