@@ -76,6 +76,11 @@ def test_every_model_meets_the_same_pixels(pictures: InMemory) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_one_picture_that_comes_back_exactly_does_not_make_the_mean_infinite(pictures: InMemory) -> None:
+    (row,) = evaluate({"idle": Recorder()}, pictures, [noise.make("gaussian:0")])
+    assert (row.psnr_noisy, row.psnr) == (math.inf, evaluation.EXACT)
+
+
 def test_a_noise_field_belongs_to_seed_and_index() -> None:
     flat = np.full((64, 64, 3), 0.5, np.float32)
     fields = [noisy - flat for noisy in seen(InMemory(*[flat] * 6), "gaussian:25")]

@@ -22,6 +22,8 @@ from unnoise.noise import Noise
 from unnoise.noise.base import FULL_SCALE, Chain
 
 ALL = slice(None)
+EXACT = 100.0
+"""PSNR, in dB, that a cleaned picture without any error counts in a mean, which would be infinite else."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Row:
         noise: the noise's spec; "" for pairs that are noisy by themselves.
         images: how many pictures.
         psnr_noisy: of the noisy pictures, in dB.
-        psnr: of the cleaned ones, in dB.
+        psnr: of the cleaned ones, in dB; none counts more than `EXACT`.
         ssim: of the cleaned ones; NaN where a picture is too small for it.
         seconds_per_megapixel: of the model alone.
     """
@@ -113,7 +115,7 @@ def evaluate(
                 cleaned = model(noisy, None if blind else sigma)
                 seconds = time.perf_counter() - start
                 similarity = ssim(clean, cleaned) if with_ssim and min(clean.shape[:2]) >= 11 else np.nan
-                after[name].append((psnr(clean, cleaned), similarity, seconds / megapixels))
+                after[name].append((min(psnr(clean, cleaned), EXACT), similarity, seconds / megapixels))
             progress(f"{noise or data}: {index + 1} of {len(dataset)}")
         for name, results in after.items() if before else ():
             means = np.mean(results, axis=0).tolist()
