@@ -150,7 +150,7 @@ SECTIONS = {
         ["python benchmarks/framework.py --data {data}"],
     ),
     "Learning without clean pictures": (
-        "The same small network, loss and schedule, and a minute and a half of one core each, on the same noisy shots "
+        "The same small network, loss and schedule, and five minutes of one core each, on the same noisy shots "
         "of BSDS500 train: with the clean pictures, with a second shot of each, and with nothing else. PSNR on BSD68, "
         "noise not clipped; `seconds` are of the processor, since others used the machine; `grid` is the share of the "
         "error that is a checkerboard. As N2V2, the network does not hand the picture to its end. Such a time is not "

@@ -103,3 +103,11 @@ def test_mistakes_are_told_before_the_work(call) -> None:
         status, out, err = call(*words)
         assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1, words
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png", "there.tif"]
+
+
+@pytest.mark.parametrize("model", ["color", "median"])
+@pytest.mark.parametrize("sigma", [1e-253, 1e-6, 1e30, 1e200])
+def test_levels_that_no_picture_has_are_no_trouble(model: str, sigma: float) -> None:
+    picture = data.astronaut()[:24, :32].astype(np.float32) / 255
+    expected = uncertainty.of(denoisers.make(model), picture, picture, sigma)
+    assert np.isfinite(expected).all() and (expected == 0).all() == (sigma < 1)
