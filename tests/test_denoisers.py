@@ -362,3 +362,14 @@ def test_margin_is_mirrored_and_cut_off(size: tuple[int, int], rng: np.random.Ge
     np.testing.assert_array_equal(seen[0][8 : 8 + size[0], 8 : 8 + size[1]], picture)
     np.testing.assert_array_equal(seen[0][7], seen[0][8])
     np.testing.assert_array_equal(seen[0][:, 7], seen[0][:, 8])
+
+
+@pytest.mark.parametrize("name", ["wavelet", "tv", "bilateral", "nlm", "color"])
+def test_a_level_that_nobody_can_see_is_none(name: str) -> None:
+    """Its square, and what is divided by that, would be no number any more."""
+    model, flat = denoisers.make(name), np.full((9, 12, 3), 0.4, np.float32)
+    half = np.where(np.arange(12)[:, None] < 6, flat, np.float32(0.7))
+    for picture in (flat, half):
+        expected = model(picture, 0.0)
+        for level in (1e-281, 1e-30, 1e-7, np.full((9, 12), 1e-30)):
+            np.testing.assert_array_equal(model(picture, level), expected)

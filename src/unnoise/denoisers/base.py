@@ -16,6 +16,9 @@ from unnoise.errors import UnnoiseError
 
 Sigma = float | np.ndarray
 
+FAINTEST = 1e-6
+"""A level below this, [0, 1] units, counts as 0: nobody can see it, and its square is soon no number any more."""
+
 
 class Denoiser(ABC):
     """A function from noisy pictures to clean ones, and facts about it.
@@ -94,11 +97,15 @@ class Denoiser(ABC):
             return None
         if sigma is None:
             return estimation.inspect(noisy[:, :, :3]).sigma
-        told = np.asarray(sigma, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            told = np.asarray(sigma, dtype=np.float32)
         if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
             height, width = noisy.shape[:2]
             raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
-        return told if told.shape else float(sigma)
+        faint = told < FAINTEST
+        if told.shape:
+            return np.where(faint, np.float32(0), told)
+        return 0.0 if faint else float(sigma)
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]
