@@ -275,7 +275,9 @@ class StoredManifest(Manifest):
     def flush(self) -> None:
         """Put the lines that are new into the store."""
         with self._lock:
-            lines = self.path.read_bytes()[self._kept :]
+            with open(self.path, "rb") as whole:
+                whole.seek(self._kept)  # of a million lines, only the new ones are read
+                lines = whole.read()
             if lines:
                 part = self.folder / LINES / f"{len(self._parts):08}.jsonl"
                 stores.write(lines, part)

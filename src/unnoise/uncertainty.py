@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.base import FAINTEST, Denoiser
 from unnoise.noise.base import FULL_SCALE
 
 LEVELS = (5 / 255, 75 / 255)
@@ -46,8 +46,8 @@ GRAIN = 1.5
 BSDS500, of JPEGs, hardly has any. It is the root mean square that was missing in the smoothest tenth of photographs
 of scikit-image (astronaut, coffee, chelsea, rocket), each by itself, at sigma 15.
 """
-WEAKEST, STRONGEST = 0.01 / FULL_SCALE, 1e4
-"""Noise below the first counts as none; above the other, squares leave the range of numbers, and it counts as that."""
+STRONGEST = 1e4
+"""A level above this, [0, 1] units, counts as this: squares leave the range of numbers."""
 _NEAR, _FAR, _FINE = 1.0, 4.0, 1.5  # deviations of the blurs, pixels
 _RATIO = (1e-3, 4.0)  # of the squared error to the variance of the noise
 _PIECE = 512  # side of what Stein's estimate looks at, pixels
@@ -65,7 +65,7 @@ def expected_error(clean: np.ndarray, sigma: float) -> np.ndarray:
         Root mean square error over the channels, float32 `[H, W]` in 8-bit units.
     """
     sigma = min(sigma, STRONGEST)
-    if sigma < WEAKEST:
+    if sigma < FAINTEST:
         return np.zeros(clean.shape[:2], np.float32)
     coefficients = COEFFICIENTS[1 if clean.shape[2] == 1 else 3]
     ratio = np.exp(sum(one * term for one, term in zip(coefficients, terms(clean, sigma), strict=True)))
@@ -89,7 +89,7 @@ def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -
     filled = np.where(finite[:, :, None], clean, np.float32(clean[finite].mean() if finite.any() else 0))
     sigma = min(sigma, STRONGEST)
     found = expected_error(filled, sigma)
-    if sigma >= WEAKEST and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
+    if sigma >= FAINTEST and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
         middle = tuple(slice((side - _PIECE) // 2 if side > _PIECE else 0, None) for side in clean.shape[:2])
         piece = tuple(slice(one.start, one.start + _PIECE) for one in middle)
         if finite[piece].all():
