@@ -27,7 +27,7 @@ from unnoise.tiling import tiled
 
 SPECS = [
     "resunet:widths=4/8,blocks=1/1",
-    "resunet:channels=1,widths=4/8,blocks=1/1,told=false,guess=true,fill=true",
+    "resunet:channels=1,widths=4/8,blocks=1/1,told=false,guess=true,fill=true,refine=4",
     "dncnn:channels=1,depth=3,width=4",
 ]
 SIZES = [(1, 1), (1, 7), (7, 5), (16, 24), (33, 50)]

@@ -23,7 +23,7 @@ TINY = {
     ],
     "resunet": [
         "resunet:widths=4/8,blocks=1/1",
-        "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true",
+        "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true,refine=3",
         "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
         "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
         "resunet:widths=4/6,blocks=1/2,kind=merged,fold=4",
@@ -53,6 +53,12 @@ def picture(network: Network, batch: int = 1, height: int = 2, width: int = 3) -
     return torch.rand(shape, generator=generator, dtype=next(network.parameters()).dtype)
 
 
+def lost(pictures: torch.Tensor) -> torch.Tensor:
+    """Put a third of the pixels to black or white."""
+    fate = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(2))
+    return torch.where(fate < 1 / 6, 0, torch.where(fate > 5 / 6, 1, pictures))
+
+
 def level(network: Network, batch: int = 1) -> torch.Tensor | None:
     """Return a noise level per picture for a network that wants one."""
     if not network.wants_sigma:
@@ -78,7 +84,7 @@ def test_every_parameter_gets_a_finite_gradient(spec: str) -> None:
 @every_network
 def test_every_parameter_matters(spec: str) -> None:
     network = random_network(spec).train()
-    network(picture(network, batch=2), level(network, 2)).square().mean().backward()
+    network(lost(picture(network, batch=2)), level(network, 2)).square().mean().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
@@ -120,13 +126,13 @@ def test_nothing_reaches_beyond_the_halo(spec: str) -> None:
         pytest.skip("sees the whole picture")
     unit, halo = network.multiple_of, network.halo
     side = 2 * (halo // unit + 2)
-    noisy = picture(network, height=side, width=side)
+    noisy = lost(picture(network, height=side, width=side))
     before, middle = network(noisy, level(network)), side // 2 * unit
     rows, columns = np.ogrid[: side * unit, : side * unit]
     farthest = 0
     for y, x in [(middle, middle), (middle + unit - 1, middle + unit // 2), (middle + 1, middle - 1)]:
         changed = noisy.clone()
-        changed[0, :, y, x] += 1
+        changed[0, :, y, x] = (changed[0, :, y, x] + 0.4) % 1  # what was lost is no longer
         moved = (network(changed, level(network)) - before).abs().amax(dim=1)[0].detach().numpy() > 1e-12
         distance = np.maximum(abs(rows - y), abs(columns - x))
         assert not moved[distance > halo].any()
@@ -387,12 +393,6 @@ def test_a_network_that_guesses_the_level_begins_by_supposing_one() -> None:
     torch.testing.assert_close(guessing(noisy), expected)
 
 
-def lost(pictures: torch.Tensor) -> torch.Tensor:
-    """Put a third of the pixels to black or white."""
-    fate = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(2))
-    return torch.where(fate < 1 / 6, 0, torch.where(fate > 5 / 6, 1, pictures))
-
-
 def test_lost_pixels_are_filled_by_the_mean_of_those_around_and_sound_ones_kept() -> None:
     noisy = lost(picture(networks.make("resunet:fill=true").double()))
     fresh = networks.make("resunet:fill=true").double()(noisy, torch.zeros(1, 1, 1, 1, dtype=torch.float64))
@@ -423,6 +423,26 @@ def test_a_network_that_fills_what_is_lost_begins_as_one_that_does_not() -> None
     torch.testing.assert_close(filling(noisy, level(given)), given(filled, level(given)))
 
 
+def test_what_is_filled_can_be_refined_and_sound_pixels_are_kept() -> None:
+    given, refining = random_network(f"{GIVEN},fill=true"), networks.make(f"{GIVEN},fill=true,refine=5").double()
+    refining.begin_from(given)
+    noisy = lost(picture(given))
+    torch.testing.assert_close(refining(noisy, level(given)), given(noisy, level(given)), msg="it begins as it was")
+    fill = FillLost(3, 5).double()
+    torch.nn.init.normal_(fill.refine[-1].weight)  # type: ignore[index]
+    filled, where = fill(noisy)
+    mean, _ = FillLost(3).double()(noisy)
+    assert torch.equal(filled[where == 0], noisy[where == 0])
+    assert (filled != mean)[where == 1].all()
+
+
+def test_only_what_is_filled_can_be_refined() -> None:
+    with pytest.raises(UnnoiseError, match="fill=true,refine=16"):
+        networks.make("resunet:refine=16")
+    with pytest.raises(UnnoiseError, match="refine"):
+        networks.make("resunet:fill=true,refine=-1")
+
+
 def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
     given = random_network(f"{GIVEN},fill=true")
     grey = networks.make("resunet:channels=1,widths=4/6,blocks=1/1,fill=true").double()
@@ -440,6 +460,7 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
         f"{GIVEN},told=false",
         f"{GIVEN},told=false,guess=true",
         f"{GIVEN},fill=true",
+        f"{GIVEN},fill=true,refine=4",
         "dncnn:depth=3",
     ],
 )

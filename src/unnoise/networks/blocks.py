@@ -117,28 +117,40 @@ class FillLost(nn.Module):
     """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearest above all.
 
     Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Where all around
-    is at 0 or 1, as in a white sky, the picture stays; so do values beyond, which are other noise.
+    is at 0 or 1, as in a white sky, the picture stays; so do values beyond, which are other noise. With `width`,
+    four convolutions of so many features learn what is to be added to that mean, at full size, and there alone.
     """
 
-    reach = 3
+    radius = 3  # of the mean
+    layers = 4
     kernel: torch.Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, width: int = 0) -> None:
         super().__init__()
-        offset = torch.arange(2 * self.reach + 1, dtype=torch.float32) - self.reach
+        offset = torch.arange(2 * self.radius + 1, dtype=torch.float32) - self.radius
         squared = offset.square()[:, None] + offset.square()
         kernel = torch.where(squared > 0, squared.clamp(min=1) ** -3, torch.zeros(()))
         self.register_buffer("kernel", kernel.expand(channels, 1, -1, -1).clone(), persistent=False)
+        self.reach = self.radius + self.layers * bool(width)
+        self.refine = self._refinement(2 * channels, width, channels) if width else None
+
+    def _refinement(self, inputs: int, width: int, outputs: int) -> nn.Sequential:
+        between = [part for _ in range(self.layers - 2) for part in (conv3x3(width, width), nn.ReLU())]
+        return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, start_at_zero(conv3x3(width, outputs)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is filled, and where something was, 1 there and 0 elsewhere."""
         sound = ((x != 0) & (x != 1)).to(x.dtype)
         kernel = self.kernel.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            weight = F.conv2d(sound, kernel, padding=self.reach, groups=len(kernel))
-            mean = F.conv2d(x * sound, kernel, padding=self.reach, groups=len(kernel)) / weight.clamp(min=1e-6)
-        lost = (sound == 0) & (weight > 0)
-        return torch.where(lost, mean, x), lost.to(x.dtype)
+            weight = F.conv2d(sound, kernel, padding=self.radius, groups=len(kernel))
+            mean = F.conv2d(x * sound, kernel, padding=self.radius, groups=len(kernel)) / weight.clamp(min=1e-6)
+        gone = (sound == 0) & (weight > 0)
+        filled, lost = torch.where(gone, mean, x), gone.to(x.dtype)
+        if self.refine is not None:
+            seen = torch.cat([filled - 0.5, lost], dim=1)  # around 0, which is what the border is padded with
+            filled = filled + lost * self.refine(seen.contiguous(memory_format=torch.channels_last))
+        return filled, lost
 
 
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:

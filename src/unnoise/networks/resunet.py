@@ -8,7 +8,8 @@ identity and learns at a high rate without normalisation.
 
 It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told, or, with
 `told=false`, it learns to clean what it is shown. With `guess=true`, a small network guesses a map of the level first,
-as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686). For impulse noise, `fill=true` fills first what is surely lost.
+as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686). For impulse noise, `fill=true` first fills what is surely lost,
+and `refine=16` does so better: that is a matter of single pixels, which are finer than all features of the U-Net.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class ResUNet(Network):
         guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
             from; the network is shown which.
+        refine: features of the convolutions at full size that improve what is filled; 0 for none.
         through: whether the picture is handed straight to the end, where what is found is added; false to learn from
             hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
     """
@@ -87,6 +89,7 @@ class ResUNet(Network):
         told: bool = True,
         guess: bool = False,
         fill: bool = False,
+        refine: int = 0,
         through: bool = True,
     ):
         super().__init__()
@@ -102,16 +105,19 @@ class ResUNet(Network):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
             raise UnnoiseError("resunet: what is told needs no guess: told=false,guess=true")
+        if refine:
+            check_counts(self.name, refine=refine)
+            if not fill:
+                raise UnnoiseError("resunet: what is filled can be refined: fill=true,refine=16")
         self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
-        self.told, self.guess, self.fill, self.through = told, guess, fill, through
+        self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
         self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
-        self.halo = self._reach()
         steps = list(itertools.pairwise(widths))
         self.head = conv3x3(channels * (1 + fill) * fold**2 + self.levels, widths[0])
         if fill:
-            self.lost = FillLost(channels)
+            self.lost = FillLost(channels, refine)
         if guess:
             self.level = Guess(channels)
         self.encoders = nn.ModuleList(
@@ -128,6 +134,7 @@ class ResUNet(Network):
         self.tail = conv3x3(widths[0], channels * fold**2)
         if through:
             start_at_zero(self.tail)
+        self.halo = self._reach()
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
@@ -178,9 +185,10 @@ class ResUNet(Network):
             isinstance(other, ResUNet)
             and (other.widths, other.kind, other.fold) == (self.widths, self.kind, self.fold)
             and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
-            and (self.channels == other.channels or (self.channels == 1 and not other.guess))
+            and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
             and other.fill <= self.fill
+            and other.refine in (0, self.refine)
             and other.through == self.through
         )
 
@@ -203,7 +211,7 @@ class ResUNet(Network):
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
         head_and_tail = 2 * self.fold
-        reach = head_and_tail + self.fill * FillLost.reach + self.guess * Guess.reach
+        reach = head_and_tail + (self.lost.reach if self.fill else 0) + self.guess * Guess.reach
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
             reach += passes * count * BLOCKS[self.kind].reach * self.fold * 2**level
