@@ -18,6 +18,7 @@ from typing import Any
 from unnoise import networks, recipe as recipes, report, training
 
 BASE = Path("recipes/color.yaml")
+SMALL = [{"until": 1, "patch": 64, "batch": 16}]
 VARIANTS: dict[str, dict[str, Any]] = {
     "as color": {},
     "the same, another seed": {"train.seed": 1},
@@ -32,7 +33,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "loss charbonnier": {"loss": "charbonnier"},
     "loss mse": {"loss": "mse"},
     "patches of 128 all along": {"train.stages": [{"until": 1, "patch": 128, "batch": 8}]},
-    "batch 16": {"train.stages": [{"until": 1, "patch": 64, "batch": 16}]},
+    "batch 16": {"train.stages": SMALL},
+    "batch 16, learning rate 0.004": {"train.stages": SMALL, "train.learning_rate": 0.004},
+    **{
+        f"batch 16, muon, learning rate {rate}": {
+            "train.stages": SMALL,
+            "train.optimizer": "muon",
+            "train.learning_rate": rate,
+        }
+        for rate in (0.002, 0.004, 0.008, 0.016)
+    },
     "learning rate 0.001": {"train.learning_rate": 0.001},
     "learning rate 0.004": {"train.learning_rate": 0.004},
     "no average of weights": {"train.ema": 0},

@@ -38,6 +38,7 @@ def test_noise_that_grows_with_the_light_is_signal_dependent(name: str, spec: st
     report = estimation.inspect(noisy)
     assert report.kind == "signal-dependent"
     assert report.sigma == pytest.approx((noisy - picture).std(), rel=0.3)
+    assert report.growth == pytest.approx(1 if spec.startswith("poisson") else 2, abs=0.35)
 
 
 @pytest.mark.parametrize("name", PICTURES)

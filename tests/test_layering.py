@@ -15,7 +15,7 @@ import pytest
 HOUSE = {
     "ground": ["errors", "optional spec card files", "stores"],
     "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses", "estimation"],
-    "vocabularies": ["noise networks losses optimizers"],
+    "vocabularies": ["noise networks losses optimizers schedules"],
     "what denoises": ["weights denoisers"],
     "what learns": [
         "datasets tasks framework calibration looks",

@@ -195,9 +195,14 @@ def test_the_average_follows_the_weights(
     torch.testing.assert_close(dict(average.state_dict()), dict(expected), check_stride=False)
 
 
-@pytest.mark.parametrize(("network", "precision"), [(RESUNET, "fp32"), (DNCNN, "fp32"), (RESUNET, "auto")])
-def test_a_resumed_run_ends_as_an_unbroken_one(make: MakeRecipe, tmp_path: Path, network: str, precision: str) -> None:
-    recipe = make({"network": network, "train.precision": precision})
+@pytest.mark.parametrize(
+    ("network", "precision", "optimizer"),
+    [(RESUNET, "fp32", "adamw"), (RESUNET, "fp32", "muon"), (DNCNN, "fp32", "adamw"), (RESUNET, "auto", "adamw")],
+)
+def test_a_resumed_run_ends_as_an_unbroken_one(
+    make: MakeRecipe, tmp_path: Path, network: str, precision: str, optimizer: str
+) -> None:
+    recipe = make({"network": network, "train.precision": precision, "train.optimizer": optimizer})
     training.train(recipe, tmp_path / "unbroken")
     for step in (5, 10, 15, 20):  # before and between checkpoints, at the change of stages, before the last one
         with pytest.raises(KeyboardInterrupt):

@@ -42,8 +42,7 @@ VISIBLE = 1 / 3 / 255
 FAINT = 2.5 / 255
 """Below this, what grows with the scale by more than half is the picture, and not noise."""
 GROWTH = 0.55
-"""Power of the brightness with which the variance grows, from which noise counts as signal-dependent: 1 is Poisson's,
-2 is speckle's."""
+"""Power of the brightness with which the variance grows, from which noise counts as signal-dependent."""
 ALIGNED = 0.85
 """Correlation, both axes logarithmic, from which that growth is believed."""
 BESIDE = 3 / 255
@@ -77,6 +76,8 @@ class NoiseReport:
             it is.
         profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them, or with impulses.
         impulses: the share of lost pixels, 0 to 1.
+        growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
+            is speckle's; 0 for all other kinds.
         model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
     """
 
@@ -84,6 +85,7 @@ class NoiseReport:
     sigma: float
     profile: tuple[float, ...]
     impulses: float = 0.0
+    growth: float = 0.0
     model: str | None = None
 
     def __str__(self) -> str:
@@ -116,8 +118,9 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     rises = len(profile) > 1 and profile[1] > 1.5 * finest
     brightness, variance = _shades(blocks)
     mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
-    if mean > (2 * FAINT if rises else FAINT) and _grows(brightness, variance):
-        return NoiseReport("signal-dependent", mean, profile)
+    growth = _growth(brightness, variance)
+    if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
+        return NoiseReport("signal-dependent", mean, profile, growth=growth)
     smeared = _smeared(profile)
     if smeared is not None:
         return NoiseReport("correlated", smeared, profile)
@@ -161,14 +164,14 @@ def _bend(one: float, two: float, eight: float) -> float:
     return float(two - (2 * one + eight) / 3)
 
 
-def _grows(brightness: np.ndarray, variance: np.ndarray) -> bool:
-    """Say whether the variance grows with the brightness, as a power of it."""
+def _growth(brightness: np.ndarray, variance: np.ndarray) -> float:
+    """Return the power of the brightness with which the variance grows; 0 where that is not believed."""
     seen = (brightness > 0) & (variance > 0)
     x, y = np.log(np.maximum(brightness[seen], 0.02)), np.log(variance[seen])
     if len(x) < _SHADES // 2 or x.std() < 0.1 or y.std() == 0:
-        return False
+        return 0.0
     aligned = np.corrcoef(x, y)[0, 1]
-    return bool(aligned > ALIGNED and aligned * y.std() > GROWTH * x.std())
+    return float(aligned * y.std() / x.std()) if aligned > ALIGNED else 0.0
 
 
 def _profile(pixels: np.ndarray) -> Iterator[float]:

@@ -1,7 +1,7 @@
-"""Optimizers and learning-rate schedules, spelt in the small language: `adam`, `adadelta:rho=0.95`, `exponential:0.95`.
+"""Optimizers, spelt in the small language: `adam`, `adadelta:rho=0.95`.
 
-An optimizer's spec says all but the learning rate; the recipe states its peak, and the schedule which share of it holds
-at each moment.
+A spec says all but the learning rate: the recipe states its peak, and a schedule (`schedules.py`) which share of it
+holds at each moment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -89,58 +89,76 @@ class Adadelta(Optimizer):
         return torch.optim.Adadelta(parameters, lr=0.0, rho=self.rho, eps=self.epsilon)
 
 
-class Schedule(Spelled):
-    """How the learning rate goes over the training, as a share of its peak."""
+class Muon(Optimizer):
+    """Muon: the mean gradient of a kernel, made orthogonal (Jordan et al., 2024, kellerjordan.github.io/posts/muon).
 
-    name: ClassVar[str]
-
-    @abstractmethod
-    def __call__(self, share: float, epoch: int) -> float:
-        """Return the share of the peak.
-
-        Args:
-            share: of the training that is done, 0 to 1.
-            epoch: full passes over the data that are done.
-        """
-
-
-class Constant(Schedule):
-    """The peak, all along."""
-
-    name: ClassVar[str] = "constant"
-
-    def __call__(self, share: float, epoch: int) -> float:
-        """Return 1."""
-        return 1.0
-
-
-class Cosine(Schedule):
-    """Half a cosine down to zero (Loshchilov, Hutter, ICLR 2017, arXiv:1608.03983)."""
-
-    name: ClassVar[str] = "cosine"
-
-    def __call__(self, share: float, epoch: int) -> float:
-        """Return (1 + cos(pi share)) / 2."""
-        return 0.5 * (1 + math.cos(math.pi * share))
-
-
-class Exponential(Schedule):
-    """The same factor after every epoch.
+    A kernel counts as the matrix `[outputs, inputs * height * width]`, all of whose directions then move alike, also
+    those that the gradient hardly points in. Its step is as long as one of AdamW's commonly is (Liu et al., "Muon is
+    Scalable for LLM Training", arXiv:2502.16982, eq. 4), so that the same learning rates serve. What is no kernel or
+    matrix, as biases are, follows AdamW.
 
     Args:
-        factor: above 0, up to 1.
+        momentum: decay of the mean of the gradients.
+        weight_decay: share of a weight that is taken off, times the learning rate.
     """
 
-    name: ClassVar[str] = "exponential"
+    name: ClassVar[str] = "muon"
 
-    def __init__(self, factor: float = 0.95) -> None:
-        if not 0 < factor <= 1:
-            raise UnnoiseError(f"exponential: the factor lies above 0 and up to 1, not at {factor}")
-        self.factor = factor
+    def __init__(self, *, momentum: float = 0.95, weight_decay: float = 1e-4) -> None:
+        _check_shares(self.name, momentum=momentum)
+        _check_positive(self.name, weight_decay=weight_decay)
+        self.momentum, self.weight_decay = momentum, weight_decay
 
-    def __call__(self, share: float, epoch: int) -> float:
-        """Return factor^epoch."""
-        return self.factor**epoch
+    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """Return AdamW that steps along orthogonal matrices where it finds kernels."""
+        return _Muon(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+class _Muon(torch.optim.AdamW):
+    """Both in one, as a training has one optimizer; AdamW itself never sees a gradient of a kernel."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], *, lr: float, momentum: float, weight_decay: float):
+        super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+        self.defaults["momentum"] = momentum
+        for group in self.param_groups:
+            group["momentum"] = momentum
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move all weights."""
+        for group in self.param_groups:
+            kernels = [one for one in group["params"] if one.ndim > 1 and one.grad is not None]
+            for kernel in kernels:
+                self._move(kernel, group)
+                kernel.grad = None
+        super().step(closure)
+
+    def _move(self, kernel: torch.Tensor, group: dict[str, Any]) -> None:
+        gradient, state = kernel.grad, self.state[kernel]
+        assert gradient is not None
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        mean = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        matrix = gradient.lerp(mean, group["momentum"]).flatten(1)  # Nesterov's look ahead
+        length = 0.2 * max(matrix.shape) ** 0.5
+        kernel.mul_(1 - group["lr"] * group["weight_decay"])
+        kernel.sub_(group["lr"] * length * orthogonal(matrix).view_as(kernel))
+
+
+def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """Return a matrix with all singular values near 1 and the singular vectors of one that is given.
+
+    Newton and Schulz's iteration, as a polynomial of the fifth degree chosen to lift small values fast, and to leave
+    all of them between 0.7 and 1.2 (Jordan et al., 2024).
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
 
 
 def _check_shares(name: str, **values: float) -> None:
@@ -161,13 +179,6 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
         "adadelta": "unnoise.optimizers:Adadelta",
         "adam": "unnoise.optimizers:Adam",
         "adamw": "unnoise.optimizers:AdamW",
-    },
-)
-SCHEDULES: Registry[Schedule] = Registry(
-    "schedule",
-    {
-        "constant": "unnoise.optimizers:Constant",
-        "cosine": "unnoise.optimizers:Cosine",
-        "exponential": "unnoise.optimizers:Exponential",
+        "muon": "unnoise.optimizers:Muon",
     },
 )

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from unnoise import framework, losses, networks, noise, optimizers, tailoring, tasks
+from unnoise import framework, losses, networks, noise, optimizers, schedules, tailoring, tasks
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, unknown
 
@@ -155,7 +155,7 @@ class Train(_Section):
     def _can_be_made(cls, spec: str, info: Any) -> str:
         registries: dict[str, Registry[Any]] = {
             "optimizer": optimizers.OPTIMIZERS,
-            "schedule": optimizers.SCHEDULES,
+            "schedule": schedules.SCHEDULES,
         }
         return str(registries[info.field_name].make(spec))
 

@@ -31,8 +31,9 @@ from unnoise.denoisers import checkpoint, trained
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
 from unnoise.looks import Look, Progress
-from unnoise.optimizers import OPTIMIZERS, SCHEDULES
+from unnoise.optimizers import OPTIMIZERS
 from unnoise.recipe import Recipe, Stage
+from unnoise.schedules import SCHEDULES
 
 CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
 NOTHING_LEARNED = (

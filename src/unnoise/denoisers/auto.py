@@ -17,6 +17,8 @@ FITTING = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
     "signal-dependent": (("color",), ("gray",)),
+    "signal-dependent, faint": (("impulse", "color"), ("gray",)),
+    "signal-dependent, steep": (("impulse", "color"), ("impulse", "gray")),
     "impulse": (("impulse",), ("impulse",)),
     "correlated": (("photo",), ("gray",)),
     "mixed": (("impulse",), ("impulse", "gray")),
@@ -24,8 +26,12 @@ FITTING = {
 """Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
 
 Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. In grey, a level that is told
-is worth more than having learned the kind of noise in colour.
+is worth more than having learned the kind of noise in colour; but not where it holds for few shades, as in speckle.
 """
+FAINT = 28 / 255
+"""Signal-dependent noise below this level is faint ..."""
+STEEP = 1.4
+"""... and where its variance grows with this power of the brightness or a higher one, it is steep, as speckle is."""
 
 
 class Auto(Denoiser):
@@ -82,7 +88,10 @@ def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
         channels: of the picture.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    in_colour, in_grey = FITTING[report.kind]
+    kind = report.kind
+    if kind == "signal-dependent" and (report.growth >= STEEP or report.sigma < FAINT):
+        kind += ", steep" if report.growth >= STEEP else ", faint"
+    in_colour, in_grey = FITTING[kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
 
 
