@@ -138,6 +138,8 @@ class _Muon(torch.optim.AdamW):
         assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
+            state["step"] = torch.tensor(0.0)  # AdamW looks for one when it is loaded
+        state["step"] += 1
         mean = state["momentum"].lerp_(gradient, 1 - group["momentum"])
         matrix = gradient.lerp(mean, group["momentum"]).flatten(1)  # Nesterov's look ahead
         length = 0.2 * max(matrix.shape) ** 0.5
