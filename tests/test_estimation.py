@@ -39,6 +39,7 @@ def test_noise_that_grows_with_the_light_is_signal_dependent(name: str, spec: st
     assert report.kind == "signal-dependent"
     assert report.sigma == pytest.approx((noisy - picture).std(), rel=0.3)
     assert report.growth == pytest.approx(1 if spec.startswith("poisson") else 2, abs=0.35)
+    assert report.clipped == pytest.approx(((noisy == 0) | (noisy == 1)).mean(), rel=0.1, abs=0.002)
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -99,6 +100,13 @@ def test_noise_smeared_over_pixels_is_correlated(blur: float, rng: np.random.Gen
     assert report.kind == "correlated"
     assert 6 / 255 < report.sigma <= estimation.LARGEST
     assert report.profile[0] < 5 / 255 < report.profile[2]
+
+
+@pytest.mark.parametrize(("name", "iso"), [("coffee", 400), ("chelsea", 800)])
+def test_texture_hides_the_noise_of_a_camera_but_not_that_of_its_colours(name: str, iso: int) -> None:
+    noisy = noise.make(f"camera:{iso} + jpeg:95 + clip + quantize:8")(clean(name), 0)
+    assert estimation.inspect(noisy).kind == "correlated"
+    assert estimation.inspect(clean(name)).kind == "none"
 
 
 def test_clean_pictures_are_nearly_clean() -> None:

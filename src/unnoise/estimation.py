@@ -8,7 +8,8 @@ They are taken in groups of like brightness, so that noise which grows with the 
 This is done on the picture averaged down by 1, 2, 4 and 8, each level multiplied by that number: its *profile*. White
 noise has a flat one. The noise of cameras, smeared over a few pixels by demosaicing, filters and JPEG, hides at the
 finest scale, rises at once, and then rises less; the picture itself goes on rising as steeply. So a profile that bends
-is noise. A denoiser for white noise does best on it when it is told far more than the finest scale shows.
+is noise; where texture hides the bend, that of the colour differences, which pictures have little of, may show it. A
+denoiser for white noise does best on such noise when it is told far more than the finest scale shows.
 
 Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise.
 
@@ -18,7 +19,8 @@ clean and with noise put in; no test set was looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +35,10 @@ EARLY = 1.5 / 255
 """... when that stands above the geometric mean of this and scale 4, too: the picture itself rises later ..."""
 PLAIN = 2 / 255
 """... and above this."""
+MOTTLED = 0.25
+"""Or: how far, in natural logarithms, scale 4 of the colour differences stands above a line through 2 and 8 ..."""
+MOTTLES = 4 / 255
+"""... and their level there."""
 TOLD = 3.0
 """What a denoiser for white noise is told of noise that bends, as a multiple of its level at scale 4."""
 LARGEST = 15 / 255
@@ -78,6 +84,7 @@ class NoiseReport:
         impulses: the share of lost pixels, 0 to 1.
         growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
             is speckle's; 0 for all other kinds.
+        clipped: of signal-dependent noise, the share of values at 0 and 1, where it is cut off; 0 for all other kinds.
         model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
     """
 
@@ -86,6 +93,7 @@ class NoiseReport:
     profile: tuple[float, ...]
     impulses: float = 0.0
     growth: float = 0.0
+    clipped: float = 0.0
     model: str | None = None
 
     def __str__(self) -> str:
@@ -113,15 +121,19 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     if share:
         level = _level(_shades(impulses.without(blocks, lost))[1])
         return NoiseReport("impulse" if level < BESIDE else "mixed", level, (level,), share)
-    profile = tuple(_profile(pixels))
+    scales = list(_scales(pixels))
+    profile = _profile(scales)
     finest = profile[0] if profile else 0.0
     rises = len(profile) > 1 and profile[1] > 1.5 * finest
     brightness, variance = _shades(blocks)
     mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
     growth = _growth(brightness, variance)
     if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
-        return NoiseReport("signal-dependent", mean, profile, growth=growth)
+        clipped = float(((blocks == 0) | (blocks == 1)).mean())
+        return NoiseReport("signal-dependent", mean, profile, growth=growth, clipped=clipped)
     smeared = _smeared(profile)
+    if smeared is None and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
+        smeared = finest
     if smeared is not None:
         return NoiseReport("correlated", smeared, profile)
     if finest < VISIBLE or (finest < FAINT and rises):
@@ -131,7 +143,7 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
 
 def estimate_sigma(pixels: np.ndarray) -> float:
     """Return the level of white Gaussian noise in a picture `[H, W, C]`, in [0, 1] units: that of its finest scale."""
-    return next(_profile(pixels), 0.0)
+    return max(_profile(itertools.islice(_scales(pixels), 1)), default=0.0)
 
 
 def noise_against_signal(pixels: np.ndarray, shades: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -174,12 +186,26 @@ def _growth(brightness: np.ndarray, variance: np.ndarray) -> float:
     return float(aligned * y.std() / x.std()) if aligned > ALIGNED else 0.0
 
 
-def _profile(pixels: np.ndarray) -> Iterator[float]:
-    """Yield the level at each scale that still has a block."""
-    for scale in _SCALES:
+def _mottled(scales: Sequence[np.ndarray]) -> bool:
+    """Say whether the colour differences hold noise that is smeared over a few pixels."""
+    differences = [np.stack([blocks[:, 0] - blocks[:, 1], blocks[:, 2] - blocks[:, 1]], axis=1) for blocks in scales]
+    _, two, four, eight = np.maximum(_profile(differences), 0.05 / 255) / np.sqrt(2)
+    return bool(four > MOTTLES and np.log(four) - np.log(two * eight) / 2 > MOTTLED)
+
+
+def _profile(scales: Iterable[np.ndarray]) -> tuple[float, ...]:
+    """Return the level at each scale."""
+    return tuple(
+        scale * _level(_shades(blocks, finest=scale == 1)[1]) for scale, blocks in zip(_SCALES, scales, strict=False)
+    )
+
+
+def _scales(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield blocks, `[N, C, 8, 8]`, of each scale that still has one."""
+    for _ in _SCALES:
         if min(pixels.shape[:2]) < _SIDE:
             return
-        yield scale * _level(_shades(_blocks(pixels), finest=scale == 1)[1])
+        yield _blocks(pixels)
         with np.errstate(invalid="ignore"):  # infinities of both signs
             pixels = _halved(pixels)
 

@@ -17,21 +17,23 @@ FITTING = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
     "signal-dependent": (("color",), ("gray",)),
-    "signal-dependent, faint": (("impulse", "color"), ("gray",)),
-    "signal-dependent, steep": (("impulse", "color"), ("impulse", "gray")),
     "impulse": (("impulse",), ("impulse",)),
-    "correlated": (("photo",), ("gray",)),
+    "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
 }
 """Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
 
-Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. In grey, a level that is told
-is worth more than having learned the kind of noise in colour; but not where it holds for few shades, as in speckle.
+Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. Signal-dependent noise is that
+of `impulse` instead, which has learned it, where the level that `color` and `gray` are told holds for few shades, as in
+speckle (`STEEP`); else in colour where it is weak (`WEAK`), and in grey where little is cut off at black and white
+(`CUT_OFF`), which `impulse` would take for lost.
 """
-FAINT = 28 / 255
-"""Signal-dependent noise below this level is faint ..."""
 STEEP = 1.4
-"""... and where its variance grows with this power of the brightness or a higher one, it is steep, as speckle is."""
+"""Power of the brightness, with which the variance grows."""
+WEAK = 28 / 255
+"""Noise level."""
+CUT_OFF = 0.02
+"""Share of the values."""
 
 
 class Auto(Denoiser):
@@ -88,11 +90,16 @@ def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
         channels: of the picture.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    kind = report.kind
-    if kind == "signal-dependent" and (report.growth >= STEEP or report.sigma < FAINT):
-        kind += ", steep" if report.growth >= STEEP else ", faint"
+    kind = "impulse" if _has_learned(report, channels) else report.kind
     in_colour, in_grey = FITTING[kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
+
+
+def _has_learned(report: NoiseReport, channels: int) -> bool:
+    """Say whether signal-dependent noise is better cleaned by what has learned it than by what is told its level."""
+    if report.kind != "signal-dependent":
+        return False
+    return report.growth >= STEEP or (report.clipped < CUT_OFF if channels == 1 else report.sigma < WEAK)
 
 
 def fitted(report: NoiseReport, channels: int, shipped: Collection[str]) -> NoiseReport:
