@@ -132,7 +132,7 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
         clipped = float(((blocks == 0) | (blocks == 1)).mean())
         return NoiseReport("signal-dependent", mean, profile, growth=growth, clipped=clipped)
     smeared = _smeared(profile)
-    if smeared is None and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
+    if smeared is None and finest < FAINT and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
         smeared = finest
     if smeared is not None:
         return NoiseReport("correlated", smeared, profile)

@@ -18,6 +18,11 @@ class Clip(Noise):
 
     name: ClassVar[str] = "clip"
 
+    @property
+    def sigma(self) -> float:
+        """Nothing is added: what is not cut off keeps its noise."""
+        return 0.0
+
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Clip."""
         return np.clip(image, 0, 1)
@@ -33,6 +38,11 @@ class Quantize(Noise):
     def __post_init__(self) -> None:
         """Check the depth."""
         check(self, "bits", 1, 16)
+
+    @property
+    def sigma(self) -> float | None:
+        """Deviation of an error that is anywhere within half a step alike (Bennett, Bell Syst. Tech. J. 27, 1948)."""
+        return None if isinstance(self.bits, Range) else 1 / (2 ** round(self.bits) - 1) / 12**0.5
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Round."""
