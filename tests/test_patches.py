@@ -63,7 +63,7 @@ def test_the_recorded_level_is_that_of_the_noise() -> None:
     assert 5 / 255 <= levels.min() < 15 / 255 < 40 / 255 < levels.max() <= 50 / 255
 
 
-@pytest.mark.parametrize("spec", ["poisson:30", "gaussian:10 + clip", None])
+@pytest.mark.parametrize("spec", ["poisson:30", "gaussian:10 + jpeg:90", None])
 def test_a_level_that_no_number_says_is_nan(spec: str | None) -> None:
     item = coordinates() / 1000
     dataset = InMemory((item, item) if spec is None else item)
