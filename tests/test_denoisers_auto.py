@@ -36,24 +36,25 @@ def auto() -> Auto:
 
 
 @pytest.mark.parametrize(
-    ("kind", "level", "growth", "clipped", "in_color", "in_grey"),
+    ("kind", "level", "growth", "white", "in_color", "in_grey"),
     [
         ("none", 0.05, 0, 0, "color", "gray"),
         ("gaussian", 0.05, 0, 0, "color", "gray"),
         ("signal-dependent", 0.2, 1, 0.1, "color", "gray"),
         ("signal-dependent", 0.2, 1, 0.0, "color", "impulse"),
-        ("signal-dependent", 0.05, 1, 0.1, "impulse", "gray"),
+        ("signal-dependent", 0.05, 1, 0.05, "impulse", "gray"),
         ("signal-dependent", 0.05, 1, 0.0, "impulse", "impulse"),
-        ("signal-dependent", 0.2, 2, 0.1, "impulse", "impulse"),
+        ("signal-dependent", 0.2, 2, 0.05, "impulse", "impulse"),
+        ("signal-dependent", 0.05, 2, 0.2, "color", "gray"),
         ("impulse", 0.05, 0, 0, "impulse", "impulse"),
         ("mixed", 0.05, 0, 0, "impulse", "impulse"),
         ("correlated", 0.05, 0, 0, "photo", "photo"),
     ],
 )
 def test_every_kind_has_its_model(
-    kind: str, level: float, growth: float, clipped: float, in_color: str, in_grey: str
+    kind: str, level: float, growth: float, white: float, in_color: str, in_grey: str
 ) -> None:
-    report = NoiseReport(kind, level, (level,), growth=growth, clipped=clipped)
+    report = NoiseReport(kind, level, (level,), growth=growth, white=white)
     assert [choose(report, channels, ALL) for channels in (3, 1)] == [in_color, in_grey]
     assert [choose(report, channels, ["color"]) for channels in (3, 1)] == ["color", "color"]
     assert fitted(report, 3, ALL).model == (None if kind == "none" else in_color)

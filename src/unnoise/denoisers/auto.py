@@ -23,17 +23,15 @@ FITTING = {
 }
 """Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
 
-Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. Signal-dependent noise is that
-of `impulse` instead, which has learned it, where the level that `color` and `gray` are told holds for few shades, as in
-speckle (`STEEP`); else in colour where it is weak (`WEAK`), and in grey where little is cut off at black and white
-(`CUT_OFF`), which `impulse` would take for lost.
+Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. In `_is_learned` stands where
+`impulse`, which has learned signal-dependent noise, serves it better than what is told a level.
 """
 STEEP = 1.4
-"""Power of the brightness, with which the variance grows."""
+"""From this power of the brightness on, as in speckle, one level holds for few shades."""
 WEAK = 28 / 255
-"""Noise level."""
-CUT_OFF = 0.02
-"""Share of the values."""
+"""In colour, and up to this level, `impulse` knows noise like Poisson's better."""
+LITTLE, MUCH = 0.01, 0.15
+"""Shares of values cut off at white, from which `impulse` takes too much for lost: in grey; where it is steep or weak."""
 
 
 class Auto(Denoiser):
@@ -90,16 +88,17 @@ def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
         channels: of the picture.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    kind = "impulse" if _has_learned(report, channels) else report.kind
+    kind = "impulse" if _is_learned(report, channels) else report.kind
     in_colour, in_grey = FITTING[kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
 
 
-def _has_learned(report: NoiseReport, channels: int) -> bool:
-    """Say whether signal-dependent noise is better cleaned by what has learned it than by what is told its level."""
+def _is_learned(report: NoiseReport, channels: int) -> bool:
+    """Say whether noise is signal-dependent, and better cleaned by what has learned it."""
     if report.kind != "signal-dependent":
         return False
-    return report.growth >= STEEP or (report.clipped < CUT_OFF if channels == 1 else report.sigma < WEAK)
+    known = report.growth >= STEEP or (channels > 1 and report.sigma < WEAK)
+    return report.white < (MUCH if known else LITTLE if channels == 1 else 0)
 
 
 def fitted(report: NoiseReport, channels: int, shipped: Collection[str]) -> NoiseReport:
