@@ -31,7 +31,7 @@ SECTIONS = {
         "The same, cut off at black and white and rounded to 8 bits: what is white is only dimmed. Told the level that "
         "was put in.",
         [
-            f"unnoise evaluate --engine onnx color impulse nlm wavelet --data images:{{data}}/cbsd68 {IN_FILES}",
+            f"unnoise evaluate --engine onnx color --data images:{{data}}/cbsd68 {IN_FILES}",
             f"unnoise evaluate --engine onnx gray --data images:{{data}}/bsd68 {IN_FILES}",
         ],
     ),

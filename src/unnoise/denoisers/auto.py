@@ -31,7 +31,7 @@ STEEP = 1.4
 WEAK = 28 / 255
 """In colour, and up to this level, `impulse` knows noise like Poisson's better."""
 LITTLE, MUCH = 0.01, 0.15
-"""Shares of values cut off at white, from which `impulse` takes too much for lost: in grey; where it is steep or weak."""
+"""Shares of values cut off at white, from which `impulse` takes too much for lost: in grey; where steep or weak."""
 
 
 class Auto(Denoiser):
