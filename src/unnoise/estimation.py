@@ -36,7 +36,7 @@ EARLY = 1.5 / 255
 PLAIN = 2 / 255
 """... and above this."""
 MOTTLED = 0.25
-"""Or: how far, in natural logarithms, scale 4 of the colour differences stands above a line through 2 and 8 ..."""
+"""Or, below `FAINT`: how far, in logarithms, scale 4 of the colour differences stands above scales 2 and 8 ..."""
 MOTTLES = 4 / 255
 """... and their level there."""
 TOLD = 3.0
