@@ -94,7 +94,7 @@ class Muon(Optimizer):
 
     A kernel counts as the matrix `[outputs, inputs * height * width]`, all of whose directions then move alike, also
     those that the gradient hardly points in. Its step is as long as one of AdamW's commonly is (Liu et al., "Muon is
-    Scalable for LLM Training", arXiv:2502.16982, eq. 4), so that the same learning rates serve. What is no kernel or
+    Scalable for LLM Training", arXiv:2502.16982, eq. 4), so that rates of the same order serve. What is no kernel or
     matrix, as biases are, follows AdamW.
 
     Args:
