@@ -432,8 +432,12 @@ def test_what_is_filled_can_be_refined_and_sound_pixels_are_kept() -> None:
     torch.nn.init.normal_(fill.refine[-1].weight)  # type: ignore[index]
     filled, where = fill(noisy)
     mean, _ = FillLost(3).double()(noisy)
-    assert torch.equal(filled[where == 0], noisy[where == 0])
-    assert (filled != mean)[where == 1].all()
+    black, white = where.chunk(2, dim=1)
+    gone = (black + white).bool()
+    assert torch.equal(filled[~gone], noisy[~gone])
+    assert (filled != mean)[gone].all()
+    assert (noisy[black.bool()] == 0).all()
+    assert (noisy[white.bool()] == 1).all()
 
 
 def test_only_what_is_filled_can_be_refined() -> None:

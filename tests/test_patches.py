@@ -7,7 +7,7 @@ import pytest
 
 from unnoise import noise
 from unnoise.datasets.base import Dataset
-from unnoise.datasets.patches import Patches
+from unnoise.datasets.patches import Patches, stretched
 from unnoise.errors import UnnoiseError
 
 
@@ -122,6 +122,28 @@ def test_a_share_of_colour_pictures_is_shown_in_grey_and_spoilt_alike_in_all_cha
         alike += grey == {True}
     assert 10 <= alike <= 30
     assert not (patches[0]["noisy"] == patches[0]["clean"]).all()
+
+
+def test_a_share_of_clean_pictures_is_stretched_until_some_of_it_is_black_or_white() -> None:
+    picture = np.random.default_rng(0).uniform(0.3, 0.7, (24, 24, 3)).astype(np.float32)
+    patches = Patches(InMemory(picture), noise.make("gaussian:25"), 16, stretch=0.25)
+    edges = [(patches[index]["clean"] % 1 == 0).mean() for index in range(80)]
+    assert 10 <= np.count_nonzero(edges) <= 30
+    assert max(edges) > 0.3
+
+
+def test_a_stretched_picture_keeps_the_order_of_its_shades_and_what_is_smooth() -> None:
+    ramp = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32, 1)
+    for seed in range(20):
+        drawn = stretched(ramp, np.random.default_rng(seed))
+        assert (np.diff(drawn.ravel()) >= 0).all()
+        black, white = (drawn == 0).mean(), (drawn == 1).mean()
+        assert max(black, white) <= 0.46
+        assert black + white > 0
+        between = np.diff(drawn[(drawn > 0) & (drawn < 1)])
+        np.testing.assert_allclose(between, between[0], rtol=1e-2)
+    smooth = 0.5 + 0.01 * (ramp - 0.5)
+    assert np.ptp(stretched(smooth, np.random.default_rng(0))) <= 0.0601
 
 
 def test_a_picture_that_is_too_small_is_named_beforehand() -> None:

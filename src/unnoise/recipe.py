@@ -44,6 +44,7 @@ class Data(_Section):
         turn: turn each patch to one of its eight orientations.
         gray: the share of colour pictures that are shown in grey, their noise alike in all channels: for a model that
             cleans grey pictures as three copies, and is not told their noise.
+        stretch: the share of clean pictures whose brightness is stretched until some of it is black or white.
     """
 
     train: list[str] = Field(min_length=1)
@@ -56,6 +57,7 @@ class Data(_Section):
     per_picture: int | None = Field(default=None, ge=1)
     turn: bool = True
     gray: float = Field(default=0.0, ge=0, le=1)
+    stretch: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("train", "validation", mode="before")
     @classmethod

@@ -176,7 +176,9 @@ class _Run:
     def _patches(self, dataset: Dataset, stage: Stage) -> Patches:
         data, seed = self.recipe.data, self.recipe.train.seed
         spoil = noise.make(self.recipe.noise) if self.recipe.noise else None
-        return Patches(dataset, spoil, stage.patch, seed, data.per_picture, data.turn, self.task.target, data.gray)
+        return Patches(
+            dataset, spoil, stage.patch, seed, data.per_picture, data.turn, self.task.target, data.gray, data.stretch
+        )
 
     def _run_stage(self, stage: Stage) -> None:
         settings, fabric = self.recipe.train, self.fabric

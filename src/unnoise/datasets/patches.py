@@ -16,6 +16,11 @@ from unnoise.datasets.base import Dataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 
+STRETCHED = 0.45
+"""Shares of a stretched picture up to which its values become black, and white."""
+STEEPEST = 6.0
+"""No picture is stretched further: its own noise and blocks would be taken for the picture."""
+
 
 @dataclass(frozen=True)
 class Patches:
@@ -33,6 +38,7 @@ class Patches:
             pair of shots, or a clean picture spoilt twice; or "none", and pictures without a noise are noisy as they
             are.
         gray: the share of clean colour pictures that are made grey and then spoilt, alike in all channels.
+        stretch: the share of clean pictures that are first stretched until some of it is black or white (`stretched`).
     """
 
     dataset: Dataset
@@ -43,6 +49,7 @@ class Patches:
     turn: bool = True
     target: Literal["clean", "second", "none"] = "clean"
     gray: float = 0.0
+    stretch: float = 0.0
 
     @property
     def epoch(self) -> int:
@@ -72,6 +79,8 @@ class Patches:
             channels = target.shape[2]
             if self.gray and rng.random() < self.gray:
                 target = with_channels(target, 1)
+            if self.stretch and rng.random() < self.stretch:
+                target = stretched(target, rng)
             noise = self.noise.draw(rng)
             noisy, sigma = noise(target, rng), noise.sigma
             if self.target == "second":
@@ -134,3 +143,15 @@ class Patches:
     @functools.cached_property
     def _orders(self) -> dict[int, np.ndarray]:
         return {}
+
+
+def stretched(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Stretch a picture's brightness until some of it is black or white, as print, glare and deep shadow are.
+
+    Args:
+        picture: in [0, 1], float32 `[H, W, C]`.
+        rng: draws what share of all values becomes black, and what share white, each up to `STRETCHED`.
+    """
+    black, white = np.quantile(picture, [STRETCHED * rng.random(), 1 - STRETCHED * rng.random()])
+    gain = min(1 / max(white - black, 1e-6), STEEPEST)
+    return np.clip((picture - (black + white) / 2) * gain + 0.5, 0, 1).astype(np.float32)

@@ -132,24 +132,25 @@ class FillLost(nn.Module):
         kernel = torch.where(squared > 0, squared.clamp(min=1) ** -3, torch.zeros(()))
         self.register_buffer("kernel", kernel.expand(channels, 1, -1, -1).clone(), persistent=False)
         self.reach = self.radius + self.layers * bool(width)
-        self.refine = self._refinement(2 * channels, width, channels) if width else None
+        self.refine = self._refinement(3 * channels, width, channels) if width else None
 
     def _refinement(self, inputs: int, width: int, outputs: int) -> nn.Sequential:
         between = [part for _ in range(self.layers - 2) for part in (conv3x3(width, width), nn.ReLU())]
         return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, start_at_zero(conv3x3(width, outputs)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is filled, and where something was, 1 there and 0 elsewhere."""
-        sound = ((x != 0) & (x != 1)).to(x.dtype)
+        """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was filled, then where white was, 0 elsewhere."""
+        black, white = x == 0, x == 1
+        sound = (~(black | white)).to(x.dtype)
         kernel = self.kernel.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             weight = F.conv2d(sound, kernel, padding=self.radius, groups=len(kernel))
             mean = F.conv2d(x * sound, kernel, padding=self.radius, groups=len(kernel)) / weight.clamp(min=1e-6)
         gone = (sound == 0) & (weight > 0)
-        filled, lost = torch.where(gone, mean, x), gone.to(x.dtype)
+        filled, lost = torch.where(gone, mean, x), torch.cat([gone & black, gone & white], dim=1).to(x.dtype)
         if self.refine is not None:
             seen = torch.cat([filled - 0.5, lost], dim=1)  # around 0, which is what the border is padded with
-            filled = filled + lost * self.refine(seen.contiguous(memory_format=torch.channels_last))
+            filled = filled + gone * self.refine(seen.contiguous(memory_format=torch.channels_last))
         return filled, lost
 
 

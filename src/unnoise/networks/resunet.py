@@ -70,7 +70,7 @@ class ResUNet(Network):
         told: whether it is told the noise level.
         guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
-            from; the network is shown which.
+            from; the network is shown which, the black and the white ones.
         refine: features of the convolutions at full size that improve what is filled; 0 for none.
         through: whether the picture is handed straight to the end, where what is found is added; false to learn from
             hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
@@ -115,7 +115,7 @@ class ResUNet(Network):
         self.wants_sigma = told
         self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3(channels * (1 + fill) * fold**2 + self.levels, widths[0])
+        self.head = conv3x3(channels * (1 + 2 * fill) * fold**2 + self.levels, widths[0])
         if fill:
             self.lost = FillLost(channels, refine)
         if guess:
@@ -195,9 +195,9 @@ class ResUNet(Network):
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
         planes = other.channels * self.fold**2
-        colours, taken, level = other.head.weight.split([planes, other.fill * planes, other.levels], dim=1)
+        colours, taken, level = other.head.weight.split([planes, 2 * other.fill * planes, other.levels], dim=1)
         if self.fill and not other.fill:
-            taken = torch.zeros_like(colours)
+            taken = torch.zeros_like(colours).repeat(1, 2, 1, 1)
         if self.channels < other.channels:
             colours, taken = (
                 kernels.unflatten(1, (-1, other.channels, self.fold**2)).sum(dim=2).flatten(1, 2)
