@@ -65,14 +65,26 @@ def test_clipped_noise_is_measured_where_it_is_whole(sd: int) -> None:
     assert report.kind == "gaussian" and 255 * report.sigma == pytest.approx(sd, rel=0.12)
 
 
-def test_print_stars_and_saturation_are_no_impulses(rng: np.random.Generator) -> None:
+def page() -> np.ndarray:
+    """Return a page of rules and a block, all black and white."""
     print_ = np.ones((256, 256, 1), np.float32)
     print_[::9], print_[:, ::13], print_[100:140, 50:90] = 0, 0, 0
+    return print_
+
+
+def test_print_stars_and_saturation_are_no_impulses(rng: np.random.Generator) -> None:
     stars = np.full((256, 256, 1), 0.02, np.float32)
     stars[tuple(rng.integers(0, 256, (2, 2000)))] = 1
     flooded = np.clip(clean("coffee") * 3 - 0.8, 0, 1)
-    for picture in (print_, stars, flooded, *map(clean, PICTURES)):
+    for picture in (page(), stars, flooded, *map(clean, PICTURES)):
         assert estimation.inspect(picture).impulses == 0
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_pepper_is_found_on_a_page_of_print(share: float) -> None:
+    report = estimation.inspect(noise.make(f"salt-pepper:{share}")(page(), 0))
+    assert report.kind == "impulse"
+    assert report.impulses == pytest.approx(share, rel=0.15)
 
 
 def test_pure_noise_has_a_flat_profile(rng: np.random.Generator) -> None:

@@ -4,6 +4,9 @@ They are looked for in small blocks. A pixel is lost when it is at 0 or 1 and fa
 that are not, by the measure of their own spread. Saturated sky, shadow and print are at 0 and 1, too; but there either
 too little else is in the block, or its spread is wide. Salt and pepper come in equal parts, stars and hot pixels are
 but bright: so only as many pixels count on either side as the rarer side has.
+
+A page of print is all black and white. There, what is black with nothing but white around it is pepper; print has
+strokes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ _SPREAD = 4.0  # deviations of a block, from which a pixel is far from its media
 _NEAR = 8 / 255  # what is nearer is never lost
 _UNEVEN = 2.5  # deviations of a fair coin, from which the blacks and whites of a block are the picture's own
 _SOUND = 16  # pixels of a block that are neither 0 nor 1, for it to be judged
-_JUDGED = 0.01  # of the blocks: if fewer can be judged, nothing is found
+_JUDGED = 0.01  # of the blocks, or of the pixels for pepper on white: if fewer can be judged, nothing is found
 
 
 def find(blocks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -31,6 +34,11 @@ def find(blocks: np.ndarray) -> tuple[np.ndarray, float]:
     """
     if not len(blocks):
         return np.zeros(blocks.shape, bool), 0.0
+    lost, share = _beside_shades(blocks)
+    return (lost, share) if share else _on_white(blocks)
+
+
+def _beside_shades(blocks: np.ndarray) -> tuple[np.ndarray, float]:
     pixels = blocks.reshape(*blocks.shape[:2], -1)
     black, white = pixels <= 0, pixels >= 1
     edge = black | white
@@ -47,10 +55,26 @@ def find(blocks: np.ndarray) -> tuple[np.ndarray, float]:
     return (edge & judged).reshape(blocks.shape), share if share > RARE else 0.0
 
 
+def _on_white(blocks: np.ndarray) -> tuple[np.ndarray, float]:
+    black, white = blocks <= 0, blocks >= 1
+    height, width = blocks.shape[2:]
+    surrounded = np.logical_and.reduce(
+        [white[:, :, y : height - 2 + y, x : width - 2 + x] for y in range(3) for x in range(3) if (y, x) != (1, 1)]
+    )
+    if surrounded.sum() <= _JUDGED * surrounded.size:
+        return np.zeros_like(black), 0.0
+    share = 2 * float((surrounded & black[:, :, 1:-1, 1:-1]).sum() / surrounded.sum())
+    return black | white, share if share > RARE else 0.0
+
+
 def without(blocks: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Fill lost pixels by the median of the others in their block, and widen the others' spread to make up for it."""
+    """Fill lost pixels by the median of the others in their block, and widen the others' spread to make up for it.
+
+    A block of nothing else becomes even.
+    """
     axes = (2, 3)
     middle = _median(blocks.reshape(*blocks.shape[:2], -1), lost.reshape(*lost.shape[:2], -1))[:, :, None, None]
+    middle = np.where(lost.all(axis=axes, keepdims=True), blocks.mean(axis=axes, keepdims=True), middle)
     kept = np.maximum((~lost).mean(axis=axes, keepdims=True), 1 / lost[0, 0].size)
     return np.where(lost, middle, middle + (blocks - middle) / np.sqrt(kept)).astype(np.float32)
 

@@ -116,14 +116,18 @@ def residual_blocks(width: int, count: int, kind: str = "plain") -> nn.Sequentia
 class FillLost(nn.Module):
     """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearest above all.
 
-    Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Where all around
-    is at 0 or 1, as in a white sky, the picture stays; so do values beyond, which are other noise. With `width`,
-    four convolutions of so many features learn what is to be added to that mean, at full size, and there alone.
+    Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Salt and pepper
+    come in equal parts: where there is far more of one, it is the picture's own, sky or print, and stays as it is. So
+    does what has nothing sound around, and values beyond, which are other noise. With `width`, four convolutions of so
+    many features learn what is to be added at 0 and 1, at full size, and there alone.
     """
 
     radius = 3  # of the mean
+    window = 7  # radius of the square in which salt and pepper are counted
+    uneven = 4.0  # deviations of a fair coin, from which they are the picture's own
     layers = 4
     kernel: torch.Tensor
+    ones: torch.Tensor
 
     def __init__(self, channels: int, width: int = 0) -> None:
         super().__init__()
@@ -131,7 +135,8 @@ class FillLost(nn.Module):
         squared = offset.square()[:, None] + offset.square()
         kernel = torch.where(squared > 0, squared.clamp(min=1) ** -3, torch.zeros(()))
         self.register_buffer("kernel", kernel.expand(channels, 1, -1, -1).clone(), persistent=False)
-        self.reach = self.radius + self.layers * bool(width)
+        self.register_buffer("ones", torch.ones(2 * channels, 1, 1, 2 * self.window + 1), persistent=False)
+        self.reach = max(self.radius, self.window) + self.layers * bool(width)
         self.refine = self._refinement(3 * channels, width, channels) if width else None
 
     def _refinement(self, inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -139,19 +144,25 @@ class FillLost(nn.Module):
         return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, start_at_zero(conv3x3(width, outputs)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was filled, then where white was, 0 elsewhere."""
-        black, white = x == 0, x == 1
-        sound = (~(black | white)).to(x.dtype)
-        kernel = self.kernel.to(x.dtype)
+        """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was, then where white was, and 0 elsewhere."""
+        edges = torch.cat([x == 0, x == 1], dim=1).to(x.dtype)
+        edge = edges.unflatten(1, (2, -1)).sum(dim=1)
+        sound, kernel = 1 - edge, self.kernel.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             weight = F.conv2d(sound, kernel, padding=self.radius, groups=len(kernel))
             mean = F.conv2d(x * sound, kernel, padding=self.radius, groups=len(kernel)) / weight.clamp(min=1e-6)
-        gone = (sound == 0) & (weight > 0)
-        filled, lost = torch.where(gone, mean, x), torch.cat([gone & black, gone & white], dim=1).to(x.dtype)
+            blacks, whites = self._count(edges).chunk(2, dim=1)
+        even = (whites - blacks).square() <= self.uneven**2 * (whites + blacks)
+        filled = torch.where((edge > 0) & (weight > 0) & even, mean, x)
         if self.refine is not None:
-            seen = torch.cat([filled - 0.5, lost], dim=1)  # around 0, which is what the border is padded with
-            filled = filled + gone * self.refine(seen.contiguous(memory_format=torch.channels_last))
-        return filled, lost
+            seen = torch.cat([filled - 0.5, edges], dim=1)  # around 0, which is what the border is padded with
+            filled = filled + edge * self.refine(seen.contiguous(memory_format=torch.channels_last))
+        return filled, edges
+
+    def _count(self, edges: torch.Tensor) -> torch.Tensor:
+        ones, pad = self.ones.to(edges.dtype), self.window
+        along = F.conv2d(edges, ones, padding=(0, pad), groups=len(ones))
+        return F.conv2d(along, ones.mT, padding=(pad, 0), groups=len(ones))
 
 
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:
