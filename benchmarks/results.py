@@ -60,6 +60,10 @@ SECTIONS = {
             "--noise salt-pepper:0.3 'salt-pepper:0.1 + gaussian:15'",
         ],
     ),
+    "Black and white of the picture's own": (
+        "A page of print, and stretched photographs, nothing told.",
+        ["python benchmarks/saturated.py --data {data}"],
+    ),
     "Real camera noise": (
         "PolyU development pairs, single shots against the mean of many. `photo` learned from such pairs: scored "
         "are two trainings of the same recipe (`python benchmarks/folds.py`), each on the scenes that it has not seen. "
