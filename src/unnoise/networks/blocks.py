@@ -145,8 +145,8 @@ class FillLost(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was, then where white was, and 0 elsewhere."""
-        edges = torch.cat([x == 0, x == 1], dim=1).to(x.dtype)
-        edge = edges.unflatten(1, (2, -1)).sum(dim=1)
+        black, white = (x == 0).to(x.dtype), (x == 1).to(x.dtype)
+        edge, edges = black + white, torch.cat([black, white], dim=1)
         sound, kernel = 1 - edge, self.kernel.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             weight = F.conv2d(sound, kernel, padding=self.radius, groups=len(kernel))
