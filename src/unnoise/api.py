@@ -122,7 +122,7 @@ def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
     """
     picture = sources.opened(source, channel_axis)
     pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
-    return denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
+    return denoisers.fitted(estimation.inspect(pixels), pixels)
 
 
 def evaluate(

@@ -84,7 +84,6 @@ class NoiseReport:
         impulses: the share of lost pixels, 0 to 1.
         growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
             is speckle's; 0 for all other kinds.
-        white: of signal-dependent noise, the share of values at 1, where it is cut off; 0 for all other kinds.
         model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
     """
 
@@ -93,7 +92,6 @@ class NoiseReport:
     profile: tuple[float, ...]
     impulses: float = 0.0
     growth: float = 0.0
-    white: float = 0.0
     model: str | None = None
 
     def __str__(self) -> str:
@@ -129,7 +127,7 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
     growth = _growth(brightness, variance)
     if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
-        return NoiseReport("signal-dependent", mean, profile, growth=growth, white=float((blocks == 1).mean()))
+        return NoiseReport("signal-dependent", mean, profile, growth=growth)
     smeared = _smeared(profile)
     if smeared is None and finest < FAINT and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
         smeared = finest

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
+
 from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.blocks import cores
@@ -118,9 +120,9 @@ def trained(spec: str | Path) -> Path:
     return shipped()[str(spec)].with_suffix(".safetensors") if str(spec) in shipped() else Path(spec)
 
 
-def fitted(report: NoiseReport, channels: int) -> NoiseReport:
-    """Return what was found in a picture of so many channels, with the shipped model that fits."""
-    return auto.fitted(report, channels, shipped())
+def fitted(report: NoiseReport, pixels: np.ndarray) -> NoiseReport:
+    """Return what was found in a picture `[H, W, C]`, with the shipped model that fits."""
+    return auto.fitted(report, auto.colours(pixels), shipped())
 
 
 __all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped", "trained"]

@@ -16,22 +16,15 @@ from unnoise.estimation import NoiseReport
 FITTING = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
-    "signal-dependent": (("color",), ("gray",)),
+    "signal-dependent": (("impulse",), ("impulse", "gray")),
     "impulse": (("impulse",), ("impulse",)),
     "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
 }
 """Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
 
-Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`. In `_is_learned` stands where
-`impulse`, which has learned signal-dependent noise, serves it better than what is told a level.
+Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`.
 """
-STEEP = 1.4
-"""From this power of the brightness on, as in speckle, one level holds for few shades."""
-WEAK = 28 / 255
-"""In colour, and up to this level, `impulse` knows noise like Poisson's better."""
-LITTLE, MUCH = 0.01, 0.15
-"""Shares of values cut off at white, from which `impulse` takes too much for lost: in grey; where steep or weak."""
 
 
 class Auto(Denoiser):
@@ -52,7 +45,7 @@ class Auto(Denoiser):
     def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Choose the model for a picture."""
         report = estimation.inspect(noisy[:, :, :3]) if sigma is None else NoiseReport("gaussian", 0.0, ())
-        name = choose(report, noisy.shape[2], self._shipped)
+        name = choose(report, colours(noisy), self._shipped)
         return self._open(name).settle(noisy, report.sigma if sigma is None else sigma)
 
     def open_ahead(self) -> None:
@@ -80,25 +73,22 @@ class Auto(Denoiser):
         return denoiser(noisy, told)
 
 
+def colours(pixels: np.ndarray) -> int:
+    """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
+    channels = pixels.shape[2]
+    return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
+
+
 def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
     """Return the name of the model that fits a picture.
 
     Args:
         report: what noise is in it; with none, the model is one that leaves the picture as it is at level 0.
-        channels: of the picture.
+        channels: of the picture, see `colours`.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    kind = "impulse" if _is_learned(report, channels) else report.kind
-    in_colour, in_grey = FITTING[kind]
+    in_colour, in_grey = FITTING[report.kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
-
-
-def _is_learned(report: NoiseReport, channels: int) -> bool:
-    """Say whether noise is signal-dependent, and better cleaned by what has learned it."""
-    if report.kind != "signal-dependent":
-        return False
-    known = report.growth >= STEEP or (channels > 1 and report.sigma < WEAK)
-    return report.white < (MUCH if known else LITTLE if channels == 1 else 0)
 
 
 def fitted(report: NoiseReport, channels: int, shipped: Collection[str]) -> NoiseReport:

@@ -112,6 +112,8 @@ class Denoiser(ABC):
         if self.channels in (None, have):
             return self._fit_size(noisy, sigma)
         if self.channels == 1:
+            if (noisy == noisy[:, :, :1]).all():
+                return np.repeat(self._fit_size(noisy[:, :, :1], sigma), have, axis=2)
             return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
         if have == 1:
             # Three copies share one noise: it is as strong in their mean as independent noise of sqrt(3) the level.

@@ -117,7 +117,7 @@ class Workshop:
         picture = self._read(data, page)
         report(0.5)
         pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
-        noise = denoisers.fitted(estimation.inspect(pixels), pixels.shape[2])
+        noise = denoisers.fitted(estimation.inspect(pixels), pixels)
         header, kind = picture.header, formats.recognise(data[:4096], "the picture").name.lower()
         return Found(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
