@@ -158,16 +158,17 @@ def test_report_speaks_in_8_bit_units() -> None:
     )
 
 
-@pytest.mark.skipif("color" not in denoisers.shipped(), reason="needs the shipped model")
-def test_camera_noise_gains(data_root: Path) -> None:
-    pairs, model = datasets.make(f"pairs:{data_root}/polyu"), denoisers.make("color")
+@pytest.mark.skipif("gray" not in denoisers.shipped(), reason="needs the shipped models")
+@pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1)])
+def test_camera_noise_gains(data_root: Path, name: str, channels: int) -> None:
+    pairs, model = datasets.make(f"pairs:{data_root}/polyu", channels=channels), denoisers.make(name)
     gains = []
     for index in range(0, len(pairs), 10):
         noisy, truth = (as_float(picture) for picture in pairs[index])
         level = estimation.inspect(noisy).sigma
         noisy, truth = noisy[:192, :192], truth[:192, :192]
         gains.append(psnr(truth, model(noisy, level)) - psnr(truth, noisy))
-    assert np.mean(gains) > 1
+    assert np.mean(gains) > 1.5, "what is told too strong is not taken for cut off"
 
 
 def test_the_transform_of_blocks_is_scipys(rng: np.random.Generator) -> None:
