@@ -53,6 +53,11 @@ def test_every_kind_has_its_model(kind: str, in_color: str, in_grey: str) -> Non
     assert fitted(report, 3, ALL).model == (None if kind == "none" else in_color)
 
 
+@pytest.mark.parametrize(("level", "growth", "model"), [(0.1, 1, "impulse"), (0.2, 1, "color"), (0.2, 2, "impulse")])
+def test_strong_noise_that_is_not_steep_is_told(level: float, growth: float, model: str) -> None:
+    assert choose(NoiseReport("signal-dependent", level, (level,), growth=growth), 3, ALL) == model
+
+
 def test_a_grey_picture_that_is_kept_as_three_channels_is_grey(auto: Auto, photograph: np.ndarray) -> None:
     grey = noise.make("gaussian:20")(photograph.mean(axis=2, keepdims=True), 0)
     three = np.repeat(grey, 3, axis=2)
