@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unnoise import denoisers, noise, pipeline, tiling
-from unnoise.denoisers.auto import FITTING, Auto, choose, colours, fitted
-from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.auto import FITTING, Auto, choose, fitted
+from unnoise.denoisers.base import Denoiser, colours
 from unnoise.errors import UnnoiseError
 from unnoise.estimation import NoiseReport
 

@@ -415,6 +415,16 @@ def test_a_white_sky_is_not_lost() -> None:
     assert torch.equal(networks.make("resunet:fill=true")(sky, torch.zeros(1, 1, 1, 1)), sky)
 
 
+def test_print_is_not_lost_and_impulses_in_equal_parts_are() -> None:
+    page, inside = torch.ones(1, 3, 48, 48), slice(8, -8)  # at a corner, too few are counted
+    page[..., ::6, :], page[..., 1::6, :] = 0, 0.5
+    assert torch.equal(FillLost(3)(page)[0][..., inside, inside], page[..., inside, inside])
+    grey = torch.full((1, 3, 32, 32), 0.5)
+    impulses = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    grey[..., impulses < 0.1], grey[..., impulses > 0.9] = 0, 1
+    torch.testing.assert_close(FillLost(3)(grey)[0], torch.full_like(grey, 0.5))
+
+
 def test_a_network_that_fills_what_is_lost_begins_as_one_that_does_not() -> None:
     given, filling = random_network(GIVEN), networks.make(f"{GIVEN},fill=true").double()
     filling.begin_from(given)

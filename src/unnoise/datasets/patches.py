@@ -17,7 +17,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 
 STRETCHED = 0.45
-"""Shares of a stretched picture up to which its values become black, and white."""
+"""The largest share of a stretched patch that becomes black, and that becomes white."""
 STEEPEST = 6.0
 """No picture is stretched further: its own noise and blocks would be taken for the picture."""
 
@@ -80,7 +80,7 @@ class Patches:
             if self.gray and rng.random() < self.gray:
                 target = with_channels(target, 1)
             if self.stretch and rng.random() < self.stretch:
-                target = stretched(target, rng)
+                target = stretched(target, *STRETCHED * rng.random(2))
             noise = self.noise.draw(rng)
             noisy, sigma = noise(target, rng), noise.sigma
             if self.target == "second":
@@ -145,13 +145,14 @@ class Patches:
         return {}
 
 
-def stretched(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stretched(picture: np.ndarray, black: float, white: float) -> np.ndarray:
     """Stretch a picture's brightness until some of it is black or white, as print, glare and deep shadow are.
 
     Args:
         picture: in [0, 1], float32 `[H, W, C]`.
-        rng: draws what share of all values becomes black, and what share white, each up to `STRETCHED`.
+        black: the share of all values that becomes black.
+        white: the share that becomes white; where the picture would be stretched more than `STEEPEST`, fewer do.
     """
-    black, white = np.quantile(picture, [STRETCHED * rng.random(), 1 - STRETCHED * rng.random()])
-    gain = min(1 / max(white - black, 1e-6), STEEPEST)
-    return np.clip((picture - (black + white) / 2) * gain + 0.5, 0, 1).astype(np.float32)
+    lowest, highest = np.quantile(picture, [black, 1 - white])
+    gain = min(1 / max(highest - lowest, 1e-6), STEEPEST)
+    return np.clip((picture - (lowest + highest) / 2) * gain + 0.5, 0, 1).astype(np.float32)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from unnoise.denoisers import auto
-from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.base import Denoiser, colours
 from unnoise.denoisers.blocks import cores
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
@@ -122,7 +122,7 @@ def trained(spec: str | Path) -> Path:
 
 def fitted(report: NoiseReport, pixels: np.ndarray) -> NoiseReport:
     """Return what was found in a picture `[H, W, C]`, with the shipped model that fits."""
-    return auto.fitted(report, auto.colours(pixels), shipped())
+    return auto.fitted(report, colours(pixels), shipped())
 
 
 __all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped", "trained"]

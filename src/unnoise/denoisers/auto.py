@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from unnoise import estimation
-from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.base import Denoiser, Sigma, colours
 from unnoise.estimation import NoiseReport
 
 FITTING = {
@@ -74,12 +74,6 @@ class Auto(Denoiser):
         """Clean one picture."""
         denoiser, told = self.settle(noisy, sigma)
         return denoiser(noisy, told)
-
-
-def colours(pixels: np.ndarray) -> int:
-    """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
-    channels = pixels.shape[2]
-    return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
 
 
 def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:

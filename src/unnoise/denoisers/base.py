@@ -112,7 +112,7 @@ class Denoiser(ABC):
         if self.channels in (None, have):
             return self._fit_size(noisy, sigma)
         if self.channels == 1:
-            if (noisy == noisy[:, :, :1]).all():
+            if colours(noisy) == 1:
                 return np.repeat(self._fit_size(noisy[:, :, :1], sigma), have, axis=2)
             return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
         if have == 1:
@@ -121,8 +121,8 @@ class Denoiser(ABC):
             clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), told)
             return clean.mean(axis=2, keepdims=True)
         if have == 4 and self.channels == 3:  # inks: a colour picture in the negative, and a grey one
-            colours, black = 1 - noisy[:, :, :3], 1 - noisy[:, :, 3:]
-            return 1 - np.concatenate([self._fit_size(colours, sigma), self._fit_channels(black, sigma)], axis=2)
+            inks, black = 1 - noisy[:, :, :3], 1 - noisy[:, :, 3:]
+            return 1 - np.concatenate([self._fit_size(inks, sigma), self._fit_channels(black, sigma)], axis=2)
         raise UnnoiseError(f"this model takes pictures of {self.channels} channels, not of {have}")
 
     def _fit_size(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -135,3 +135,9 @@ class Denoiser(ABC):
                 sigma = np.pad(sigma, (tall, wide), mode="symmetric")
         clean = self.run(noisy, sigma)[margin : margin + height, margin : margin + width]
         return np.asarray(clean, dtype=np.float32)
+
+
+def colours(pixels: np.ndarray) -> int:
+    """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
+    channels = pixels.shape[2]
+    return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
