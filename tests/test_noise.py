@@ -19,6 +19,7 @@ from unnoise.spec import Range
 EXAMPLES = {
     "camera": "camera:100..6400,rows=0.5",
     "clip": "clip",
+    "correlated": "correlated:0..25,smooth=1.5,alike=0.3,told=2",
     "gaussian": "gaussian:25",
     "jpeg": "jpeg:40",
     "poisson": "poisson:30",
@@ -108,6 +109,21 @@ def test_noise_is_white_and_differs_between_channels() -> None:
     pairs = [(noisy[:, 1:, 0], noisy[:, :-1, 0]), (noisy[1:, :, 0], noisy[:-1, :, 0]), (noisy[..., 0], noisy[..., 1])]
     for one, other in pairs:
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / SIDE
+
+
+@pytest.mark.parametrize("smooth", [0, 0.6, 1.5])
+@pytest.mark.parametrize("alike", [0, 0.4, 1])
+def test_correlated_noise_is_a_blurred_one(smooth: float, alike: float) -> None:
+    noisy = make(f"correlated:25,smooth={smooth},alike={alike}")(np.full((SIDE, SIDE, 2), 0.5, np.float32), 0)
+    rows, columns = np.indices((SIDE, SIDE))
+    distance = np.hypot(np.minimum(rows, SIDE - rows), np.minimum(columns, SIDE - columns))
+    kernel = np.exp(-(distance**2) / (2 * smooth**2)) if smooth else (distance == 0) * 1.0
+    wanted = np.fft.ifft2(np.abs(np.fft.fft2(kernel)) ** 2).real / np.square(kernel).sum()  # theory: k * k
+    (one, other), five = np.moveaxis(noisy - noisy.mean(axis=(0, 1)), 2, 0), 5 * max(1, 3.5 * smooth) / SIDE
+    for near in ((0, 0), (0, 1), (1, 1), (2, 0)):
+        neighbour = np.roll(one, near, axis=(0, 1))
+        assert (one * neighbour).mean() == pytest.approx((25 / 255) ** 2 * wanted[near], abs=five * (25 / 255) ** 2)
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] == pytest.approx(alike, abs=five)
 
 
 def test_speckle_and_poisson_leave_black_black() -> None:
@@ -234,6 +250,9 @@ def test_a_call_draws_a_new_level_for_every_image() -> None:
         ("gaussian:25", 25 / 255),
         ("uniform:30", 30 / 255 / 3**0.5),
         ("gaussian:30 + gaussian:40", 50 / 255),
+        ("correlated:25", 25 / 255),
+        ("correlated:5,smooth=2,told=3", 15 / 255),
+        ("correlated:5,told=1..3", None),
         ("gaussian:0..25", None),
         ("gaussian:25 + clip", 25 / 255),
         ("gaussian:3 + quantize:4", ((3 / 255) ** 2 + 1 / 15**2 / 12) ** 0.5),
@@ -268,6 +287,8 @@ def test_each_of_a_choice_is_as_likely_as_the_next(text: str) -> None:
         ("gaussian:-5..5", "gaussian: sd must be a number of at least 0, not '-5..5'"),
         ("gaussian:50..5", "the range 50..5 is empty: write the smaller number first"),
         ("gaussian:level=5", "unknown option of gaussian 'level': choose one of: sd"),
+        ("correlated:5,smooth=20", "correlated: smooth must be a number from 0 to 10, not '20'"),
+        ("correlated:5,alike=2", "correlated: alike must be a number from 0 to 1, not '2'"),
         ("uniform:-1", "uniform: width must be a number of at least 0, not '-1'"),
         ("speckle:none", "speckle: sd must be a number of at least 0, not 'None'"),
         ("poisson:0", "poisson: peak must be a number from 0.001 to 1e+09, not '0'"),

@@ -14,6 +14,7 @@ NOISES: Registry[Noise] = Registry(
     {
         "camera": "unnoise.noise.camera:Camera",
         "clip": "unnoise.noise.codec:Clip",
+        "correlated": "unnoise.noise.synthetic:Correlated",
         "gaussian": "unnoise.noise.synthetic:Gaussian",
         "jpeg": "unnoise.noise.codec:Jpeg",
         "poisson": "unnoise.noise.synthetic:Poisson",

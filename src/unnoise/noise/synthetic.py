@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy import ndimage
 
 from unnoise.noise.base import Noise, check, check_flag, level
 from unnoise.spec import Range
@@ -33,6 +34,53 @@ class Gaussian(Noise):
         noise *= np.float32(level(self.sd))
         noise += image
         return noise
+
+
+@dataclass(frozen=True)
+class Correlated(Noise):
+    """Additive Gaussian noise that is smooth: mean x, standard deviation `sd`, and alike in neighbouring pixels.
+
+    White noise behind a Gaussian blur, at its deviation again; opposite borders count as neighbours, so that it is the
+    same noise everywhere.
+
+    Args:
+        sd: the deviation of a pixel (8-bit units).
+        smooth: deviation of the blur in pixels, 0 to 10.
+        alike: the share of the variance that all channels have in common, 0 to 1.
+        told: what a denoiser is told of it, as a multiple of the deviation, 0 to 100: one for white noise looks for
+            less at the coarse scales, where smooth noise is, and does better when it is told more.
+    """
+
+    name: ClassVar[str] = "correlated"
+    sd: float | Range
+    smooth: float | Range = 1.0
+    alike: float | Range = 0.0
+    told: float | Range = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check(self, "sd", 0)
+        check(self, "smooth", 0, 10)
+        check(self, "alike", 0, 1)
+        check(self, "told", 0, 100)
+
+    @property
+    def sigma(self) -> float | None:
+        """What a denoiser is told, in [0, 1] units, once it is settled."""
+        return None if isinstance(self.sd, Range) or isinstance(self.told, Range) else level(self.sd) * self.told
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Add it."""
+        alike, width = float(self.alike), float(self.smooth)  # type: ignore[arg-type]
+        noise = np.sqrt(np.float32(1 - alike)) * rng.standard_normal(image.shape, dtype=np.float32)
+        noise += np.sqrt(np.float32(alike)) * rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
+        left = 1.0  # of the deviation, behind the blur
+        for axis, side in enumerate(image.shape[:2]):
+            noise = ndimage.gaussian_filter1d(noise, width, axis, mode="wrap") if width else noise
+            impulse = np.eye(1, side)[0]
+            kernel = ndimage.gaussian_filter1d(impulse, width, mode="wrap") if width else impulse
+            left *= np.sqrt(np.square(kernel).sum())
+        return image + noise * np.float32(level(self.sd) / left)
 
 
 @dataclass(frozen=True)
