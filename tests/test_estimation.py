@@ -11,7 +11,7 @@ from scipy.fft import dctn
 from skimage import data
 
 from unnoise import datasets, denoisers, estimation, noise
-from unnoise.datasets.base import as_float
+from unnoise.datasets.base import as_float, with_channels
 from unnoise.metrics import psnr
 
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "camera": data.camera, "chelsea": data.chelsea}
@@ -162,13 +162,35 @@ def test_report_speaks_in_8_bit_units() -> None:
 @pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1)])
 def test_camera_noise_gains(data_root: Path, name: str, channels: int) -> None:
     pairs, model = datasets.make(f"pairs:{data_root}/polyu", channels=channels), denoisers.make(name)
-    gains = []
+    gains, shifts = [], []
     for index in range(0, len(pairs), 10):
         noisy, truth = (as_float(picture) for picture in pairs[index])
         level = estimation.inspect(noisy).sigma
         noisy, truth = noisy[:192, :192], truth[:192, :192]
-        gains.append(psnr(truth, model(noisy, level)) - psnr(truth, noisy))
-    assert np.mean(gains) > 1.5, "what is told too strong is not taken for cut off"
+        cleaned = model(noisy, level)
+        gains.append(psnr(truth, cleaned) - psnr(truth, noisy))
+        shifts.append(np.abs((cleaned - noisy).mean(axis=(0, 1))).max())
+    assert np.mean(gains) > 2
+    assert max(shifts) < 0.75 / 255
+
+
+@pytest.mark.skipif("gray" not in denoisers.shipped(), reason="needs the shipped models")
+@pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1)])
+@pytest.mark.parametrize("shade", [0.1, 0.25, 0.75])
+def test_what_is_told_too_strong_is_not_taken_for_cut_off(name: str, channels: int, shade: float) -> None:
+    smooth = noise.make("correlated:2.5,smooth=1.2,told=4.5")
+    noisy = smooth(np.full((96, 96, channels), shade, np.float32), 0)
+    cleaned = denoisers.make(name)(noisy, smooth.sigma)
+    assert cleaned.std() < 0.3 * noisy.std()
+    np.testing.assert_allclose(cleaned.mean(axis=(0, 1)), noisy.mean(axis=(0, 1)), atol=0.75 / 255)
+
+
+@pytest.mark.skipif("gray" not in denoisers.shipped(), reason="needs the shipped models")
+@pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1)])
+def test_noise_that_jpeg_has_smeared_is_removed_too(name: str, channels: int, photograph: np.ndarray) -> None:
+    clean = with_channels(photograph, channels)
+    noisy = noise.make("gaussian:25 + jpeg:60")(clean, 0)
+    assert psnr(clean, denoisers.make(name)(noisy, 25 / 255)) > psnr(clean, noisy) + 3
 
 
 def test_the_transform_of_blocks_is_scipys(rng: np.random.Generator) -> None:
