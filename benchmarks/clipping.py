@@ -6,7 +6,8 @@ Noise of deviation s on a value x, cut off below 0, has the mean s g(x / s) with
 noisy images: Heteroskedastic modeling and practical denoising", Signal Processing 89(12), 2009), which a denoiser takes
 for x. Here g is inverted, as far as there are as many values at 0 around as such noise would leave there: what is told
 too strong is not darkened. At white it is the same upside down. On crops of BSDS500's validation pictures, none of them
-a test picture; camera noise and Poisson noise, for which it is not meant, beside it. No shipped model does this yet.
+a test picture, where noise is told or found; camera noise and Poisson noise, for which it is not meant, beside it. No
+shipped model does this yet.
 """
 
 from __future__ import annotations

@@ -289,6 +289,7 @@ def test_each_of_a_choice_is_as_likely_as_the_next(text: str) -> None:
         ("gaussian:level=5", "unknown option of gaussian 'level': choose one of: sd"),
         ("correlated:5,smooth=20", "correlated: smooth must be a number from 0 to 10, not '20'"),
         ("correlated:5,alike=2", "correlated: alike must be a number from 0 to 1, not '2'"),
+        ("correlated:5,told=-1", "correlated: told must be a number from 0 to 100, not '-1'"),
         ("uniform:-1", "uniform: width must be a number of at least 0, not '-1'"),
         ("speckle:none", "speckle: sd must be a number of at least 0, not 'None'"),
         ("poisson:0", "poisson: peak must be a number from 0.001 to 1e+09, not '0'"),

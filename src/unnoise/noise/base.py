@@ -54,7 +54,7 @@ class Noise(Spelled, ABC):
 
     @property
     def sigma(self) -> float | None:
-        """Standard deviation in [0, 1] units where it is one number for all pixels, else None."""
+        """What a denoiser is told, in [0, 1] units: the deviation where it is one number for all pixels, else None."""
         return None
 
     def __add__(self, then: Noise) -> Noise:

@@ -74,13 +74,11 @@ class Correlated(Noise):
         alike, width = float(self.alike), float(self.smooth)  # type: ignore[arg-type]
         noise = np.sqrt(np.float32(1 - alike)) * rng.standard_normal(image.shape, dtype=np.float32)
         noise += np.sqrt(np.float32(alike)) * rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
-        left = 1.0  # of the deviation, behind the blur
-        for axis, side in enumerate(image.shape[:2]):
-            noise = ndimage.gaussian_filter1d(noise, width, axis, mode="wrap") if width else noise
-            impulse = np.eye(1, side)[0]
-            kernel = ndimage.gaussian_filter1d(impulse, width, mode="wrap") if width else impulse
-            left *= np.sqrt(np.square(kernel).sum())
-        return image + noise * np.float32(level(self.sd) / left)
+        impulse = np.zeros(image.shape[:2])
+        impulse[0, 0] = 1
+        left = np.linalg.norm(ndimage.gaussian_filter(impulse, width, mode="wrap"))  # of the deviation, by the blur
+        smooth = ndimage.gaussian_filter(noise, (width, width, 0), mode="wrap")
+        return image + smooth * np.float32(level(self.sd) / left)
 
 
 @dataclass(frozen=True)
