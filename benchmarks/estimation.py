@@ -174,12 +174,15 @@ def picks(folder: Path, pictures: int) -> Iterator[Pick]:
             for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec), crop=CROP)):
                 if index == pictures:
                     break
+
+                def score(model: denoisers.Denoiser, noisy: np.ndarray = noisy, clean: np.ndarray = clean) -> float:
+                    able, told = model.settle(noisy)
+                    return min(psnr(clean, pipeline.clean_pixels(able, noisy, told)), 60.0)
+
                 for name, model in able.items():
-                    told = model.settle(noisy)[1]
-                    scores[name].append(min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0))
-                model, told = auto.settle(noisy)
-                picked[str(model)] += 1
-                chosen.append(min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0))
+                    scores[name].append(score(model))
+                picked[str(auto.settle(noisy)[0])] += 1
+                chosen.append(score(auto))
             top = np.max(list(scores.values()), axis=0)
             best = max(scores, key=lambda name: float(np.mean(scores[name])))
             right = float(np.mean(np.array(chosen) >= top - WITHIN))

@@ -133,7 +133,7 @@ def levels_for(noisy: np.ndarray) -> np.ndarray:
 class TestEnsemble:
     def test_it_states_the_facts_of_the_one_inside(self) -> None:
         inside = denoisers.make("color")
-        for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin"):
+        for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin", "declips"):
             assert getattr(denoisers.make(inside, ensemble=True), fact) == getattr(inside, fact)
 
     def test_it_is_the_mean_of_eight(self) -> None:

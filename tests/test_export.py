@@ -19,6 +19,7 @@ import torch  # noqa: TID253
 from unnoise import denoisers, export as exporting, networks, noise, quantization
 from unnoise.card import KEY, Card
 from unnoise.datasets.base import Dataset
+from unnoise.declipping import reach
 from unnoise.denoisers import checkpoint
 from unnoise.denoisers.checkpoint import Checkpoint
 from unnoise.denoisers.onnx import Onnx
@@ -106,8 +107,11 @@ def test_both_files_carry_one_card(model: Path) -> None:
     network, card = checkpoint.load(model)
     assert Onnx(model.with_suffix(".onnx")).card == card
     assert (card.name, card.summary, card.network) == ("tiny", "für Tests, grün", str(network))
-    for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin"):
-        assert getattr(denoisers.make(model.with_suffix(".onnx")), fact) == getattr(network, fact)
+    exported, learned = denoisers.make(model.with_suffix(".onnx")), denoisers.make(model)
+    assert exported.declips == learned.declips == card.declips == network.wants_sigma
+    for fact in ("channels", "multiple_of", "wants_sigma", "margin"):
+        assert getattr(exported, fact) == getattr(learned, fact) == getattr(network, fact)
+    assert exported.halo == learned.halo == (reach(network.halo) if card.declips else network.halo)
     assert [path.name for path in sorted(model.parent.iterdir())] == ["tiny.onnx", "tiny.safetensors"]
 
 

@@ -56,6 +56,16 @@ class Card:
     version: str = ""
     licence: str = "Apache-2.0"
 
+    @property
+    def declips(self) -> bool:
+        """Whether what files cut off at black and white is made up for behind it, see `declipping`.
+
+        That is where it is told the level, and has learned white Gaussian noise that was never cut off.
+        """
+        return self.wants_sigma and all(
+            kind.strip().startswith("gaussian") and "+" not in kind for kind in self.noise.split("|")
+        )
+
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata of a model file."""
         return {KEY: json.dumps(dataclasses.asdict(self), ensure_ascii=False)}

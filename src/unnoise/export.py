@@ -105,7 +105,8 @@ def disagreement(network: Network, exported: Path) -> float:
     """Return the largest difference between a network and its export, in [0, 1] units, on noise of several sizes."""
     rng = np.random.default_rng(0)
     sides = [(1, 1), (2, 3), (5, 4)]
-    original, copy, worst = Checkpoint(network), Onnx(exported), 0.0
+    copy, worst = Onnx(exported), 0.0
+    original = Checkpoint(network, declips=copy.declips)
     for tall, wide in sides:
         height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
         noisy = rng.random((height, width, network.channels), dtype=np.float32)

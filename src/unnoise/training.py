@@ -324,7 +324,7 @@ class _Run:
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
         bf16 = self.fabric.strategy.precision.precision == "bf16-mixed"
-        model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=bf16)}
+        model = {self.recipe.name: checkpoint.Checkpoint(self._kept(), bf16=bf16, declips=self._card().declips)}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
         if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":

@@ -98,8 +98,8 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
 
         network, card = checkpoint.load(path)
         if engine:
-            return checkpoint.on_fastest_device(network, card.name)
-        return checkpoint.Checkpoint(network, title=card.name)
+            return checkpoint.on_fastest_device(network, card.name, declips=card.declips)
+        return checkpoint.Checkpoint(network, title=card.name, declips=card.declips)
     if engine == "openvino" or (engine is None and importlib.util.find_spec("openvino")):
         need("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino

@@ -49,7 +49,7 @@ class Auto(Denoiser):
         """Choose the model for a picture."""
         report = estimation.inspect(noisy[:, :, :3]) if sigma is None else NoiseReport("gaussian", 0.0, ())
         name = choose(report, colours(noisy), self._shipped)
-        return self._open(name).settle(noisy, report.sigma if sigma is None else sigma)
+        return self._open(name).fitted_to(report).settle(noisy, report.sigma if sigma is None else sigma)
 
     def open_ahead(self) -> None:
         """Open, on a thread of its own, the model that most pictures need, while the first is still being read."""

@@ -6,13 +6,15 @@ that fits them, and back. Members only write `run`.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 
 import numpy as np
 
-from unnoise import estimation
+from unnoise import declipping, estimation
 from unnoise.errors import UnnoiseError
+from unnoise.estimation import NoiseReport
 
 Sigma = float | np.ndarray
 
@@ -29,6 +31,7 @@ class Denoiser(ABC):
         halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
         wants_sigma: whether the noise level matters; where it is not told, it is estimated.
         margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
+        declips: whether `run` only knows whole noise, and what a file cut off at black and white is made up for behind.
         title: what it is called, which is its `str`, too; "" where nobody has named it.
     """
 
@@ -38,6 +41,7 @@ class Denoiser(ABC):
     halo: int | None = None
     wants_sigma: bool = False
     margin: int = 0
+    declips: bool = False
 
     def __str__(self) -> str:
         """Return what it is called; members that the small language spells return their spec."""
@@ -63,10 +67,13 @@ class Denoiser(ABC):
         if not finite.all():
             middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
             return np.where(finite, self(np.where(finite, noisy, middle), sigma), noisy)
-        told = self._level(noisy, sigma)
-        if told is not None and not np.any(told):
+        denoiser, told = self.settle(noisy, sigma)
+        if told is None:
+            return denoiser._fit_channels(noisy, None)
+        if not np.any(told):
             return noisy.copy()  # there is no noise to take out
-        return self._fit_channels(noisy, told)
+        clean = denoiser._fit_channels(noisy, told)
+        return declipping.declipped(noisy, clean, told) if denoiser.declips else clean
 
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -81,7 +88,23 @@ class Denoiser(ABC):
             noisy: float32 `[H, W, C]`.
             sigma: as for a call.
         """
-        return self, self._level(noisy, sigma)
+        if not self.wants_sigma:
+            return self, None
+        if sigma is None:
+            found = estimation.inspect(noisy[:, :, :3])
+            return self.fitted_to(found), found.sigma
+        return self, _checked_level(noisy, sigma)
+
+    def fitted_to(self, found: NoiseReport) -> Denoiser:
+        """Return the denoiser as it serves what was found in a picture.
+
+        How much of noise that grows with the light was cut off cannot be told from its one level.
+        """
+        if not self.declips or found.kind != "signal-dependent":
+            return self
+        plain = copy.copy(self)
+        plain.declips = False
+        return plain
 
     @staticmethod
     def checked(noisy: np.ndarray) -> np.ndarray:
@@ -90,22 +113,6 @@ class Denoiser(ABC):
         if noisy.ndim != 3 or 0 in noisy.shape:
             raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
         return noisy
-
-    def _level(self, noisy: np.ndarray, sigma: Sigma | None) -> Sigma | None:
-        """Settle what `run` is told: nothing where the level does not matter, an estimate where it is not known."""
-        if not self.wants_sigma:
-            return None
-        if sigma is None:
-            return estimation.inspect(noisy[:, :, :3]).sigma
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-            told = np.asarray(sigma, dtype=np.float32)
-        if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
-            height, width = noisy.shape[:2]
-            raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
-        faint = told < FAINTEST
-        if told.shape:
-            return np.where(faint, np.float32(0), told)
-        return 0.0 if faint else float(sigma)
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]
@@ -141,3 +148,16 @@ def colours(pixels: np.ndarray) -> int:
     """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
     channels = pixels.shape[2]
     return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
+
+
+def _checked_level(noisy: np.ndarray, sigma: Sigma) -> Sigma:
+    """Return a level that is told, what nobody can see of it as 0; raise UnnoiseError where it is none."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        told = np.asarray(sigma, dtype=np.float32)
+    if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
+        height, width = noisy.shape[:2]
+        raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
+    faint = told < FAINTEST
+    if told.shape:
+        return np.where(faint, np.float32(0), told)
+    return 0.0 if faint else float(sigma)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unnoise import declipping
 from unnoise.card import Card
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
@@ -25,7 +26,9 @@ class Exported(Denoiser):
     def __init__(self, card: Card) -> None:
         self.card, self.title = card, card.name
         self.channels, self.multiple_of, self.halo = card.channels, card.multiple_of, card.halo
-        self.wants_sigma, self.margin = card.wants_sigma, card.margin
+        self.wants_sigma, self.margin, self.declips = card.wants_sigma, card.margin, card.declips
+        if self.declips:
+            self.halo = declipping.reach(card.halo)
 
     def feed(self, noisy: np.ndarray, sigma: Sigma | None) -> dict[str, np.ndarray]:
         """Return the inputs: `noisy` `[1, C, H, W]` and, where it counts, `sigma` `[1, 1, H, W]`."""

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
-from unnoise import networks
+from unnoise import declipping, networks
 from unnoise.card import Card
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
@@ -25,13 +25,17 @@ class Checkpoint(Denoiser):
         network: the network; it is run in evaluation mode where its parameters lie.
         bf16: run convolutions in bfloat16.
         title: what it is called.
+        declips: whether to make up for what was cut off, see `Card.declips`.
     """
 
-    def __init__(self, network: networks.Network, *, bf16: bool = False, title: str = "") -> None:
+    def __init__(
+        self, network: networks.Network, *, bf16: bool = False, title: str = "", declips: bool = False
+    ) -> None:
         self.network = network
-        self.bf16, self.title = bf16, title
+        self.bf16, self.title, self.declips = bf16, title, declips
         self.channels, self.multiple_of = network.channels, network.multiple_of
-        self.halo, self.wants_sigma, self.margin = network.halo, network.wants_sigma, network.margin
+        self.halo = declipping.reach(network.halo) if declips else network.halo
+        self.wants_sigma, self.margin = network.wants_sigma, network.margin
 
     @torch.inference_mode()
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -50,11 +54,11 @@ class Checkpoint(Denoiser):
         return clean[0].permute(1, 2, 0).float().cpu().numpy()
 
 
-def on_fastest_device(network: networks.Network, title: str = "") -> Checkpoint:
+def on_fastest_device(network: networks.Network, title: str = "", *, declips: bool = False) -> Checkpoint:
     """Return a network on CUDA, Apple's GPU or the processor, in bfloat16 where that is faster."""
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Checkpoint(network, bf16=bf16_pays(device), title=title)
+    return Checkpoint(network, bf16=bf16_pays(device), title=title, declips=declips)
 
 
 def save(network: networks.Network, card: Card, path: Path) -> None:

@@ -23,6 +23,7 @@ class Ensemble(Denoiser):
         self.inside, self.title = inside, str(inside)
         self.channels, self.multiple_of = inside.channels, inside.multiple_of
         self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
+        self.declips = inside.declips
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, eight times."""

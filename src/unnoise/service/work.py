@@ -192,6 +192,7 @@ class _Sharing(Denoiser):
         self._alone, self._crowded, self._busy = alone, crowded, busy
         self.title, self.channels, self.multiple_of = str(alone), alone.channels, alone.multiple_of
         self.halo, self.wants_sigma, self.margin = alone.halo, alone.wants_sigma, alone.margin
+        self.declips = alone.declips
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, or one tile."""
