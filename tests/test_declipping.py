@@ -122,26 +122,46 @@ def test_who_has_learned_only_whole_noise_of_a_level_that_is_told(learned: str, 
     assert Card("tiny", "resunet", 3, learned, wants_sigma=told).declips == declips
 
 
-class Mean(Denoiser):
-    """Makes a picture even, whatever it is told."""
+class Told(Denoiser):
+    """Makes a picture even, and keeps what it is told."""
 
-    wants_sigma, declips, title = True, True, "mean"
+    wants_sigma, declips, title, halo = True, True, "told", 3
 
     def run(self, noisy: np.ndarray, sigma: float | np.ndarray | None) -> np.ndarray:
+        self.sigma = sigma
         return np.full_like(noisy, noisy.mean())
 
 
-def test_noise_that_grows_with_the_light_is_left_as_it_is() -> None:
-    """How much of it is cut off at black, its one level does not tell."""
-    found = NoiseReport("signal-dependent", SIGMA, ())
-    plain = Mean().fitted_to(found)
-    assert (plain.declips, Mean().declips, str(plain)) == (False, True, "mean")
-    noisy = field(0.05)
-    np.testing.assert_array_equal(plain(noisy, SIGMA), np.full_like(noisy, noisy.mean()))
-    assert Mean()(noisy, SIGMA).mean() < noisy.mean() - 0.02
-    assert Mean().fitted_to(NoiseReport("gaussian", SIGMA, ())).declips
+POISSON = NoiseReport("signal-dependent", 0.1, (), growth=1.0, white=0.2)
+
+
+def test_noise_that_grows_with_the_light_is_told_as_a_map() -> None:
+    plain, noisy = Told(), np.full((40, 60, 3), 0.25, np.float32)
+    noisy[:, 30:] = 0.64, 0.64, 0.16
+    fitted = plain.fitted_to(POISSON)
+    assert (str(fitted), plain.grows, fitted.halo) == ("told", None, 9)
+    fitted(noisy, POISSON.sigma)
+    told = fitted.sigma  # type: ignore[attr-defined]
+    np.testing.assert_allclose(told[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)
+    np.testing.assert_allclose(told[:, 40:], 0.2 * np.sqrt((0.64 + 0.64 + 0.16) / 3), rtol=1e-5)
+    assert Told().fitted_to(NoiseReport("gaussian", SIGMA, ())).grows is None
+
+
+def test_what_is_cut_off_of_it_is_made_up_for_at_the_level_that_it_has_there() -> None:
+    drawn = np.random.default_rng(0).normal(0.95, 0.2 * 0.95**0.5, (200, 200, 1))
+    noisy = np.clip(drawn, 0, 1).astype(np.float32)
+    assert noisy.mean() < 0.92
+    assert Told().fitted_to(POISSON)(noisy, POISSON.sigma).mean() == pytest.approx(0.95, abs=0.005)
 
 
 def test_told_nothing_the_kind_is_found(photograph: np.ndarray) -> None:
-    for spec, declips in (("gaussian:40 + clip", True), ("poisson:10 + clip", False)):
-        assert Mean().settle(noise.make(spec)(photograph, 0))[0].declips == declips
+    for spec, grows in (("gaussian:40 + clip", False), ("poisson:10 + clip", True)):
+        assert (Told().settle(noise.make(spec)(photograph, 0))[0].grows is not None) == grows
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_tiles_of_it_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
+    noisy = noise.make("poisson:15 + clip")(np.tile(photograph, (3, 3, 1))[:301, :333], 0)
+    denoiser, sigma = denoisers.make("color", ensemble=ensemble).fitted_to(POISSON), POISSON.sigma
+    in_tiles = tiled(denoiser, noisy, sigma, halo=denoiser.halo or 0, multiple_of=denoiser.multiple_of, size=104)
+    np.testing.assert_allclose(in_tiles, denoiser(noisy, sigma), atol=1e-5)

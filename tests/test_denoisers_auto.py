@@ -10,6 +10,7 @@ from unnoise.denoisers.auto import FITTING, Auto, choose, fitted
 from unnoise.denoisers.base import Denoiser, colours
 from unnoise.errors import UnnoiseError
 from unnoise.estimation import NoiseReport
+from unnoise.metrics import psnr
 
 ALL = ("color", "gray", "photo", "impulse")
 
@@ -40,7 +41,7 @@ def auto() -> Auto:
     [
         ("none", "color", "gray"),
         ("gaussian", "color", "gray"),
-        ("signal-dependent", "impulse", "impulse"),
+        ("signal-dependent", "color", "gray"),
         ("impulse", "impulse", "impulse"),
         ("mixed", "impulse", "impulse"),
         ("correlated", "photo", "photo"),
@@ -53,9 +54,15 @@ def test_every_kind_has_its_model(kind: str, in_color: str, in_grey: str) -> Non
     assert fitted(report, 3, ALL).model == (None if kind == "none" else in_color)
 
 
-@pytest.mark.parametrize(("level", "growth", "model"), [(0.1, 1, "impulse"), (0.2, 1, "color"), (0.2, 2, "impulse")])
-def test_strong_noise_that_is_not_steep_is_told(level: float, growth: float, model: str) -> None:
-    assert choose(NoiseReport("signal-dependent", level, (level,), growth=growth), 3, ALL) == model
+@pytest.mark.parametrize("spec", ["poisson:30", "speckle:40"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_real_one_tells_how_noise_grows_with_the_light(spec: str, channels: int, photograph: np.ndarray) -> None:
+    clean = photograph[:, :, :channels]
+    noisy = noise.make(f"{spec} + clip + quantize:8")(clean, 0)
+    denoiser, sigma = denoisers.make("auto").settle(noisy)
+    assert str(denoiser) == ("color" if channels == 3 else "gray") and denoiser.grows is not None
+    evenly = denoisers.make(str(denoiser))(noisy, sigma)
+    assert psnr(clean, denoiser(noisy, sigma)) > psnr(clean, evenly) + 0.3
 
 
 def test_a_grey_picture_that_is_kept_as_three_channels_is_grey(auto: Auto, photograph: np.ndarray) -> None:
@@ -74,7 +81,7 @@ def test_every_kind_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "model"),
-    [("gaussian:20", "color"), ("poisson:30", "impulse"), ("salt-pepper:0.1", "impulse")],
+    [("gaussian:20", "color"), ("poisson:30", "color"), ("salt-pepper:0.1", "impulse")],
 )
 def test_the_noise_chooses(auto: Auto, photograph: np.ndarray, spec: str, model: str) -> None:
     denoiser, sigma = auto.settle(noise.make(spec)(photograph, 0))

@@ -38,7 +38,12 @@ def test_noise_that_grows_with_the_light_is_signal_dependent(name: str, spec: st
     report = estimation.inspect(noisy)
     assert report.kind == "signal-dependent"
     assert report.sigma == pytest.approx((noisy - picture).std(), rel=0.3)
-    assert report.growth == pytest.approx(1 if spec.startswith("poisson") else 2, abs=0.35)
+    kind, number = spec.split(":")
+    assert report.growth == pytest.approx(1 if kind == "poisson" else 2, abs=0.35)
+    white = float(number) ** -0.5 if kind == "poisson" else float(number) / 255
+    assert report.white == pytest.approx(white, rel=0.15)
+    darker = np.full(1, 0.3)
+    assert report.level_at(darker) == pytest.approx(white * (0.3**0.5 if kind == "poisson" else 0.3), rel=0.15)
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -51,11 +51,11 @@ def declipped(noisy: np.ndarray, clean: np.ndarray, sigma: float | np.ndarray) -
     Args:
         noisy: the picture as it was found, float32 `[H, W, C]`, cut off where it is exactly 0 or 1.
         clean: what a denoiser made of it, the same shape.
-        sigma: deviation of the noise before it was cut off, [0, 1] units, a number or a map `[H, W]`.
+        sigma: deviation of the noise before it was cut off, [0, 1] units: a number, a map `[H, W]`, or `[H, W, C]`.
     """
     black, white = noisy == 0, noisy == 1
     deviation = np.maximum(np.asarray(sigma, np.float32), np.float32(_FAINT))
-    if deviation.ndim:
+    if deviation.ndim == 2:
         deviation = deviation[:, :, None]
     made = clean
     if black.any():

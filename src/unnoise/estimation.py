@@ -51,6 +51,8 @@ GROWTH = 0.55
 """Power of the brightness with which the variance grows, from which noise counts as signal-dependent."""
 ALIGNED = 0.85
 """Correlation, both axes logarithmic, from which that growth is believed."""
+DARK = 0.02
+"""Light below this counts as this: rounding and read noise are all that grows no less."""
 BESIDE = 3 / 255
 """Noise from this level on, beside impulses, makes them mixed."""
 
@@ -84,6 +86,7 @@ class NoiseReport:
         impulses: the share of lost pixels, 0 to 1.
         growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
             is speckle's; 0 for all other kinds.
+        white: of signal-dependent noise, its level on white; 0 for all other kinds.
         model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
     """
 
@@ -92,7 +95,12 @@ class NoiseReport:
     profile: tuple[float, ...]
     impulses: float = 0.0
     growth: float = 0.0
+    white: float = 0.0
     model: str | None = None
+
+    def level_at(self, light: np.ndarray) -> np.ndarray:
+        """Return the level of signal-dependent noise on values `light`, float32, the same shape."""
+        return np.float32(self.white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.growth / 2)
 
     def __str__(self) -> str:
         """Tell it in 8-bit units, in which levels are spelt."""
@@ -125,9 +133,9 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     rises = len(profile) > 1 and profile[1] > 1.5 * finest
     brightness, variance = _shades(blocks)
     mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
-    growth = _growth(brightness, variance)
+    growth, white = _growth(brightness, variance)
     if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
-        return NoiseReport("signal-dependent", mean, profile, growth=growth)
+        return NoiseReport("signal-dependent", mean, profile, growth=growth, white=white)
     smeared = _smeared(profile)
     if smeared is None and finest < FAINT and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
         smeared = finest
@@ -173,14 +181,18 @@ def _bend(one: float, two: float, eight: float) -> float:
     return float(two - (2 * one + eight) / 3)
 
 
-def _growth(brightness: np.ndarray, variance: np.ndarray) -> float:
-    """Return the power of the brightness with which the variance grows; 0 where that is not believed."""
+def _growth(brightness: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+    """Return the power of the brightness with which the variance grows, and the deviation that it comes to at white.
+
+    The power is 0 where it is not believed.
+    """
     seen = (brightness > 0) & (variance > 0)
-    x, y = np.log(np.maximum(brightness[seen], 0.02)), np.log(variance[seen])
+    x, y = np.log(np.maximum(brightness[seen], DARK)), np.log(variance[seen])
     if len(x) < _SHADES // 2 or x.std() < 0.1 or y.std() == 0:
-        return 0.0
+        return 0.0, 0.0
     aligned = np.corrcoef(x, y)[0, 1]
-    return float(aligned * y.std() / x.std()) if aligned > ALIGNED else 0.0
+    power = float(aligned * y.std() / x.std()) if aligned > ALIGNED else 0.0
+    return power, float(np.exp((y.mean() - power * x.mean()) / 2)) / _BIAS
 
 
 def _mottled(scales: Sequence[np.ndarray]) -> bool:

@@ -16,7 +16,7 @@ from unnoise.estimation import NoiseReport
 FITTING = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
-    "signal-dependent": (("impulse",), ("impulse", "gray")),
+    "signal-dependent": (("color",), ("gray",)),
     "impulse": (("impulse",), ("impulse",)),
     "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
@@ -25,9 +25,6 @@ FITTING = {
 
 Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`.
 """
-STRONG, STEEP = 40 / 255, 1.4
-"""Signal-dependent noise from this level on is cleaned better by what is told it, unless it grows with the brightness
-by this power or more, as speckle does; found on the same pictures."""
 
 
 class Auto(Denoiser):
@@ -84,8 +81,7 @@ def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
         channels: of the picture, see `colours`.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    even = report.kind == "signal-dependent" and report.sigma > STRONG and report.growth < STEEP
-    in_colour, in_grey = FITTING["gaussian" if even else report.kind]
+    in_colour, in_grey = FITTING[report.kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
 
 

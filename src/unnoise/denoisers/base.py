@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
+from scipy import ndimage
 
 from unnoise import declipping, estimation
 from unnoise.errors import UnnoiseError
@@ -20,6 +21,8 @@ Sigma = float | np.ndarray
 
 FAINTEST = 1e-6
 """A level below this, [0, 1] units, counts as 0: nobody can see it, and its square is soon no number any more."""
+
+_SMOOTH = 1.5  # deviation of the blur that the light is read off, pixels
 
 
 class Denoiser(ABC):
@@ -32,6 +35,7 @@ class Denoiser(ABC):
         wants_sigma: whether the noise level matters; where it is not told, it is estimated.
         margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
         declips: whether `run` only knows whole noise, and what a file cut off at black and white is made up for behind.
+        grows: noise that grows with the light, which it has been fitted to; None for noise of the level that is told.
         title: what it is called, which is its `str`, too; "" where nobody has named it.
     """
 
@@ -42,6 +46,7 @@ class Denoiser(ABC):
     wants_sigma: bool = False
     margin: int = 0
     declips: bool = False
+    grows: NoiseReport | None = None
 
     def __str__(self) -> str:
         """Return what it is called; members that the small language spells return their spec."""
@@ -68,12 +73,9 @@ class Denoiser(ABC):
             middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
             return np.where(finite, self(np.where(finite, noisy, middle), sigma), noisy)
         denoiser, told = self.settle(noisy, sigma)
-        if told is None:
-            return denoiser._fit_channels(noisy, None)
-        if not np.any(told):
+        if told is not None and not np.any(told):
             return noisy.copy()  # there is no noise to take out
-        clean = denoiser._fit_channels(noisy, told)
-        return declipping.declipped(noisy, clean, told) if denoiser.declips else clean
+        return denoiser._cleaned(noisy, told)
 
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -98,13 +100,15 @@ class Denoiser(ABC):
     def fitted_to(self, found: NoiseReport) -> Denoiser:
         """Return the denoiser as it serves what was found in a picture.
 
-        How much of noise that grows with the light was cut off cannot be told from its one level.
+        Noise that grows with the light has another level at each pixel, and a network is told a map of levels.
         """
         if not self.declips or found.kind != "signal-dependent":
             return self
-        plain = copy.copy(self)
-        plain.declips = False
-        return plain
+        fitted = copy.copy(self)
+        fitted.grows = found
+        if fitted.halo is not None:
+            fitted.halo += round(4 * _SMOOTH)  # as far as SciPy's filter reaches
+        return fitted
 
     @staticmethod
     def checked(noisy: np.ndarray) -> np.ndarray:
@@ -113,6 +117,15 @@ class Denoiser(ABC):
         if noisy.ndim != 3 or 0 in noisy.shape:
             raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
         return noisy
+
+    def _cleaned(self, noisy: np.ndarray, told: Sigma | None) -> np.ndarray:
+        if self.grows is not None:
+            levels = self.grows.level_at(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
+            told = np.sqrt(np.mean(levels**2, axis=2))
+        clean = self._fit_channels(noisy, told)
+        if not self.declips or told is None:
+            return clean
+        return declipping.declipped(noisy, clean, told if self.grows is None else self.grows.level_at(clean))
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]
