@@ -65,7 +65,8 @@ def ranked(models: Sequence[str], data: str, spec: str, side: int) -> list[Ranke
         model, scores = opened[row.model], []
         for index in range(len(pictures)):
             noisy, clean = pictures[index]
-            scores.append(psnr(clean, pipeline.clean_pixels(model, noisy, model.settle(noisy)[1])))
+            settled, told = model.settle(noisy)
+            scores.append(psnr(clean, pipeline.clean_pixels(settled, noisy, told)))
         truth = float(np.mean(scores))
         rows.append(Ranked(spec, row.model, row.images, row.psnr_extra, row.psnr_blind_spot, truth))
     return rows

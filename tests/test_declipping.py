@@ -140,6 +140,7 @@ def test_noise_that_grows_with_the_light_is_told_as_a_map() -> None:
     noisy[:, 30:] = 0.64, 0.64, 0.16
     fitted = plain.fitted_to(POISSON)
     assert (str(fitted), plain.grows, fitted.halo) == ("told", None, 9)
+    assert fitted.fitted_to(POISSON).halo == 9
     fitted(noisy, POISSON.sigma)
     told = fitted.sigma  # type: ignore[attr-defined]
     np.testing.assert_allclose(told[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from unnoise import cli, datasets, denoisers, image_io, noise, self_evaluation
+from unnoise import cli, datasets, denoisers, estimation, image_io, noise, self_evaluation
 from unnoise.denoisers import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.metrics import psnr
@@ -60,15 +60,42 @@ def test_blind_spots_of_a_ramp_are_told_exactly() -> None:
     assert found == pytest.approx(share * (10 / 255) ** 2, rel=0.2)
 
 
+def variance_of(noisy: np.ndarray) -> tuple[np.ndarray, str]:
+    return self_evaluation.variance_of(noisy, estimation.inspect(noisy))
+
+
 def test_the_variance_is_found_and_what_cannot_be_judged_is_told() -> None:
     clean = scene()
-    found, why_not = self_evaluation.variance_of(noise.make("gaussian:20")(clean, 0))
+    found, why_not = variance_of(noise.make("gaussian:20")(clean, 0))
     assert not why_not and found.mean() == pytest.approx((20 / 255) ** 2, rel=0.15)
-    found, why_not = self_evaluation.variance_of(noise.make("poisson:30")(clean, 0))
+    found, why_not = variance_of(noise.make("poisson:30")(clean, 0))
     assert not why_not and np.corrcoef(found.ravel(), clean.ravel())[0, 1] > 0.95
-    assert "no noise" in self_evaluation.variance_of(np.full_like(clean, 0.5))[1]
-    assert "impulse" in self_evaluation.variance_of(noise.make("salt-pepper:0.1")(clean, 0))[1]
-    assert "correlated" in self_evaluation.variance_of(noise.make("camera:12800,smooth=0.7")(clean, 0))[1]
+    assert "no noise" in variance_of(np.full_like(clean, 0.5))[1]
+    assert "impulse" in variance_of(noise.make("salt-pepper:0.1")(clean, 0))[1]
+    assert "correlated" in variance_of(noise.make("camera:12800,smooth=0.7")(clean, 0))[1]
+
+
+class Levels(Denoiser):
+    """Leaves the picture as it is, and keeps the mean of the map of levels that it is told."""
+
+    wants_sigma, declips = True, True
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+
+    def run(self, noisy: np.ndarray, sigma: Any) -> np.ndarray:
+        assert np.shape(sigma) == noisy.shape[:2]
+        self.told.append(float(np.sqrt(np.mean(np.square(sigma)))))
+        return noisy
+
+
+def test_noise_that_grows_with_the_light_is_told_as_it_is_cleaned(tmp_path: Path) -> None:
+    """And louder, where there is extra noise."""
+    image_io.from_array(noise.make("poisson:30")(scene(), 0)).save(tmp_path / "a.tif")
+    model = Levels()
+    self_evaluation.rank({"levels": model}, datasets.make(f"images:{tmp_path}"))
+    level = float(np.sqrt(scene().mean() / 30))
+    assert model.told == pytest.approx([1.25**0.5 * level, level, level], rel=0.06)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -32,6 +32,7 @@ from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers import spanned
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
+from unnoise.estimation import NoiseReport
 
 ALPHA = 0.5
 """Strength of the extra noise, as a share of the picture's own: together they are 1.12 times as strong as that."""
@@ -98,16 +99,18 @@ def rank(
         stored = item[0] if isinstance(item, tuple) else item
         pixels = as_float(stored)
         noisy = pixels / np.float32(spanned.span(pixels, stored.dtype))
-        variance, why_not = variance_of(noisy)
+        found = estimation.inspect(noisy[:, :, :3])
+        variance, why_not = variance_of(noisy, found)
         if why_not:
             skipped(f"{dataset.label(index)}: is left out: {why_not}")
             continue
+        louder = replace(found, white=found.white * np.sqrt(1 + ALPHA**2))
         for name, model in models.items():
             rng = np.random.default_rng((seed, index, _EXTRA))  # each model meets the same
             start = time.perf_counter()
             errors = (
-                error_with_extra_noise(model, noisy, variance, rng, blind=blind),
-                error_in_blind_spots(model, noisy, variance, rng, blind=blind),
+                error_with_extra_noise(model.fitted_to(louder), noisy, variance, rng, blind=blind),
+                error_in_blind_spots(model.fitted_to(found), noisy, variance, rng, blind=blind),
             )
             seconds = (time.perf_counter() - start) / (1 + PASSES) / (noisy.shape[0] * noisy.shape[1] / 1e6)
             least = FAINTEST * float(variance.mean())
@@ -120,21 +123,21 @@ def rank(
     return sorted(rows, key=lambda row: -row.psnr_extra)
 
 
-def variance_of(noisy: np.ndarray) -> tuple[np.ndarray, str]:
+def variance_of(noisy: np.ndarray, found: NoiseReport) -> tuple[np.ndarray, str]:
     """Return the variance of the noise at each pixel of `[H, W, C]`, and why the picture cannot be judged, or ""."""
-    kind, nowhere = estimation.inspect(noisy[:, :, :3]), np.zeros_like(noisy)
+    nowhere = np.zeros_like(noisy)
     if not np.isfinite(noisy).all():
         return nowhere, "it holds values that are not finite"
-    if kind.kind == "none":
+    if found.kind == "none":
         return nowhere, "no noise is found in it"
-    if kind.kind not in ("gaussian", "signal-dependent"):
-        return nowhere, f"its noise is {kind.kind}, and must be white"
-    if kind.kind == "gaussian":
-        return np.full_like(noisy, kind.sigma**2), ""
-    brightness, found = estimation.noise_against_signal(noisy)
-    slope, start = calibration.line(brightness.ravel(), found.ravel())
+    if found.kind not in ("gaussian", "signal-dependent"):
+        return nowhere, f"its noise is {found.kind}, and must be white"
+    if found.kind == "gaussian":
+        return np.full_like(noisy, found.sigma**2), ""
+    brightness, spread = estimation.noise_against_signal(noisy)
+    slope, start = calibration.line(brightness.ravel(), spread.ravel())
     smooth = ndimage.gaussian_filter(noisy, (_BLUR, _BLUR, 0))
-    return np.maximum(slope * smooth + start, 0.01 * kind.sigma**2).astype(np.float32), ""
+    return np.maximum(slope * smooth + start, 0.01 * found.sigma**2).astype(np.float32), ""
 
 
 def error_with_extra_noise(

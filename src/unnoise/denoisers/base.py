@@ -106,7 +106,7 @@ class Denoiser(ABC):
             return self
         fitted = copy.copy(self)
         fitted.grows = found
-        if fitted.halo is not None:
+        if self.grows is None and fitted.halo is not None:
             fitted.halo += round(4 * _SMOOTH)  # as far as SciPy's filter reaches
         return fitted
 
