@@ -88,8 +88,9 @@ SECTIONS = {
     ),
     "How sure: the expected error and the real one": (
         "The pixels of Kodak24, sorted into ten bins by the error that is expected of them; root mean squares in 8-bit "
-        "units. Fitted on BSDS500; the grain of photographs was added, measured on pictures of scikit-image, after a "
-        "first run of this had shown its smoothest tenth at sigma 15 to err 1.44 times as much as expected.",
+        "units. Fitted on BSDS500, to Gaussian noise alone; the grain of photographs was added, measured on pictures "
+        "of scikit-image, after a first run of this had shown its smoothest tenth at sigma 15 to err 1.44 times as "
+        "much as expected. Nothing is told of Poisson noise.",
         ["python benchmarks/uncertainty.py --data {data}"],
     ),
     "Learning from the picture alone": (

@@ -1,7 +1,7 @@
 """Whether the expected error is the real one: pixels sorted into ten bins by what is expected of them.
 
-    python benchmarks/uncertainty.py [bins] [--models color] [--levels 15 25 50] [--data ../shared/data] [--pictures 24]
-    python benchmarks/uncertainty.py fit [--channels 3] [--data ../shared/data] [--pictures 50]
+    python benchmarks/uncertainty.py [bins] [--models color] [--noise gaussian:25] [--data FOLDER] [--pictures 24]
+    python benchmarks/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50]
 
 `bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
 grey for `gray`), and their ratio.
@@ -20,7 +20,7 @@ from unnoise import datasets, denoisers, noise, report, uncertainty
 from unnoise.datasets.base import as_float
 from unnoise.evaluation import noisy_pairs
 
-LEVELS = (15, 25, 50)
+NOISES = ("gaussian:15", "gaussian:25", "gaussian:50", "poisson:30")
 FITTED = (5, 10, 15, 25, 35, 50, 75)
 PIECE = 192  # side of the pieces that are fitted to, pixels
 SAMPLES = 3000  # pixels of each
@@ -32,28 +32,29 @@ class Bin:
     """A tenth of the pixels: root mean squares in 8-bit units, and their ratio."""
 
     model: str
-    sigma: int
+    noise: str
     bin: int
     expected: float
     real: float
     real_over_expected: float
 
 
-def bins(model: str, sigma: int, pictures: datasets.Dataset, count: int) -> list[Bin]:
+def bins(model: str, spec: str, pictures: datasets.Dataset, count: int) -> list[Bin]:
     """Clean pictures, and compare."""
     denoiser, squares = denoisers.make(model, engine="onnx" if model in denoisers.shipped() else None), []
-    for index, (noisy, clean, level) in enumerate(noisy_pairs(pictures, noise.make(f"gaussian:{sigma}"))):
+    for index, (noisy, clean, level) in enumerate(noisy_pairs(pictures, noise.make(spec))):
         if index == count:
             break
-        cleaned = denoiser(noisy, level)
-        expected = uncertainty.of(denoiser, noisy, cleaned, float(level or 0))
+        settled, told = denoiser.settle(noisy, level)
+        cleaned = settled(noisy, told)
+        expected = uncertainty.of(settled, noisy, cleaned, float(np.mean(told or 0)))
         real = 255**2 * np.mean((cleaned - clean) ** 2, axis=2)
         squares.append(np.stack([expected.ravel() ** 2, real.ravel()]))
     expected, real = np.concatenate(squares, axis=1)
     rows = []
     for number, part in enumerate(np.array_split(np.argsort(expected), 10), start=1):
         roots = [float(np.sqrt(values[part].mean(dtype=np.float64))) for values in (expected, real)]
-        rows.append(Bin(model, sigma, number, *roots, roots[1] / roots[0]))
+        rows.append(Bin(model, spec, number, *roots, roots[1] / roots[0]))
     return rows
 
 
@@ -89,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", nargs="?", choices=("bins", "fit"), default="bins")
     parser.add_argument("--models", nargs="+", default=["color"])
-    parser.add_argument("--levels", nargs="+", type=int, default=list(LEVELS))
+    parser.add_argument("--noise", nargs="+", default=list(NOISES))
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--pictures", type=int)
@@ -102,8 +103,8 @@ def main() -> None:
     for model in arguments.models:
         channels = 1 if model == "gray" else 3
         pictures = datasets.make(f"images:{arguments.data / 'kodak24'}", channels=channels)
-        for sigma in arguments.levels:
-            rows += bins(model, sigma, pictures, arguments.pictures or len(pictures))
+        for spec in arguments.noise:
+            rows += bins(model, spec, pictures, arguments.pictures or len(pictures))
     print(report.markdown(rows))
 
 

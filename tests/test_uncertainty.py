@@ -9,22 +9,26 @@ import pytest
 from skimage import data
 
 from unnoise import cli, denoisers, image_io, noise, uncertainty
+from unnoise.estimation import NoiseReport
 
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
 
 
-def cleaned(model: str, picture: np.ndarray, sd: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the expected and the real root mean square error of each pixel, 8-bit units."""
-    denoiser = denoisers.make(model)
-    noisy = noise.make(f"gaussian:{sd}")(picture, 0)
-    clean = denoiser(noisy, sd / 255)
+POISSON = NoiseReport("signal-dependent", 0.1, (), growth=1.0, white=30**-0.5)
+
+
+def cleaned(model: str, picture: np.ndarray, sd: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the expected and the real root mean square error of each pixel, 8-bit units; no `sd` is Poisson noise."""
+    denoiser = denoisers.make(model) if sd else denoisers.make(model).fitted_to(POISSON)
+    noisy, sigma = noise.make(f"gaussian:{sd}" if sd else "poisson:30")(picture, 0), (sd or 25) / 255
+    clean = denoiser(noisy, sigma)
     real = 255 * np.sqrt(np.mean((clean - picture) ** 2, axis=2))
-    return uncertainty.of(denoiser, noisy, clean, sd / 255), real
+    return uncertainty.of(denoiser, noisy, clean, sigma), real
 
 
 @pytest.mark.parametrize("model", ["color", "gray"])
-@pytest.mark.parametrize("sd", [15, 25, 50])
-def test_every_fifth_of_the_pixels_errs_as_expected(model: str, sd: int) -> None:
+@pytest.mark.parametrize("sd", [15, 25, 50, None])
+def test_every_fifth_of_the_pixels_errs_as_expected(model: str, sd: int | None) -> None:
     channels, pairs = 1 if model == "gray" else 3, []
     for load in PICTURES.values():
         piece = load()[60:220, 100:300].astype(np.float32) / 255
@@ -86,6 +90,13 @@ def test_the_command_writes_picture_and_map(call) -> None:
     np.testing.assert_allclose(255 * image_io.read("error.png").pixels, floats, atol=0.01)
     call("a.png", "-o", "c.png")
     assert Path("b.png").read_bytes() == Path("c.png").read_bytes() == Path("a.clean.png").read_bytes()
+
+
+def test_what_the_scale_does_not_hold_for_is_said(call) -> None:
+    for spec, doubt in (("poisson:30 + clip", ""), ("salt-pepper:0.1", "calibrated for white noise")):
+        image_io.from_array(noise.make(spec)(data.coffee().astype(np.float32) / 255, 0)).save("b.tif", overwrite=True)
+        status, _, err = call("b.tif", "--uncertainty", "error.tif", "--overwrite")
+        assert status == 0 and (doubt in err if doubt else not err)
 
 
 def test_mistakes_are_told_before_the_work(call) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from unnoise import estimation, image_io, pipeline, uncertainty
 from unnoise.denoisers import spanned
 from unnoise.errors import UnnoiseError
-from unnoise.estimation import NoiseReport
 from unnoise.image_io import Picture
 from unnoise.noise.base import FULL_SCALE
 from unnoise.pipeline import Outcome, Settings
@@ -63,9 +62,7 @@ def clean_file(
     pipeline.make_folder(job.target.parent)
     made.clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
     size, seconds = picture.header.height * picture.header.width / 1e6, time.perf_counter() - start
-    kind = made.noise.kind
-    doubt = f"the map is calibrated for white noise, and this looks {kind}" if kind in _OTHER else ""
-    return Outcome(job, None, made.model, made.sigma, size, seconds), doubt
+    return Outcome(job, None, made.model, made.sigma, size, seconds), made.doubt
 
 
 _OTHER = ("signal-dependent", "correlated", "impulse", "mixed")
@@ -80,14 +77,14 @@ class Mapped:
         error: as `uncertainty.of`, pages below each other.
         model: what it was cleaned by.
         sigma: the level that this was told, a share of white; None where it takes none.
-        noise: what was found in the picture.
+        doubt: why the scale of the error is not to be relied on, one line; "" where it is.
     """
 
     clean: Picture
     error: np.ndarray
     model: str
     sigma: float | None
-    noise: NoiseReport
+    doubt: str
 
 
 def clean_picture(picture: Picture, settings: Settings, progress: Callable[[float], None] = lambda _: None) -> Mapped:
@@ -95,14 +92,16 @@ def clean_picture(picture: Picture, settings: Settings, progress: Callable[[floa
     white = np.float32(spanned.span(picture.pixels, picture.dtype))
     noisy = picture.pixels / white
     denoiser, told = settings.denoiser.settle(noisy, settings.sigma)
-    noise = estimation.inspect(noisy[:, :, :3])
-    level = noise.sigma if told is None else float(np.mean(told))
+    found = estimation.inspect(noisy[:, :, :3])
+    doubtful = found.kind in _OTHER and denoiser.grows is None
+    level = found.sigma if told is None else float(np.mean(told))
     clean, maps = [], []
     for page in np.split(noisy, picture.header.pages):
         clean.append(pipeline.clean_pixels(denoiser, page, told, progress=progress))
         maps.append(uncertainty.of(denoiser, page, clean[-1], level))
     made = picture.with_pixels(np.concatenate(clean) * white)
-    return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, noise)
+    doubt = f"the map is calibrated for white noise, and this looks {found.kind}" if doubtful else ""
+    return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, doubt)
 
 
 def as_picture(found: np.ndarray, suffix: str) -> Picture:

@@ -12,7 +12,8 @@ Of other denoisers the map has the same form and another height: their mean squa
 estimate (Stein, Annals of Statistics 9(6), 1981) on the middle of the picture, with one random probe of the divergence
 (Ramani, Blu, Unser, IEEE TIP 17(9), 2008): one more run on a piece.
 
-All of this is for white Gaussian noise.
+All of this is for white Gaussian noise. Where it grows with the light by a law that the denoiser was told, the level is
+that of each pixel; that was not fitted to, and holds by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unnoise.denoisers.base import FAINTEST, Denoiser
+from unnoise.denoisers.base import FAINTEST, Denoiser, Sigma
 from unnoise.noise.base import FULL_SCALE
 
 LEVELS = (5 / 255, 75 / 255)
@@ -54,22 +55,22 @@ _PIECE = 512  # side of what Stein's estimate looks at, pixels
 _PROBE = 0.05  # size of its probe, as a share of the noise
 
 
-def expected_error(clean: np.ndarray, sigma: float) -> np.ndarray:
+def expected_error(clean: np.ndarray, sigma: Sigma) -> np.ndarray:
     """Return the expected error of the shipped model for pictures of so many channels, as if it had cleaned this one.
 
     Args:
         clean: the clean picture, float32 `[H, W, C]`.
-        sigma: the noise that was in it, [0, 1] units.
+        sigma: the noise that was in it, [0, 1] units, a number or a map `[H, W]`.
 
     Returns:
         Root mean square error over the channels, float32 `[H, W]` in 8-bit units.
     """
-    sigma = min(sigma, STRONGEST)
-    if sigma < FAINTEST:
+    if np.max(sigma) < FAINTEST:
         return np.zeros(clean.shape[:2], np.float32)
+    sigma = np.clip(sigma, FAINTEST, STRONGEST)
     coefficients = COEFFICIENTS[1 if clean.shape[2] == 1 else 3]
     ratio = np.exp(sum(one * term for one, term in zip(coefficients, terms(clean, sigma), strict=True)))
-    grain = min(GRAIN / FULL_SCALE, sigma / 4)
+    grain = np.minimum(GRAIN / FULL_SCALE, sigma / 4)
     return (FULL_SCALE * np.sqrt(sigma**2 * np.clip(ratio, *_RATIO) + grain**2)).astype(np.float32)
 
 
@@ -80,7 +81,7 @@ def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -
         denoiser: who did it; asked again where it is none of `FITTED`.
         noisy: what it was given, float32 `[H, W, C]`; pixels that are not finite have no error.
         clean: what it made of it, the same shape.
-        sigma: the level of the noise, [0, 1] units.
+        sigma: the level of the noise, [0, 1] units; of noise that grows with the light, the denoiser knows it better.
 
     Returns:
         As `expected_error`.
@@ -88,7 +89,8 @@ def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -
     finite = np.asarray((np.isfinite(noisy) & np.isfinite(clean)).all(axis=2))
     filled = np.where(finite[:, :, None], clean, np.float32(clean[finite].mean() if finite.any() else 0))
     sigma = min(sigma, STRONGEST)
-    found = expected_error(filled, sigma)
+    grown = None if denoiser.grows is None else np.sqrt(np.mean(denoiser.grows.level_at(filled) ** 2, axis=2))
+    found = expected_error(filled, sigma if grown is None else grown)
     if sigma >= FAINTEST and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
         middle = tuple(slice((side - _PIECE) // 2 if side > _PIECE else 0, None) for side in clean.shape[:2])
         piece = tuple(slice(one.start, one.start + _PIECE) for one in middle)
@@ -114,7 +116,7 @@ def mean_square_error(denoiser: Denoiser, noisy: np.ndarray, sigma: float) -> fl
     return max(error, _RATIO[0] * sigma**2)
 
 
-def terms(clean: np.ndarray, sigma: float) -> list[np.ndarray | float]:
+def terms(clean: np.ndarray, sigma: Sigma) -> list[np.ndarray | float]:
     """Return what the polynomial is of: 1, the four measures, and their products, each `[H, W]` or a number."""
     variance = sigma**2
     slopes = np.mean([ndimage.sobel(clean, axis) ** 2 for axis in (0, 1)], axis=(0, 3)) / 32  # sums of two axes
@@ -123,7 +125,7 @@ def terms(clean: np.ndarray, sigma: float) -> list[np.ndarray | float]:
         np.log(ndimage.gaussian_filter(energy, width) / variance + 1e-3)
         for energy, width in ((slopes, _NEAR), (slopes, _FAR), (curved, _FINE))
     )
-    level = float(np.log(np.clip(sigma, *LEVELS) * FULL_SCALE / 25))
+    level = np.log(np.clip(sigma, *LEVELS) * FULL_SCALE / 25)
     measures = [near, far, fine, level]
     products = [one * other for index, one in enumerate(measures) for other in measures[index:]]
     return [1.0, *measures, *products]
