@@ -74,7 +74,9 @@ def denoise_with_error(
     channel_axis: int | None = -1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Any, np.ndarray]:
-    """Clean a picture, and tell how far it may be from the truth; the map is calibrated for white noise.
+    """Clean a picture, and tell how far it may be from the truth.
+
+    The map is calibrated for white noise, also where that grows with the light.
 
     Args:
         source: as for `denoise`.

@@ -172,7 +172,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
     async def uncertainty(request: Request, ask: Annotated[Mapping, Query()]) -> Response:
         """Map the error to be expected in the clean picture: a grey PNG of 16 bits, white at 255 levels over `gain`.
 
-        It is calibrated for white noise.
+        It is calibrated for white noise, and for noise that is found to grow with the light.
         """
         do = lambda data, report: service.workshop.uncertainty(data, ask.wish(), ask.gain, report)  # noqa: E731
         return service.answer(request, await service.serve(request, ask.job, do))
