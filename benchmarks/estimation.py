@@ -22,6 +22,7 @@ from skimage import restoration
 
 from unnoise import datasets, denoisers, estimation, noise, pipeline, report
 from unnoise.datasets.base import as_float
+from unnoise.denoisers.base import Sigma
 from unnoise.evaluation import noisy_pairs
 from unnoise.metrics import psnr
 
@@ -174,20 +175,20 @@ def picks(folder: Path, pictures: int) -> Iterator[Pick]:
             for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec), crop=CROP)):
                 if index == pictures:
                     break
-
-                def score(model: denoisers.Denoiser, noisy: np.ndarray = noisy, clean: np.ndarray = clean) -> float:
-                    able, told = model.settle(noisy)
-                    return min(psnr(clean, pipeline.clean_pixels(able, noisy, told)), 60.0)
-
                 for name, model in able.items():
-                    scores[name].append(score(model))
-                picked[str(auto.settle(noisy)[0])] += 1
-                chosen.append(score(auto))
+                    scores[name].append(_score(*model.settle(noisy), noisy, clean))
+                model, told = auto.settle(noisy)
+                picked[str(model)] += 1
+                chosen.append(_score(model, told, noisy, clean))
             top = np.max(list(scores.values()), axis=0)
             best = max(scores, key=lambda name: float(np.mean(scores[name])))
             right = float(np.mean(np.array(chosen) >= top - WITHIN))
             names = ", ".join(f"{name} {times}" for name, times in picked.most_common())
             yield Pick(spec, channels, best, float(np.mean(scores[best])), float(np.mean(chosen)), names, 100 * right)
+
+
+def _score(model: denoisers.Denoiser, told: Sigma | None, noisy: np.ndarray, clean: np.ndarray) -> float:
+    return min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0)
 
 
 def main() -> None:

@@ -102,6 +102,10 @@ class NoiseReport:
         """Return the level of signal-dependent noise on values `light`, float32, the same shape."""
         return np.float32(self.white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.growth / 2)
 
+    def map_for(self, light: np.ndarray) -> np.ndarray:
+        """Return that level over a picture `[H, W, C]`, the root mean square of its channels, `[H, W]`."""
+        return np.sqrt(np.mean(self.level_at(light) ** 2, axis=2))
+
     def __str__(self) -> str:
         """Tell it in 8-bit units, in which levels are spelt."""
         if self.kind == "none":

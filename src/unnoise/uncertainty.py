@@ -89,8 +89,7 @@ def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -
     finite = np.asarray((np.isfinite(noisy) & np.isfinite(clean)).all(axis=2))
     filled = np.where(finite[:, :, None], clean, np.float32(clean[finite].mean() if finite.any() else 0))
     sigma = min(sigma, STRONGEST)
-    grown = None if denoiser.grows is None else np.sqrt(np.mean(denoiser.grows.level_at(filled) ** 2, axis=2))
-    found = expected_error(filled, sigma if grown is None else grown)
+    found = expected_error(filled, sigma if denoiser.grows is None else denoiser.grows.map_for(filled))
     if sigma >= FAINTEST and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
         middle = tuple(slice((side - _PIECE) // 2 if side > _PIECE else 0, None) for side in clean.shape[:2])
         piece = tuple(slice(one.start, one.start + _PIECE) for one in middle)

@@ -120,8 +120,7 @@ class Denoiser(ABC):
 
     def _cleaned(self, noisy: np.ndarray, told: Sigma | None) -> np.ndarray:
         if self.grows is not None:
-            levels = self.grows.level_at(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
-            told = np.sqrt(np.mean(levels**2, axis=2))
+            told = self.grows.map_for(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
         clean = self._fit_channels(noisy, told)
         if not self.declips or told is None:
             return clean
