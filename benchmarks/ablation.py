@@ -19,6 +19,7 @@ from unnoise import networks, recipe as recipes, report, training
 
 BASE = Path("recipes/color.yaml")
 SMALL = [{"until": 1, "patch": 64, "batch": 16}]
+MUON = {"train.stages": SMALL, "train.optimizer": "muon", "train.learning_rate": 0.008}
 VARIANTS: dict[str, dict[str, Any]] = {
     "as color": {},
     "the same, another seed": {"train.seed": 1},
@@ -36,13 +37,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batch 16": {"train.stages": SMALL},
     "batch 16, learning rate 0.004": {"train.stages": SMALL, "train.learning_rate": 0.004},
     **{
-        f"batch 16, muon, learning rate {rate}": {
-            "train.stages": SMALL,
-            "train.optimizer": "muon",
-            "train.learning_rate": rate,
-        }
+        f"batch 16, muon, learning rate {rate}": {**MUON, "train.learning_rate": rate}
         for rate in (0.002, 0.004, 0.008, 0.016)
     },
+    "muon, wider and shallower, 48/96/144": {**MUON, "network": "resunet:widths=48/96/144,blocks=1/1/1"},
+    "muon, two levels, 3/4": {**MUON, "network": "resunet:widths=32/64,blocks=3/4"},
     "learning rate 0.001": {"train.learning_rate": 0.001},
     "learning rate 0.004": {"train.learning_rate": 0.004},
     "no average of weights": {"train.ema": 0},

@@ -376,6 +376,16 @@ def test_a_larger_network_begins_as_the_smaller() -> None:
     torch.testing.assert_close(larger(noisy, level(larger)), given(noisy, level(given)))
 
 
+def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> None:
+    given = random_network("resunet:widths=4/6/8,blocks=1/2/1")
+    fewer = networks.make("resunet:widths=4/6,blocks=2/4").double()
+    fewer.begin_from(given)
+    noisy = picture(given)
+    assert not torch.allclose(fewer(noisy, level(fewer)), given(noisy, level(given)))
+    torch.nn.init.zeros_(given.up[-1].weight)  # type: ignore[arg-type]
+    torch.testing.assert_close(fewer(noisy, level(fewer)), given(noisy, level(given)))
+
+
 def test_a_network_that_is_not_told_supposes_a_level() -> None:
     given, blind = random_network(GIVEN), networks.make(f"{GIVEN},told=false").double()
     blind.begin_from(given)
@@ -471,6 +481,7 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
     [
         "resunet:widths=4/8,blocks=1/1",
         "resunet:widths=4/6,blocks=2/1",
+        "resunet:widths=4/6/8,blocks=1/1/1",
         f"{GIVEN},told=false",
         f"{GIVEN},told=false,guess=true",
         f"{GIVEN},fill=true",

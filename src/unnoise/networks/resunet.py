@@ -161,17 +161,18 @@ class ResUNet(Network):
         return start + F.pixel_shuffle(self.tail(features + first), self.fold)
 
     def begin_from(self, other: Network) -> None:
-        """Take over the weights of a trained one that may differ: in colours, in what it is told, in fewer blocks.
+        """Take over the weights of a trained one that may differ: in colours, in what it is told, in blocks and levels.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
         begin as the identity (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, arXiv:1511.05641). A network that is not
         told the level supposes one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost
-        goes on from that. In all of it, it begins as good as the other was.
+        goes on from that. In all of it, it begins as good as the other was. One of fewer levels begins without what the
+        other's lowest ones added: at its own lowest, blocks on the way up follow those on the way down.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
             return
-        given = other.state_dict()
+        given = self._fit_levels(other)
         given |= dict(zip(("head.weight", "head.bias"), self._fit_head(other), strict=True))
         if self.channels < other.channels:
             for key in ("tail.weight", "tail.bias"):
@@ -183,14 +184,29 @@ class ResUNet(Network):
         """Say whether the weights of another network can become this one's."""
         return (
             isinstance(other, ResUNet)
-            and (other.widths, other.kind, other.fold) == (self.widths, self.kind, self.fold)
-            and all(few <= many for few, many in zip(other.blocks, self.blocks, strict=True))
+            and (other.kind, other.fold) == (self.kind, self.fold)
+            and other.widths[: len(self.widths)] == self.widths
+            and all(few <= many for few, many in zip(other._blocks_of(len(self.widths)), self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
             and other.fill <= self.fill
             and other.refine in (0, self.refine)
             and other.through == self.through
         )
+
+    def _blocks_of(self, levels: int) -> tuple[int, ...]:
+        """Count the blocks of the highest levels, where the lowest of them is passed once, both ways in one."""
+        above, lowest = self.blocks[: levels - 1], self.blocks[levels - 1]
+        return (*above, lowest * (1 if levels == len(self.blocks) else 2))
+
+    def _fit_levels(self, other: ResUNet) -> dict[str, torch.Tensor]:
+        """Return the weights of another network that this one has a level for."""
+        bottom, given = len(self.widths) - 1, other.state_dict()
+        if len(other.widths) > len(self.widths):
+            for index, block in enumerate(other.decoders[bottom]):  # type: ignore[arg-type]
+                place = f"encoders.{bottom}.{other.blocks[bottom] + index}"
+                given |= {f"{place}.{key}": value for key, value in block.state_dict().items()}
+        return {key: value for key, value in given.items() if key in self.state_dict()}
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
