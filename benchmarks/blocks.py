@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from unnoise import datasets, denoisers, noise, report
@@ -62,7 +63,7 @@ def measure(model: str, folder: Path, crop: int) -> Iterator[Worth]:
     whole = _psnr(network, pictures, crop)
     yield Worth(model, "nothing", *whole)
     for name, less in parts(network):
-        yield Worth(model, name, *(left - all_ for left, all_ in zip(_psnr(less, pictures, crop), whole, strict=True)))
+        yield Worth(model, name, *np.subtract(_psnr(less, pictures, crop), whole))
 
 
 def _psnr(network: Network, pictures: Dataset, crop: int) -> list[float]:
