@@ -124,6 +124,41 @@ def test_scores_go_on_both_cards(learned: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(after.state_dict(), before.state_dict(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_weights_in_half_are_rounded_once_for_both_files(
+    tmp_path: Path, rng: np.random.Generator, spec: str, engine: str
+) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    learned = save(spec.replace("4/8", "16/32"), tmp_path / "tiny.safetensors")
+    before, card = checkpoint.load(learned)
+    whole = exporting.export(learned, tmp_path / "whole.onnx").stat().st_size, learned.stat().st_size
+    halves = exporting.export(learned, half=True)
+    after, told = checkpoint.load(learned)
+    assert told == card
+    for key, value in after.state_dict().items():
+        assert torch.equal(value, before.state_dict()[key].to(torch.float16).to(value.dtype)), key
+    if "dncnn" not in spec:  # whose kernels are made anew from its norms
+        assert halves.stat().st_size < 0.75 * whole[0]
+        assert learned.stat().st_size < 0.75 * whole[1]
+    original, copy = denoisers.make(learned), denoisers.make(halves, engine=engine)
+    noisy = rng.random((32, 32, original.channels or 3), dtype=np.float32)
+    np.testing.assert_allclose(copy(noisy, 0.1), original(noisy, 0.1), atol=2e-5 if engine == "onnx" else 2e-3)
+
+
+def test_weights_that_halves_cannot_hold_are_refused(learned: Path) -> None:
+    network, card = checkpoint.load(learned)
+    with torch.no_grad():
+        next(network.parameters()).fill_(1e6)
+    checkpoint.save(network, card, learned)
+    before = learned.read_bytes()
+    with pytest.raises(UnnoiseError, match="differs"), np.errstate(invalid="ignore"):
+        exporting.export(learned, half=True)
+    assert learned.read_bytes() == before
+    assert [path.name for path in learned.parent.iterdir()] == ["tiny.safetensors"]
+
+
 @pytest.mark.parametrize("existing", [None, b"what was there"])
 def test_an_export_that_differs_is_refused(
     learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bytes | None
@@ -132,10 +167,10 @@ def test_an_export_that_differs_is_refused(
     if existing is not None:
         target.write_bytes(existing)
 
-    def to_another(network: networks.Network, card: Card) -> bytes:
+    def to_another(network: networks.Network, card: Card, *, half: bool) -> bytes:
         with torch.no_grad():
             network = networks.make(str(network))  # fresh: the identity
-        return to_onnx(network, card)
+        return to_onnx(network, card, half=half)
 
     monkeypatch.setattr(exporting, "to_onnx", to_another)
     before = learned.read_bytes()
@@ -243,7 +278,12 @@ def deep(tmp_path: Path) -> Path:
     return exporting.export(save("resunet:widths=4/8,blocks=2/1", tmp_path / "deep.safetensors"))
 
 
-def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(deep: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", [False, True])
+def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(
+    deep: Path, tmp_path: Path, half: bool
+) -> None:
+    if half:
+        exporting.export(deep.with_suffix(".safetensors"), half=True)
     target = tmp_path / "deep-fast.onnx"
     lost = quantization.quantize(deep, target, Grey(), kept=3)
     kinds = Counter(node.op_type for node in onnx.load(target).graph.node)

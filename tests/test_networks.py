@@ -11,7 +11,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
 from unnoise.networks.base import multiply_adds
 from unnoise.networks.blocks import FillLost, MergedConv3x3
-from unnoise.networks.resunet import SUPPOSED
+from unnoise.networks.resunet import SUPPOSED, ResUNet
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
 TINY = {
@@ -376,6 +376,22 @@ def test_a_larger_network_begins_as_the_smaller() -> None:
     torch.testing.assert_close(larger(noisy, level(larger)), given(noisy, level(given)))
 
 
+@pytest.mark.parametrize("kind", ["plain", "merged"])
+def test_a_wider_network_begins_as_the_narrower(kind: str) -> None:
+    """And its further features are heard from the first step on: what reads them has a gradient."""
+    given = random_network(f"resunet:widths=4/6,blocks=1/1,kind={kind}")
+    wider = networks.make(f"resunet:widths=5/9,blocks=2/1,kind={kind}").double()
+    wider.begin_from(given)
+    noisy = picture(given, height=8, width=8)
+    clean = wider(noisy, level(wider))
+    torch.testing.assert_close(clean, given(noisy, level(given)))
+    clean.square().mean().backward()
+    assert isinstance(wider, ResUNet)
+    for kernel in (wider.tail.weight, wider.encoders[1][0].first.weight, wider.encoders[1][0].second.weight):  # type: ignore[index]
+        assert kernel.grad is not None
+        assert (kernel.grad[:4, 4:].abs().sum(dim=(0, 2, 3)) > 0).all()
+
+
 def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> None:
     given = random_network("resunet:widths=4/6/8,blocks=1/2/1")
     fewer = networks.make("resunet:widths=4/6,blocks=2/4").double()
@@ -492,3 +508,8 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
 def test_weights_that_do_not_fit_are_refused(other: str) -> None:
     with pytest.raises(UnnoiseError, match="do not fit resunet"):
         networks.make(GIVEN).begin_from(networks.make(other))
+
+
+def test_blocks_that_normalise_all_features_have_none_added() -> None:
+    with pytest.raises(UnnoiseError, match="do not fit resunet"):
+        networks.make("resunet:widths=5/6,blocks=1/1,kind=naf").begin_from(networks.make(f"{GIVEN},kind=naf"))

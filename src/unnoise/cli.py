@@ -230,6 +230,9 @@ def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; beside the model by default.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Rows of evaluate --json, to put on the model's card.")] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round the weights of both files to 16 bits: half as large.")
+    ] = False,
 ) -> None:
     """Write a trained model as ONNX.
 
@@ -240,7 +243,8 @@ def export(
     need("torch", extra="train")
     from unnoise import evaluation, export as exporting
 
-    say(exporting.export(model, out, scores=evaluation.read_scores(scores) if scores else None))
+    measured = evaluation.read_scores(scores) if scores else None
+    say(exporting.export(model, out, scores=measured, half=half))
 
 
 @app.command()

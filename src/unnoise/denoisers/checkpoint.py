@@ -61,9 +61,12 @@ def on_fastest_device(network: networks.Network, title: str = "", *, declips: bo
     return Checkpoint(network, bf16=bf16_pays(device), title=title, declips=declips)
 
 
-def save(network: networks.Network, card: Card, path: Path) -> None:
-    """Write weights and card to a `.safetensors` file, at once or not at all."""
-    tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
+def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:
+    """Write weights and card to a `.safetensors` file, at once or not at all; as 16-bit floats with `half`."""
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
+        for key, value in network.state_dict().items()
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(save_tensors(tensors, metadata=card.to_metadata()))

@@ -22,6 +22,23 @@ def start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+def widen(fresh: torch.Tensor, given: torch.Tensor, *, transposed: bool = False) -> torch.Tensor:
+    """Return the weights of a layer for more features that makes the same first ones as a narrower layer did.
+
+    Kernels `[outputs, inputs, ...]` (`[inputs, outputs, ...]` where `transposed`) or biases. The first features are
+    made of the first ones alone, the further ones as in the `fresh` layer (after Chen, Goodfellow, Shlens, "Net2Net",
+    ICLR 2016, arXiv:1511.05641, who copy features instead).
+    """
+    if fresh.shape == given.shape:
+        return given
+    wide = fresh.clone()
+    if given.ndim > 1:
+        kernels = wide.transpose(0, 1) if transposed else wide
+        kernels[: given.shape[transposed], given.shape[not transposed] :] = 0
+    wide[tuple(map(slice, given.shape[:2]))] = given
+    return wide
+
+
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))), `[B, width, H, W]` to the same; the identity when fresh."""
 

@@ -24,7 +24,7 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import BLOCKS, FillLost, conv3x3, residual_blocks, start_at_zero
+from unnoise.networks.blocks import BLOCKS, FillLost, conv3x3, residual_blocks, start_at_zero, widen
 
 SUPPOSED = 10 / 255
 """The noise level that a network which is not told one supposes at first, where it begins from one that is."""
@@ -161,13 +161,13 @@ class ResUNet(Network):
         return start + F.pixel_shuffle(self.tail(features + first), self.fold)
 
     def begin_from(self, other: Network) -> None:
-        """Take over the weights of a trained one that may differ: in colours, in what it is told, in blocks and levels.
+        """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
-        begin as the identity (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, arXiv:1511.05641). A network that is not
-        told the level supposes one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost
-        goes on from that. In all of it, it begins as good as the other was. One of fewer levels begins without what the
-        other's lowest ones added: at its own lowest, blocks on the way up follow those on the way down.
+        begin as the identity, and further features unheard (`widen`). A network that is not told the level supposes
+        one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost goes on from that. In
+        all of it, it begins as good as the other was. One of fewer levels begins without what the other's lowest ones
+        added: at its own lowest, blocks on the way up follow those on the way down.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
@@ -178,14 +178,18 @@ class ResUNet(Network):
             for key in ("tail.weight", "tail.bias"):
                 by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
                 given[key] = by_colour.mean(dim=0)
-        self.load_state_dict(self.state_dict() | given)
+        fresh = self.state_dict()
+        wider = {key: widen(fresh[key], value, transposed=key.startswith("up.")) for key, value in given.items()}
+        self.load_state_dict(fresh | wider)
 
     def _can_begin_from(self, other: Network) -> TypeGuard[ResUNet]:
         """Say whether the weights of another network can become this one's."""
         return (
             isinstance(other, ResUNet)
             and (other.kind, other.fold) == (self.kind, self.fold)
-            and other.widths[: len(self.widths)] == self.widths
+            and len(other.widths) >= len(self.widths)
+            and all(few <= many for few, many in zip(other.widths, self.widths, strict=False))
+            and (self.kind != "naf" or other.widths[: len(self.widths)] == self.widths)  # which norms all features
             and all(few <= many for few, many in zip(other._blocks_of(len(self.widths)), self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
