@@ -59,7 +59,6 @@ CASES = {
 """Noise -> the kind that it is."""
 KINDS = tuple(dict.fromkeys(CASES.values()))
 CROP = 256  # side of the pictures of `picks`
-LEFT_ASIDE = ("color-large",)  # at five times the work, for those who ask for it; `auto` does not
 WITHIN = 0.2  # dB behind the best model, that a pick may be
 
 METHODS: dict[str, Callable[[np.ndarray], float]] = {
@@ -165,9 +164,9 @@ def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
 
 
 def picks(folder: Path, pictures: int) -> Iterator[Pick]:
-    """Give crops of Kodak24, in colour and in grey, to the shipped models and to the one that fits."""
+    """Give crops of Kodak24, in colour and in grey, to every shipped model and to the one that fits."""
     auto = denoisers.make("auto", engine="onnx")
-    models = {name: denoisers.make(name, engine="onnx") for name in denoisers.shipped() if name not in LEFT_ASIDE}
+    models = {name: denoisers.make(name, engine="onnx") for name in denoisers.shipped()}
     for channels in (3, 1):
         kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
         able = {name: model for name, model in models.items() if model.channels in (channels, 3)}
