@@ -182,6 +182,38 @@ class FillLost(nn.Module):
         return F.conv2d(along, ones.mT, padding=(pad, 0), groups=len(ones))
 
 
+SUPPOSED = 10 / 255
+"""The noise level that a network which is not told one supposes at first, where it begins from one that is."""
+LOUDEST = 100 / 255
+"""No level is guessed higher."""
+
+
+class Guess(nn.Module):
+    """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
+
+    Convolutions on the picture folded 4x4, then at half of that: one value for each cell of 8x8 pixels.
+    """
+
+    cell = 8
+    reach = 4 + 2 * cell + cell  # 3x3 convolutions at both sizes, and what cells round
+
+    def __init__(self, channels: int, width: int = 24) -> None:
+        super().__init__()
+        self.first = conv3x3(channels * (self.cell // 2) ** 2, width)
+        self.down = nn.Conv2d(width, width, kernel_size=2, stride=2)
+        self.then = nn.ModuleList(conv3x3(width, width) for _ in range(2))
+        self.last = start_at_zero(nn.Conv2d(width, 1, kernel_size=1))
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Guess the level at every pixel."""
+        features = torch.relu(self.first(F.pixel_unshuffle(noisy, self.cell // 2)))
+        features = self.down(features)
+        for layer in self.then:
+            features = torch.relu(layer(features))
+        level = SUPPOSED * torch.exp(self.last(features).float())
+        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.cell).to(noisy.dtype)
+
+
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:
     """Cut pictures `[B, C, H, W]` into squares `[B * H/side * W/side, C, side, side]`, for networks of one size."""
     batch, channels, height, width = x.shape

@@ -24,38 +24,16 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import BLOCKS, FillLost, conv3x3, residual_blocks, start_at_zero, widen
-
-SUPPOSED = 10 / 255
-"""The noise level that a network which is not told one supposes at first, where it begins from one that is."""
-LOUDEST = 100 / 255
-"""No level is guessed higher."""
-
-
-class Guess(nn.Module):
-    """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
-
-    Convolutions on the picture folded 4x4, then at half of that: one value for each cell of 8x8 pixels.
-    """
-
-    cell = 8
-    reach = 4 + 2 * cell + cell  # 3x3 convolutions at both sizes, and what cells round
-
-    def __init__(self, channels: int, width: int = 24) -> None:
-        super().__init__()
-        self.first = conv3x3(channels * (self.cell // 2) ** 2, width)
-        self.down = nn.Conv2d(width, width, kernel_size=2, stride=2)
-        self.then = nn.ModuleList(conv3x3(width, width) for _ in range(2))
-        self.last = start_at_zero(nn.Conv2d(width, 1, kernel_size=1))
-
-    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Guess the level at every pixel."""
-        features = torch.relu(self.first(F.pixel_unshuffle(noisy, self.cell // 2)))
-        features = self.down(features)
-        for layer in self.then:
-            features = torch.relu(layer(features))
-        level = SUPPOSED * torch.exp(self.last(features).float())
-        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.cell).to(noisy.dtype)
+from unnoise.networks.blocks import (
+    BLOCKS,
+    SUPPOSED,
+    FillLost,
+    Guess,
+    conv3x3,
+    residual_blocks,
+    start_at_zero,
+    widen,
+)
 
 
 class ResUNet(Network):
@@ -74,6 +52,8 @@ class ResUNet(Network):
         refine: features of the convolutions at full size that improve what is filled; 0 for none.
         through: whether the picture is handed straight to the end, where what is found is added; false to learn from
             hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
+        scaled: whether what is found is noise of deviation 1, and times the level, told or guessed, what is added; at
+            level 0 the picture comes back as it was (c_out of Karras et al., NeurIPS 2022, arXiv:2206.00364).
     """
 
     name: ClassVar[str] = "resunet"
@@ -91,6 +71,7 @@ class ResUNet(Network):
         fill: bool = False,
         refine: int = 0,
         through: bool = True,
+        scaled: bool = False,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks, fold=fold)
@@ -100,7 +81,8 @@ class ResUNet(Network):
             )
         if kind not in BLOCKS:
             raise UnnoiseError(f"resunet: kind must be one of {', '.join(BLOCKS)}, not '{kind}'")
-        for argument, value in {"told": told, "guess": guess, "fill": fill, "through": through}.items():
+        choices = {"told": told, "guess": guess, "fill": fill, "through": through, "scaled": scaled}
+        for argument, value in choices.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
@@ -109,8 +91,11 @@ class ResUNet(Network):
             check_counts(self.name, refine=refine)
             if not fill:
                 raise UnnoiseError("resunet: what is filled can be refined: fill=true,refine=16")
+        if scaled and not (through and (told or guess)):
+            raise UnnoiseError("resunet: scaled needs a level, told or guessed, and a picture to add to: through=true")
         self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
-        self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
+        self.told, self.guess, self.fill, self.refine = told, guess, fill, refine
+        self.through, self.scaled = through, scaled
         self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
@@ -139,14 +124,9 @@ class ResUNet(Network):
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`, told its noise level or not."""
         start, lost = self.lost(noisy) if self.fill else (noisy, None)
-        seen = [start]
-        if lost is not None:
-            seen.append(lost)
-        if self.told:
-            seen.append(sigma_map(noisy, sigma))
-        if self.guess:
-            seen.append(self.level(noisy))
-        folded = F.pixel_unshuffle(torch.cat(seen, dim=1), self.fold).contiguous(memory_format=torch.channels_last)
+        level = sigma_map(noisy, sigma) if self.told else self.level(noisy) if self.guess else None
+        seen = torch.cat([one for one in (start, lost, level) if one is not None], dim=1)
+        folded = F.pixel_unshuffle(seen, self.fold).contiguous(memory_format=torch.channels_last)
         features = first = self.head(folded)
         skips = []
         for encode, shrink in zip(self.encoders, self.down, strict=False):
@@ -158,16 +138,18 @@ class ResUNet(Network):
             features = decode(grow(features) + skip)
         if not self.through:
             return F.pixel_shuffle(self.tail(features), self.fold)
-        return start + F.pixel_shuffle(self.tail(features + first), self.fold)
+        found = F.pixel_shuffle(self.tail(features + first), self.fold)
+        return start + (found if level is None or not self.scaled else found * level)
 
     def begin_from(self, other: Network) -> None:
         """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
         begin as the identity, and further features unheard (`widen`). A network that is not told the level supposes
-        one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost goes on from that. In
-        all of it, it begins as good as the other was. One of fewer levels begins without what the other's lowest ones
-        added: at its own lowest, blocks on the way up follow those on the way down.
+        one, `SUPPOSED`, at every pixel, and so does a first guess; what was times the level is times that. One that
+        fills what is lost goes on from that. In all of it, it begins as good as the other was. One of fewer levels
+        begins without what the other's lowest ones added: at its own lowest, blocks on the way up follow those on the
+        way down.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
@@ -178,6 +160,8 @@ class ResUNet(Network):
             for key in ("tail.weight", "tail.bias"):
                 by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
                 given[key] = by_colour.mean(dim=0)
+        if self.scaled < other.scaled:
+            given |= {key: SUPPOSED * given[key] for key in ("tail.weight", "tail.bias")}
         fresh = self.state_dict()
         wider = {key: widen(fresh[key], value, transposed=key.startswith("up.")) for key, value in given.items()}
         self.load_state_dict(fresh | wider)
@@ -193,6 +177,7 @@ class ResUNet(Network):
             and all(few <= many for few, many in zip(other._blocks_of(len(self.widths)), self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
+            and (other.scaled == self.scaled or (other.scaled and not (self.told or self.guess)))
             and other.fill <= self.fill
             and other.refine in (0, self.refine)
             and other.through == self.through
