@@ -68,7 +68,8 @@ SECTIONS = {
         "PolyU development pairs, single shots against the mean of many. `photo` learned from such pairs: scored "
         "are two trainings of the same recipe (`python benchmarks/folds.py`), each on the scenes that it has not seen. "
         "The others are told their best level, found with knowledge of the truth. The recipe was chosen by looking at "
-        "one of the two folds, and the ranges of its noise and the constants of the estimator by looking at the pairs.",
+        "one of the two folds, its `stay` at both, and the ranges of its noise and the constants of the estimator by "
+        "looking at the pairs.",
         ["python benchmarks/camera.py --data {data}"],
     ),
     "Clean pictures, nothing told": (
@@ -176,7 +177,7 @@ SECTIONS = {
         "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
         "pictures learn to keep it, and hardly leave the noisy input behind; `color`, which was made for white noise "
         "and has seen no camera, is ahead of them. `photo` learned from pairs, and from these scenes: what it is worth "
-        "on others stands under real camera noise.",
+        "on others stands under real camera noise. Both stand here with earlier weights.",
         [
             "python benchmarks/own.py gaussian:25 poisson:30 --data {data}",
             "python benchmarks/own.py camera --data {data}",
