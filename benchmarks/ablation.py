@@ -42,7 +42,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "muon, wider and shallower, 48/96/144": {**MUON, "network": "resunet:widths=48/96/144,blocks=1/1/1"},
     "muon, two levels, 3/4": {**MUON, "network": "resunet:widths=32/64,blocks=3/4"},
-    "muon, two levels, 3/4, scaled": {**MUON, "network": "resunet:widths=32/64,blocks=3/4,scaled=true"},
     "learning rate 0.001": {"train.learning_rate": 0.001},
     "learning rate 0.004": {"train.learning_rate": 0.004},
     "no average of weights": {"train.ema": 0},

@@ -29,7 +29,6 @@ from unnoise.tiling import tiled
 
 SPECS = [
     "resunet:widths=4/8,blocks=1/1",
-    "resunet:widths=4/8,blocks=1/1,scaled=true",
     "resunet:channels=1,widths=4/8,blocks=1/1,told=false,guess=true,fill=true,refine=4",
     "dncnn:channels=1,depth=3,width=4",
 ]

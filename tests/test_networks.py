@@ -25,7 +25,6 @@ TINY = {
         "resunet:widths=4/8,blocks=1/1",
         "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true,refine=3",
         "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
-        "resunet:widths=4/6,blocks=1/1,scaled=true",
         "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
         "resunet:widths=4/6,blocks=1/2,kind=merged,fold=4",
         "resunet:widths=4/6,blocks=2/1,kind=naf",
@@ -181,20 +180,6 @@ def test_a_picture_is_handed_to_the_end_or_not(through: bool) -> None:
     assert torch.equal(network(noisy), noisy if through else torch.zeros_like(noisy))
 
 
-@pytest.mark.parametrize("more", [",scaled=true", ",told=false,guess=true,scaled=true"])
-def test_what_a_scaled_network_adds_is_times_the_level(more: str) -> None:
-    """Its body is that of a plain one, which adds what it finds as it is; and nothing at level 0."""
-    scaled = random_network(f"resunet:widths=4/8,blocks=1/1{more}")
-    plain = networks.make(f"resunet:widths=4/8,blocks=1/1{more.replace(',scaled=true', '')}").double()
-    plain.load_state_dict(scaled.state_dict())
-    noisy = picture(scaled)
-    told = torch.rand_like(noisy[:, :1])
-    found = told if scaled.wants_sigma else scaled.level(noisy)  # type: ignore[operator]
-    torch.testing.assert_close(scaled(noisy, told) - noisy, found * (plain(noisy, told) - noisy))
-    if scaled.wants_sigma:
-        assert torch.equal(scaled(noisy, torch.zeros(1, 1, 1, 1).double()), noisy)
-
-
 def test_a_merged_convolution_is_the_sum_of_its_three_and_costs_one() -> None:
     layer = MergedConv3x3(4).double()
     x = torch.rand(2, 4, 6, 5, dtype=torch.float64)
@@ -345,9 +330,6 @@ def test_an_autoencoder_cleans_square_by_square() -> None:
         ("dncnn + dncnn", "no meaning for a network"),
         ("resunet:kind=dense", "kind must be one of plain, merged, naf, not 'dense'"),
         ("resunet:fold=0", "fold takes whole numbers"),
-        ("resunet:told=false,scaled=true", "scaled needs a level"),
-        ("resunet:through=false,scaled=true", "a picture to add to"),
-        ("resunet:scaled=2", "scaled must be true or false, not '2'"),
         ("dncnn | resunet", "no meaning for a network"),
     ],
 )
@@ -420,9 +402,8 @@ def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> Non
     torch.testing.assert_close(fewer(noisy, level(fewer)), given(noisy, level(given)))
 
 
-@pytest.mark.parametrize("more", ["", ",scaled=true"])
-def test_a_network_that_is_not_told_supposes_a_level(more: str) -> None:
-    given, blind = random_network(GIVEN + more), networks.make(f"{GIVEN},told=false").double()
+def test_a_network_that_is_not_told_supposes_a_level() -> None:
+    given, blind = random_network(GIVEN), networks.make(f"{GIVEN},told=false").double()
     blind.begin_from(given)
     noisy = picture(given, height=20, width=20)
     expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
@@ -430,9 +411,8 @@ def test_a_network_that_is_not_told_supposes_a_level(more: str) -> None:
     torch.testing.assert_close(blind(noisy)[..., inside, inside], expected[..., inside, inside])
 
 
-@pytest.mark.parametrize("more", ["", ",scaled=true"])
-def test_a_network_that_guesses_the_level_begins_by_supposing_one(more: str) -> None:
-    given, guessing = random_network(GIVEN + more), networks.make(f"{GIVEN},told=false,guess=true{more}").double()
+def test_a_network_that_guesses_the_level_begins_by_supposing_one() -> None:
+    given, guessing = random_network(GIVEN), networks.make(f"{GIVEN},told=false,guess=true").double()
     guessing.begin_from(given)
     noisy = picture(guessing)
     expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
@@ -522,7 +502,6 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
         f"{GIVEN},told=false,guess=true",
         f"{GIVEN},fill=true",
         f"{GIVEN},fill=true,refine=4",
-        f"{GIVEN},scaled=true",
         "dncnn:depth=3",
     ],
 )

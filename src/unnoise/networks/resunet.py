@@ -52,8 +52,6 @@ class ResUNet(Network):
         refine: features of the convolutions at full size that improve what is filled; 0 for none.
         through: whether the picture is handed straight to the end, where what is found is added; false to learn from
             hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
-        scaled: whether what is found is noise of deviation 1, and times the level, told or guessed, what is added; at
-            level 0 the picture comes back as it was (c_out of Karras et al., NeurIPS 2022, arXiv:2206.00364).
     """
 
     name: ClassVar[str] = "resunet"
@@ -71,7 +69,6 @@ class ResUNet(Network):
         fill: bool = False,
         refine: int = 0,
         through: bool = True,
-        scaled: bool = False,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks, fold=fold)
@@ -81,8 +78,7 @@ class ResUNet(Network):
             )
         if kind not in BLOCKS:
             raise UnnoiseError(f"resunet: kind must be one of {', '.join(BLOCKS)}, not '{kind}'")
-        choices = {"told": told, "guess": guess, "fill": fill, "through": through, "scaled": scaled}
-        for argument, value in choices.items():
+        for argument, value in {"told": told, "guess": guess, "fill": fill, "through": through}.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
@@ -91,11 +87,8 @@ class ResUNet(Network):
             check_counts(self.name, refine=refine)
             if not fill:
                 raise UnnoiseError("resunet: what is filled can be refined: fill=true,refine=16")
-        if scaled and not (through and (told or guess)):
-            raise UnnoiseError("resunet: scaled needs a level, told or guessed, and a picture to add to: through=true")
         self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
-        self.told, self.guess, self.fill, self.refine = told, guess, fill, refine
-        self.through, self.scaled = through, scaled
+        self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
         self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
@@ -138,18 +131,16 @@ class ResUNet(Network):
             features = decode(grow(features) + skip)
         if not self.through:
             return F.pixel_shuffle(self.tail(features), self.fold)
-        found = F.pixel_shuffle(self.tail(features + first), self.fold)
-        return start + (found if level is None or not self.scaled else found * level)
+        return start + F.pixel_shuffle(self.tail(features + first), self.fold)
 
     def begin_from(self, other: Network) -> None:
         """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
         begin as the identity, and further features unheard (`widen`). A network that is not told the level supposes
-        one, `SUPPOSED`, at every pixel, and so does a first guess; what was times the level is times that. One that
-        fills what is lost goes on from that. In all of it, it begins as good as the other was. One of fewer levels
-        begins without what the other's lowest ones added: at its own lowest, blocks on the way up follow those on the
-        way down.
+        one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost goes on from that. In
+        all of it, it begins as good as the other was. One of fewer levels begins without what the other's lowest ones
+        added: at its own lowest, blocks on the way up follow those on the way down.
         """
         if not self._can_begin_from(other):
             super().begin_from(other)
@@ -160,8 +151,6 @@ class ResUNet(Network):
             for key in ("tail.weight", "tail.bias"):
                 by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
                 given[key] = by_colour.mean(dim=0)
-        if self.scaled < other.scaled:
-            given |= {key: SUPPOSED * given[key] for key in ("tail.weight", "tail.bias")}
         fresh = self.state_dict()
         wider = {key: widen(fresh[key], value, transposed=key.startswith("up.")) for key, value in given.items()}
         self.load_state_dict(fresh | wider)
@@ -177,7 +166,6 @@ class ResUNet(Network):
             and all(few <= many for few, many in zip(other._blocks_of(len(self.widths)), self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
-            and (other.scaled == self.scaled or (other.scaled and not (self.told or self.guess)))
             and other.fill <= self.fill
             and other.refine in (0, self.refine)
             and other.through == self.through
