@@ -4,9 +4,9 @@
 
 First PolyU's development pairs, single shots against the mean of many. `photo` learned from such pairs; so that no
 pair is scored by a model that has seen its scene, the models of benchmarks/folds.py take its place, each on its own
-fold. The others are given every level of `LEVELS`, and stand with the best one for all pairs and with the best one for
-each pair: both know the truth. Then what is done to clean photographs, Kodak24, by the `photo` that ships. A shift is
-the change of a channel's mean from input to output, in 8-bit levels, at its largest.
+fold, also where `auto` picks it. The others are given every level of `LEVELS`, and stand with the best one for all
+pairs and with the best one for each pair: both know the truth. Then what is done to clean photographs, Kodak24, by the
+`photo` that ships. A shift is the change of a channel's mean from input to output, in 8-bit levels, at its largest.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import folds
 import numpy as np
 
 from unnoise import datasets, denoisers, report
+from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import noisy_pairs
 from unnoise.metrics import psnr
 from unnoise.noise.base import FULL_SCALE
@@ -73,11 +74,19 @@ def real(folder: Path, trained: Path) -> list[Real]:
         rows.append(_real(name, "the best for each", every[chosen, np.arange(len(pairs))]))
         if name == "color":
             rows.append(_real(name, "nothing: estimated", measure(lambda noisy: denoiser(noisy), pairs)))  # noqa: B023
-    unseen = [
-        measure(model, [pair[:2] for pair in noisy_pairs(dataset, None)])
-        for model, dataset in folds.trained(folder, 2, trained)
-    ]
-    return [*rows, _real("photo, of the other scenes", "nothing", np.concatenate(unseen))]
+    auto, unseen, picked = denoisers.make("auto", engine="onnx"), [], []
+    for model, dataset in folds.trained(folder, 2, trained):
+        pairs = [pair[:2] for pair in noisy_pairs(dataset, None)]
+        unseen.append(measure(model, pairs))
+        picked.append(measure(lambda noisy: _as_picked(auto, noisy, photo=model), pairs))  # noqa: B023
+    rows.append(_real("photo, of the other scenes", "nothing", np.concatenate(unseen)))
+    return [*rows, _real("auto, with that photo", "nothing", np.concatenate(picked))]
+
+
+def _as_picked(auto: Denoiser, noisy: np.ndarray, photo: Denoiser) -> np.ndarray:
+    """Clean by the model that `auto` picks, with another in the place of `photo`."""
+    model, told = auto.settle(noisy)
+    return photo(noisy) if model.title == "photo" else model(noisy, told)
 
 
 def clean(folder: Path) -> list[Clean]:
