@@ -24,16 +24,7 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import (
-    BLOCKS,
-    SUPPOSED,
-    FillLost,
-    Guess,
-    conv3x3,
-    residual_blocks,
-    start_at_zero,
-    widen,
-)
+from unnoise.networks.blocks import BLOCKS, SUPPOSED, FillLost, Guess, conv3x3, residual_blocks, start_at_zero, widen
 
 
 class ResUNet(Network):
