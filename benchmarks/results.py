@@ -72,9 +72,17 @@ SECTIONS = {
         "looking at the pairs.",
         ["python benchmarks/camera.py --data {data}"],
     ),
+    "JPEG, nothing told": (
+        "Clean pictures that JPEG has rounded, against the truth. `auto` is the main job: it leaves pictures as they "
+        "are where JPEG's grid does not stand out.",
+        [
+            "unnoise evaluate --engine onnx auto photo color --blind --data images:{data}/kodak24 "
+            "--noise jpeg:40 jpeg:60 jpeg:75 jpeg:85 jpeg:95",
+        ],
+    ),
     "Clean pictures, nothing told": (
         "What the main job takes from pictures that have no noise: Kodak24 against itself.",
-        ["unnoise evaluate --engine onnx color --blind --data images:{data}/kodak24 --noise gaussian:0"],
+        ["unnoise evaluate --engine onnx auto color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
     "The noise level, found blindly": ("", ["python benchmarks/estimation.py --data {data}"]),
     "The model that fits": (

@@ -125,6 +125,20 @@ def test_texture_hides_the_noise_of_a_camera_but_not_that_of_its_colours(name: s
     assert estimation.inspect(clean(name)).kind == "none"
 
 
+@pytest.mark.parametrize("name", ["coffee", "camera"])
+def test_what_jpeg_has_left_is_found_by_its_grid(name: str) -> None:
+    coarse, fine = (
+        estimation.inspect(noise.make(f"jpeg:{quality} + quantize:8")(clean(name), 0)) for quality in (50, 70)
+    )
+    assert coarse.kind == fine.kind == "correlated"
+    assert 3 / 255 < fine.sigma < coarse.sigma <= estimation.LARGEST
+
+
+def test_noise_that_jpeg_hides_in_what_is_flat_is_found(data_root: Path) -> None:
+    pairs = datasets.make(f"pairs:{data_root}/polyu")
+    assert {estimation.inspect(as_float(pairs[index][0])).kind for index in range(0, len(pairs), 4)} == {"correlated"}
+
+
 def test_clean_pictures_are_nearly_clean() -> None:
     levels = {name: 255 * estimation.inspect(clean(name)).sigma for name in PICTURES}
     assert max(levels.values()) < 3, levels

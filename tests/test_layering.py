@@ -14,7 +14,12 @@ import pytest
 
 HOUSE = {
     "ground": ["errors", "optional spec card files", "stores"],
-    "pixels": ["formats jpeg exif", "picture", "image_io growing tiling metrics impulses declipping", "estimation"],
+    "pixels": [
+        "formats jpeg exif",
+        "picture",
+        "image_io growing tiling metrics impulses blockiness declipping",
+        "estimation",
+    ],
     "vocabularies": ["noise networks losses optimizers schedules"],
     "what denoises": ["weights denoisers"],
     "what learns": [

@@ -148,7 +148,7 @@ def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize(
     ("model", "network"),
-    [("photo", "resunet:told=false,guess=true"), ("gray", "resunet:channels=1,told=false,guess=true")],
+    [("photo", "resunet:told=false"), ("gray", "resunet:channels=1,told=false,guess=true")],
 )
 def test_a_shipped_model_is_gone_on_from(tmp_path: Path, model: str, network: str) -> None:
     recipe = own(save(spoilt("gaussian:20"), tmp_path / "data"), model=model, train__steps=1, validation__items=1)

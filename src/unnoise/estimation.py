@@ -11,7 +11,9 @@ finest scale, rises at once, and then rises less; the picture itself goes on ris
 is noise; where texture hides the bend, that of the colour differences, which pictures have little of, may show it. A
 denoiser for white noise does best on such noise when it is told far more than the finest scale shows.
 
-Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise.
+Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise. And where JPEG has
+smoothed what is flat, nothing is left to be seen there of noise that still lies on the rest. But its own grid shows
+(`blockiness.py`): what it added and what it hides are then to be taken out alike.
 
 The constants were chosen on the PolyU development pairs, and on pictures of BSDS500's training part and of `photos`,
 clean and with noise put in; no test set was looked at.
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unnoise import impulses
+from unnoise import blockiness, impulses
 
 BEND = 0.5
 """How far, in natural logarithms, a profile stands above a straight line before its noise counts as correlated."""
@@ -44,7 +46,9 @@ TOLD = 3.0
 LARGEST = 15 / 255
 """Correlated noise is not told higher: what looks stronger is mostly picture."""
 VISIBLE = 1 / 3 / 255
-"""White noise below this is that of rounding to 8 bits, or none."""
+"""White noise below this is that of rounding to 8 bits, or none; and so is a grid of JPEG."""
+BLOCKY = 8.0
+"""What a denoiser for white noise is told of JPEG, as a multiple of how far its grid stands out."""
 FAINT = 2.5 / 255
 """Below this, what grows with the scale by more than half is the picture, and not noise."""
 GROWTH = 0.55
@@ -78,8 +82,8 @@ class NoiseReport:
 
     Attributes:
         kind: "none", "gaussian" (white, and alike everywhere), "signal-dependent" (white, and stronger where it is
-            brighter), "impulse" (lost pixels), "correlated" as cameras make it, or "mixed" (lost pixels and other
-            noise).
+            brighter), "impulse" (lost pixels), "correlated" as cameras and JPEG make it, or "mixed" (lost pixels and
+            other noise).
         sigma: the level to tell a denoiser for white Gaussian noise, impulses left aside; 0 to leave the picture as
             it is.
         profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them, or with impulses.
@@ -146,6 +150,9 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     if smeared is not None:
         return NoiseReport("correlated", smeared, profile)
     if finest < VISIBLE or (finest < FAINT and rises):
+        grid = blockiness.measure(pixels)
+        if grid > VISIBLE:
+            return NoiseReport("correlated", min(BLOCKY * grid, LARGEST), profile)
         return NoiseReport("none", 0.0, profile)
     return NoiseReport("gaussian", finest, profile)
 
