@@ -73,8 +73,8 @@ SECTIONS = {
         ["python benchmarks/camera.py --data {data}"],
     ),
     "JPEG, nothing told": (
-        "Clean pictures that JPEG has rounded, against the truth. `auto` is the main job: it leaves pictures as they "
-        "are where JPEG's grid does not stand out.",
+        "Clean pictures that JPEG has rounded, against the truth. `auto` is the main job: where JPEG's grid does "
+        "not stand out, it leaves a picture as it is, unless it finds other noise there.",
         [
             "unnoise evaluate --engine onnx auto photo color --blind --data images:{data}/kodak24 "
             "--noise jpeg:40 jpeg:60 jpeg:75 jpeg:85 jpeg:95",

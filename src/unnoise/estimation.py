@@ -46,7 +46,7 @@ TOLD = 3.0
 LARGEST = 15 / 255
 """Correlated noise is not told higher: what looks stronger is mostly picture."""
 VISIBLE = 1 / 3 / 255
-"""White noise below this is that of rounding to 8 bits, or none; and so is a grid of JPEG."""
+"""White noise below this is that of rounding to 8 bits, or none; a grid of JPEG below it does not count."""
 BLOCKY = 8.0
 """What a denoiser for white noise is told of JPEG, as a multiple of how far its grid stands out."""
 FAINT = 2.5 / 255
