@@ -6,7 +6,7 @@ import io
 import logging
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,25 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms, ImageOps, ImageSequence
 
+import unnoise
 from tests.conftest import ROOT
-from unnoise import denoisers, image_io, pipeline
+from unnoise import api, denoisers, error_maps, image_io, pipeline, streaming
+from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
 from unnoise.planning import Job
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "GIF": ".gif"}
 LEFT_OUT = "left out"
-UNTOUCHED = pipeline.Settings(denoisers.make("median"), strength=0, overwrite=True)
+
+
+class Same(Denoiser):
+    """Returns what it is given: pixels stay, and the file is written anew."""
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        return noisy
+
+
+UNTOUCHED = pipeline.Settings(Same(), overwrite=True)
 
 
 def waves(channels: int = 3, size: tuple[int, int] = (24, 32)) -> np.ndarray:
@@ -371,3 +382,54 @@ def test_a_jpeg_is_written_as_it_came(quality: int, subsampling: str, clean: Cle
     before, after = Image.open(io.BytesIO(made.source.read_bytes())), made.image()
     assert after.quantization[0] == before.quantization[0]
     assert after.layer[0][1:3] == before.layer[0][1:3] == ((2, 2) if subsampling == "4:2:0" else (1, 1))
+
+
+def clean_jpeg() -> bytes:
+    """Return a picture without noise, of a lossy kind, lying on its side, with a comment that libvips does not read."""
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    smooth = np.rint(255 * waves(size=(96, 128))).astype(np.uint8)
+    data = pillow(smooth, "JPEG", quality=95, exif=tags, comment=b"by hand")
+    assert unnoise.inspect(data).kind == "none"
+    return data
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(("sigma", "strength"), [(None, 1.0), (0.0, 1.0), (0.1, 0.0)])
+def test_a_file_that_nothing_is_taken_out_of_is_left(
+    large: bool, sigma: float | None, strength: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(streaming, "LARGE", 100)
+    source, target, data = tmp_path / "a.jpg", tmp_path / "b.jpeg", clean_jpeg()
+    source.write_bytes(data)
+    settings = pipeline.Settings(denoisers.make("auto"), sigma, strength)
+    outcome = pipeline.clean_file(Job(source, target), settings)
+    assert target.read_bytes() == data == pipeline.clean_bytes(data, settings)
+    assert outcome.sigma == (sigma or 0)
+    pipeline.clean_file(Job(source, source), replace(settings, overwrite=True))
+    assert source.read_bytes() == data
+    for asked, suffix in ((replace(settings, quality=95), ".jpg"), (settings, ".png")):
+        pipeline.clean_file(Job(source, tmp_path / f"c{suffix}"), asked)
+        with Image.open(tmp_path / f"c{suffix}") as made:
+            assert "comment" not in made.info, "written anew"
+            assert made.format == {".jpg": "JPEG", ".png": "PNG"}[suffix]
+
+
+def test_python_and_the_map_of_the_error_leave_such_a_file_too(tmp_path: Path) -> None:
+    source, data = tmp_path / "a.jpg", clean_jpeg()
+    source.write_bytes(data)
+    assert unnoise.denoise(data) == data
+    assert api.denoise_with_error(data)[0] == data
+    unnoise.denoise(source).save(tmp_path / "b.jpg")
+    assert (tmp_path / "b.jpg").read_bytes() == data
+    error_maps.clean_file(
+        Job(source, tmp_path / "c.jpg"), pipeline.Settings(denoisers.make("auto")), tmp_path / "map.png"
+    )
+    assert (tmp_path / "c.jpg").read_bytes() == data
+
+
+def test_one_page_is_not_the_file(tmp_path: Path) -> None:
+    data = tiff(np.stack([levels(), 255 - levels()]), photometric="rgb")
+    page = image_io.read(data, page=2)
+    np.testing.assert_array_equal(image_io.read(image_io.encode(page, ".tif")).to_array(), 255 - levels())

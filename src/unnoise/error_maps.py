@@ -99,7 +99,7 @@ def clean_picture(picture: Picture, settings: Settings, progress: Callable[[floa
     for page in np.split(noisy, picture.header.pages):
         clean.append(pipeline.clean_pixels(denoiser, page, told, progress=progress))
         maps.append(uncertainty.of(denoiser, page, clean[-1], level))
-    made = picture.with_pixels(np.concatenate(clean) * white)
+    made = picture if settings.leaves(told) else picture.with_pixels(np.concatenate(clean) * white)
     doubt = f"the map is calibrated for white noise, and this looks {found.kind}" if doubtful else ""
     return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, doubt)
 

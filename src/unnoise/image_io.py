@@ -22,6 +22,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +34,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.formats import (
     ANIMATION,
     COLOUR_SPACES,
+    FORMATS,
     SAMPLES,
     SCREEN,
     Header,
@@ -95,7 +97,11 @@ def read(
         header = _header(image, source, turned=turned)
         image = image.autorot() if turned else image
     samples = image.numpy().reshape(image.height, image.width, image.bands)
-    return from_samples(samples, header.metadata, header.colours)
+    picture = from_samples(samples, header.metadata, header.colours)
+    if page is not None:
+        return picture
+    with _bytes_of(source) as file:
+        return replace(picture, file=file.read())
 
 
 class TooLargeError(UnnoiseError):
@@ -115,6 +121,7 @@ class Rows:
 
     Attributes:
         header: what is known of it. The rows are those of the file: its orientation is not applied, and stays.
+        kind: of file.
 
     Raises:
         UnnoiseError: as `read`; damage within the file is told when its rows are taken.
@@ -125,6 +132,7 @@ class Rows:
         image = _open(source, self._name, max_pixels)
         with _damage(self._name):
             self.header = _header(image, source, turned=False)
+            self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
         self._region = pyvips.Region.new(image)
 
     def take(self, start: int, stop: int) -> np.ndarray:

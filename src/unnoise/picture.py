@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,12 +40,14 @@ class Picture:
         alpha: `[H, W, 1]` in the samples of the file, or None.
         dtype: one of `formats.SAMPLES`: the samples of the file, and of what is written.
         metadata: Fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
+        file: the bytes that it was read from, for as long as it is all of what they hold and nothing else; or None.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
     dtype: np.dtype[Any]
     metadata: Mapping[str, Any]
+    file: bytes | None = None
 
     @property
     def header(self) -> Header:
@@ -56,7 +59,7 @@ class Picture:
         """Return this picture with other pixels of the same shape; all else stays."""
         if pixels.shape != self.pixels.shape:
             raise ValueError(f"pixels have shape {pixels.shape}, the picture has {self.pixels.shape}")
-        return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32))
+        return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32), file=None)
 
     def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
         """Write the picture to a file; see `write`."""
@@ -140,12 +143,16 @@ def check_target(target: str | Path, *, overwrite: bool = False) -> None:
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
     """Return the bytes of a file of the kind that the suffix (`.png`) names.
 
-    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless, but for GIF's 256 colours.
+    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless, but for GIF's 256 colours. A
+    picture that is still its `file` comes back as that, where it is of that kind and no quality is asked for: written
+    anew, it would lose a little more.
 
     Raises:
         UnnoiseError: That kind `cannot_hold` the picture, or `quality` is out of range.
     """
     kind, options = _how_to_save(picture.header, suffix, quality)
+    if quality is None and picture.file is not None and kind.signature.match(picture.file):
+        return picture.file
     samples = np.ascontiguousarray(picture.samples())
     height, width, bands = samples.shape
     sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
@@ -200,6 +207,13 @@ def write_image(
         if kind.name == "TIFF" and "exif-data" in header.metadata:
             with open(temporary, "r+b") as written:
                 exif.put(written, header.metadata["exif-data"])
+
+
+def copy(source: Path, target: Path, *, overwrite: bool = False, seal: Seal | None = None) -> None:
+    """Copy a file as `write` writes one."""
+    check_target(target, overwrite=overwrite)
+    with _replacing(target, seal) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:

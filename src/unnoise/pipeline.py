@@ -63,6 +63,10 @@ class Settings:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
 
+    def leaves(self, sigma: Sigma | None) -> bool:
+        """Tell whether a picture of that level is left as it is: no noise is in it, or none is to be taken out."""
+        return self.strength == 0 or (sigma is not None and not np.any(sigma))
+
     def settle(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
         """Return who is to clean a picture, and the level to tell it; see `Denoiser.settle` and `spanned`."""
         white = spanned.span(pixels, dtype)
@@ -152,6 +156,10 @@ def clean_picture(
     Pages are cleaned one by one, by the same model at the same level.
     """
     denoiser, sigma = settings.settle(picture.pixels, picture.dtype)
+    model, level = str(denoiser), None if sigma is None else float(sigma)
+    if settings.leaves(sigma):
+        progress(1.0)
+        return picture, model, level
     pages = np.split(picture.pixels, picture.header.pages)
     clean = [
         clean_pixels(
@@ -161,7 +169,7 @@ def clean_picture(
         for before, page in enumerate(pages)
     ]  # fmt: skip
     whole = clean[0] if len(clean) == 1 else np.concatenate(clean)
-    return picture.with_pixels(whole), str(denoiser), None if sigma is None else float(sigma)
+    return picture.with_pixels(whole), model, level
 
 
 def clean_file(
@@ -219,8 +227,12 @@ def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Seali
     denoiser, sigma = settings.settle(seen, rows.header.dtype)
     make_folder(job.target.parent)
     rows = image_io.Rows(job.source, max_pixels=settings.max_pixels)
-    how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
     seal = sealing(str(denoiser), None if sigma is None else float(sigma))
+    if settings.quality is None and settings.leaves(sigma) and rows.kind == formats.kind_of(job.target.suffix):
+        picture.copy(job.source, job.target, overwrite=settings.overwrite, seal=seal)
+        progress(1.0)
+        return
+    how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
     streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, seal=seal)
 
 

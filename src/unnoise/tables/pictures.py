@@ -158,4 +158,4 @@ def _resized(picture: Picture, height: int, width: int) -> Picture:
     alpha = picture.alpha
     if alpha is not None:
         alpha = np.rint(fit(alpha)).astype(alpha.dtype)
-    return dataclasses.replace(picture, pixels=fit(picture.pixels).astype(np.float32), alpha=alpha)
+    return dataclasses.replace(picture, pixels=fit(picture.pixels).astype(np.float32), alpha=alpha, file=None)
