@@ -86,7 +86,8 @@ def test_it_goes_through_pictures_in_memory(source: str, target: str) -> None:
         exif.put(file, tags().tobytes())
     else:
         Image.new("RGB", (30, 20)).save(file := io.BytesIO(), "JPEG", exif=tags())
-    made = image_io.encode(image_io.read(file.getvalue()), target)
+    picture = image_io.read(file.getvalue())
+    made = image_io.encode(picture.with_pixels(picture.pixels), target)
     with Image.open(io.BytesIO(made)) as image:
         assert told(image.getexif()) == told(tags())
 

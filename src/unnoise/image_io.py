@@ -1,7 +1,8 @@
 """Pictures: files to arrays and back, with everything that is not noise kept.
 
 libvips does the reading and writing, through one named loader per format, chosen by the first bytes of the file and
-never by its name; no other loader (SVG, PDF, raw) can be reached. What a round trip keeps:
+never by its name; no other loader (SVG, PDF, raw) can be reached. A picture whose pixels stay is written as the
+file that it was. What is kept where they change:
 
 * depth: integers of 8, 16 and 32 bits and 32-bit floats come back as they were, grey stays grey, CMYK stays CMYK,
   palettes become RGB;
