@@ -25,7 +25,7 @@ HOUSE = {
     "what learns": [
         "datasets tasks framework calibration looks",
         "tailoring",
-        "recipe evaluation report processes uncertainty self_evaluation",
+        "recipe evaluation report processes uncertainty self_evaluation batches",
         "training export quantization",
     ],
     "faces": [
@@ -55,6 +55,7 @@ SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each 
 
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
 TORCH_ROOMS = [
+    "batches",
     *["networks", "losses", "optimizers", "tasks", "processes", "training", "export"],
     *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
 ]

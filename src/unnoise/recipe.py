@@ -45,6 +45,8 @@ class Data(_Section):
         gray: the share of colour pictures that are shown in grey, their noise alike in all channels: for a model that
             cleans grey pictures as three copies, and is not told their noise.
         stretch: the share of clean pictures whose brightness is stretched until some of it is black or white.
+        on_device: hold all pictures in the memory of the device that trains, and cut and spoil patches there: a GPU
+            would wait for those that processors make. For clean pictures and plain noises, see `batches`.
     """
 
     train: list[str] = Field(min_length=1)
@@ -58,6 +60,7 @@ class Data(_Section):
     turn: bool = True
     gray: float = Field(default=0.0, ge=0, le=1)
     stretch: float = Field(default=0.0, ge=0, le=1)
+    on_device: bool = False
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -119,6 +122,7 @@ class Train(_Section):
         stay: how far the model that is kept stays at the weights of `start`, 0 to 1, on the straight line from there to
             what was learned: what few pictures teach, without the loss of what many taught (Wortsman et al., CVPR 2022,
             arXiv:2109.01903).
+        compile: let PyTorch's compiler fuse the network's steps, which needs a C compiler, and a minute to begin.
         precision: "auto" is bfloat16 autocast where that is faster here, else float32.
         workers: processes that prepare patches, for each that trains; 0 prepares them in the training process.
         devices: processes that train together on a machine, each on a GPU of its own where there are such. Begun by
@@ -139,6 +143,7 @@ class Train(_Section):
     clip: float | None = Field(default=0.5, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
     stay: float = Field(default=0.0, ge=0, le=1)
+    compile: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
     devices: int = Field(default=1, ge=1)

@@ -10,20 +10,23 @@ first of them writes the folder, which all read.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, default_collate
 
 from unnoise import __version__, datasets, losses, networks, noise, processes, recipe as recipes, report, tasks
+from unnoise.batches import Batches
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
@@ -112,6 +115,15 @@ def rehearse(recipe: Recipe) -> list[str]:
     return [*lines, f"end: {end}{limit}"]
 
 
+class _Values(NamedTuple):
+    """What a step has to tell, on the device still."""
+
+    step: int
+    sigma: torch.Tensor
+    norm: torch.Tensor
+    values: dict[str, torch.Tensor]
+
+
 class _Run:
     """One training: its network, optimizer, average and clock."""
 
@@ -132,12 +144,15 @@ class _Run:
         self.epoch = self._patches(self.training, recipe.train.stages[0]).epoch
         self.bare = processes.synchronized(fabric, network)
         self.progress = Progress()
+        self.unread: list[_Values] = []
 
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
         optimizer = OPTIMIZERS.make(self.recipe.train.optimizer).build(self.bare.parameters())
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.network.mark_forward_method("forward_train")
+        if self.recipe.train.compile:
+            self.bare.compile(dynamic=False)
         if processes.leads():
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
@@ -181,25 +196,34 @@ class _Run:
         )
 
     def _run_stage(self, stage: Stage) -> None:
-        settings, fabric = self.recipe.train, self.fabric
+        for batch in self._batches(stage):
+            self._step(batch)
+            self.progress.samples += stage.batch
+            self.progress.seconds = self.clock() - self._started
+            if self.recipe.train.minutes:  # by which all of them end
+                self.progress.seconds = self.fabric.broadcast(self.progress.seconds)
+            self._look(stage)
+            if self._share() >= stage.until:
+                break
+
+    def _batches(self, stage: Stage) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield this process's share of every batch from here on."""
+        settings, fabric, patches = self.recipe.train, self.fabric, self._patches(self.training, stage)
+        own = stage.batch // fabric.world_size
+        if self.recipe.data.on_device:
+            made = Batches(patches, fabric.device)
+            for first in itertools.count(self.progress.samples + own * fabric.global_rank, stage.batch):
+                yield made.make(first, own)
         loader = DataLoader(
-            self._patches(self.training, stage),  # type: ignore[arg-type]
-            batch_size=stage.batch // fabric.world_size,
+            patches,  # type: ignore[arg-type]
+            batch_size=own,
             sampler=processes.shares(self.progress.samples, stage.batch, fabric.global_rank, fabric.world_size),
             num_workers=settings.workers,
             # A process that is forked after libvips has worked waits forever for threads that it has not got.
             multiprocessing_context="spawn" if settings.workers else None,
             pin_memory=fabric.device.type == "cuda",
         )
-        for batch in loader:
-            self._step(fabric.to_device(batch))
-            self.progress.samples += stage.batch
-            self.progress.seconds = self.clock() - self._started
-            if settings.minutes:  # by which all of them end
-                self.progress.seconds = fabric.broadcast(self.progress.seconds)
-            self._look(stage)
-            if self._share() >= stage.until:
-                break
+        yield from map(fabric.to_device, loader)
 
     def _step(self, batch: dict[str, torch.Tensor]) -> None:
         settings = self.recipe.train
@@ -214,30 +238,40 @@ class _Run:
         self.fabric.backward(values["loss"])
         limit = settings.clip or math.inf  # then the norm is only measured
         norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        if not torch.isfinite(values["loss"] + torch.as_tensor(norm)):
-            raise UnnoiseError(self._why_not_finite(batch))
+        values = {key: value.detach() for key, value in values.items()}
+        self.unread.append(_Values(self.progress.step + 1, batch["sigma"], torch.as_tensor(norm), values))
+        if self.fabric.device.type == "cpu":  # a GPU, which would have to be waited for, is asked now and then
+            self._read()
         self.optimizer.step()
         self.progress.step += 1
         self._follow()
-        for key, value in processes.mean(self.fabric, values).items():
-            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value
-        self.progress.summed += 1
 
-    def _why_not_finite(self, batch: dict[str, torch.Tensor]) -> str:
-        if self.average.wants_sigma and batch["sigma"].isnan().any():
+    def _read(self) -> None:
+        """Sum the values of the steps since it was last done, and see that all of them are numbers."""
+        for step, sigma, norm, values in self.unread:
+            if not torch.isfinite(values["loss"] + norm):
+                raise UnnoiseError(self._why_not_finite(sigma, step))
+            for key, value in processes.mean(self.fabric, values).items():
+                self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value
+            self.progress.summed += 1
+        self.unread.clear()
+
+    def _why_not_finite(self, sigma: torch.Tensor, step: int) -> str:
+        if self.average.wants_sigma and sigma.isnan().any():
             what = f"'{self.recipe.noise}'" if self.recipe.noise else "that of the pairs"
             return f"{self.average.name} is told the noise level, and {what} has no single one"
-        return f"the loss is no longer a number at step {self.progress.step + 1}: lower train.learning_rate"
+        return f"the loss is no longer a number at step {step}: lower train.learning_rate"
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the average towards the weights and statistics; slowly at the end, at once in the beginning."""
         step = self.progress.step
         decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
-        for mean, now in zip(_tensors(self.average), _tensors(self.network), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - decay)
-            else:
+        follow = get_ema_multi_avg_fn(decay)
+        pairs = list(zip(_tensors(self.average), _tensors(self.network), strict=True))
+        follow(*map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)), None)
+        for mean, now in pairs:
+            if not mean.is_floating_point():
                 mean.copy_(now)
 
     def _kept(self) -> networks.Network:
@@ -268,6 +302,9 @@ class _Run:
         progress, step, share = self.progress, self.progress.step, self._share()
         last = share >= 1
         due = last or self._is_due(stage)
+        kept = step % self.recipe.train.checkpoint_every == 0
+        if due or kept or step % 20 == 0:
+            self._read()
         if due or step % 20 == 0:
             values = {key: total / progress.summed for key, total in progress.sums.items()}
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -282,7 +319,7 @@ class _Run:
                 epoch = round(progress.samples / self.epoch, 3)
                 self._log({"step": step, "epoch": epoch, "seconds": round(progress.seconds, 1), **values})
                 progress.sums, progress.summed = {}, 0
-        if step % self.recipe.train.checkpoint_every == 0 and not last:
+        if kept and not last:
             self._checkpoint()
 
     def _is_due(self, stage: Stage) -> bool:

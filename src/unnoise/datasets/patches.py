@@ -23,6 +23,36 @@ STEEPEST = 6.0
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a patch is going to be.
+
+    Attributes:
+        picture: which item of the dataset it is cut from.
+        top: its first row there.
+        left: its first column.
+        turns: quarter turns, against the clock.
+        mirrored: left and right exchanged, after that.
+        gray: made grey, and spoilt alike in all channels.
+        stretch: the shares of black and of white that it is stretched to, or None.
+        noise: what spoils it, settled; None for pairs.
+    """
+
+    picture: int
+    top: int
+    left: int
+    turns: int
+    mirrored: bool
+    gray: bool = False
+    stretch: tuple[float, float] | None = None
+    noise: Noise | None = None
+
+    @property
+    def sigma(self) -> float | None:
+        """What a denoiser is told of the noise, in [0, 1] units."""
+        return None if self.noise is None else self.noise.sigma
+
+
+@dataclass(frozen=True)
 class Patches:
     """An endless sequence of square training patches.
 
@@ -69,26 +99,49 @@ class Patches:
             `noisy` and the target, `clean` or `second`, float32 `[C, size, size]`, and `sigma`, the noise deviation in
             [0, 1] units `[1, 1, 1]` (NaN where no single number says it).
         """
-        rng = np.random.default_rng((self.seed, index))
-        patches = self._turn(self._cut(index, rng), rng)
-        sigma: float | None = None
-        if self.noise is None or len(patches) == 2:
+        plan, rng = self.plan(index)
+        patches = self._cut(plan)
+        if plan.noise is None:
             noisy, target = patches[0], patches[-1]
         else:
             (target,) = patches
             channels = target.shape[2]
-            if self.gray and rng.random() < self.gray:
+            if plan.gray:
                 target = with_channels(target, 1)
-            if self.stretch and rng.random() < self.stretch:
-                target = stretched(target, *STRETCHED * rng.random(2))
-            noise = self.noise.draw(rng)
-            noisy, sigma = noise(target, rng), noise.sigma
+            if plan.stretch:
+                target = stretched(target, *plan.stretch)
+            noisy = plan.noise(target, rng)
             if self.target == "second":
-                target = noise(target, rng)
+                target = plan.noise(target, rng)
             noisy, target = with_channels(noisy, channels), with_channels(target, channels)
         patch = {"noisy": noisy} if self.target == "none" else {"noisy": noisy, self.target: target}
-        level = np.full((1, 1, 1), np.nan if sigma is None else sigma, dtype=np.float32)
+        level = np.full((1, 1, 1), np.nan if plan.sigma is None else plan.sigma, dtype=np.float32)
         return {**{key: one.transpose(2, 0, 1).copy() for key, one in patch.items()}, "sigma": level}
+
+    def plan(self, index: int) -> tuple[Plan, np.random.Generator]:
+        """Draw all of patch `index` but the noise itself, and return beside it what that is drawn from.
+
+        Raises:
+            UnnoiseError: the picture cannot be read, or is smaller than a patch.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        if self.per_picture is None:
+            picture, where = int(rng.integers(len(self.dataset))), rng
+        else:
+            place = int(self._order(index // self.epoch)[index % self.epoch])
+            picture, where = place // self.per_picture, np.random.default_rng((self.seed, 0, place))
+        pictures = self._pictures(picture)
+        height, width = pictures[0].shape[:2]
+        top = int(where.integers(height - self.size + 1))
+        left = int(where.integers(width - self.size + 1))
+        turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if self.turn else (0, False)
+        if self.noise is None or len(pictures) == 2:
+            return Plan(picture, top, left, turns, mirrored), rng
+        gray = bool(self.gray) and rng.random() < self.gray
+        stretch = bool(self.stretch) and rng.random() < self.stretch
+        black, white = STRETCHED * rng.random(2) if stretch else (0.0, 0.0)
+        noise = self.noise.draw(rng)
+        return Plan(picture, top, left, turns, mirrored, gray, (black, white) if stretch else None, noise), rng
 
     def check(self) -> None:
         """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
@@ -114,24 +167,11 @@ class Patches:
             raise UnnoiseError(f"'{label}', {width}x{height} pixels, is smaller than a patch of {self.size}")
         return pictures
 
-    def _cut(self, index: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Cut the same square from each picture of an item, as stored."""
-        if self.per_picture is None:
-            picture, where = int(rng.integers(len(self.dataset))), rng
-        else:
-            place = int(self._order(index // self.epoch)[index % self.epoch])
-            picture, where = place // self.per_picture, np.random.default_rng((self.seed, 0, place))
-        pictures = self._pictures(picture)
-        height, width = pictures[0].shape[:2]
-        top = int(where.integers(height - self.size + 1))
-        left = int(where.integers(width - self.size + 1))
-        return [one[top : top + self.size, left : left + self.size] for one in pictures]
-
-    def _turn(self, patches: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-        """Turn the squares of one item alike, and bring them to [0, 1]."""
-        turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if self.turn else (0, False)
-        turned = [np.rot90(patch, turns) for patch in patches]
-        return [as_float(patch[:, ::-1] if mirrored else patch) for patch in turned]
+    def _cut(self, plan: Plan) -> list[np.ndarray]:
+        """Cut the same square from each picture of an item, turn them alike, and bring them to [0, 1]."""
+        rows, columns = slice(plan.top, plan.top + self.size), slice(plan.left, plan.left + self.size)
+        turned = [np.rot90(one[rows, columns], plan.turns) for one in self._pictures(plan.picture)]
+        return [as_float(patch[:, ::-1] if plan.mirrored else patch) for patch in turned]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the order of an epoch's patches; it is kept until another epoch is asked for."""
