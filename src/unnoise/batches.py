@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
+import torch  # noqa: TID253
 
-from unnoise.datasets.base import as_float
+from unnoise.datasets.base import Dataset, as_float
 from unnoise.datasets.patches import STEEPEST, Patches, Plan
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
@@ -27,100 +27,77 @@ _TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1
 
 
 class Batches:
-    """Batches of patches on a device.
+    """Batches of patches on a device, whose memory holds all pictures.
 
     Args:
-        patches: what plans them, of clean pictures.
-        device: where they are made.
+        dataset: the clean pictures.
+        device: where batches are made.
 
     Raises:
-        UnnoiseError: there are pairs among the pictures, or a noise that is made on processors alone.
+        UnnoiseError: there are pairs among the pictures.
     """
 
-    def __init__(self, patches: Patches, device: torch.device) -> None:
-        check_noise(patches.noise)
-        self.patches, self.device = patches, device
-        pictures: dict[int, np.ndarray] = {}  # one that stands twice in the dataset is held once
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.device = device
+        stored: list[np.ndarray] = []
+        starts: dict[int, int] = {}  # one that stands twice in the dataset is held once
         places: list[tuple[int, int]] = []
-        starts: dict[int, int] = {}
         held = 0
-        for index in range(len(patches.dataset)):
-            picture = patches.dataset[index]
+        for index in range(len(dataset)):
+            picture = dataset[index]
             if isinstance(picture, tuple):
-                raise UnnoiseError("data.on_device takes clean pictures alone: pairs are for patches that processors make")
-            if id(picture) not in pictures:
-                pictures[id(picture)], starts[id(picture)] = picture, held
+                raise UnnoiseError("data.on_device takes clean pictures alone, and no pairs")
+            if id(picture) not in starts:
+                starts[id(picture)] = held
+                stored.append(picture)
                 held += picture.shape[0] * picture.shape[1]
             places.append((starts[id(picture)], picture.shape[1]))
-        stored = list(pictures.values())
-        if {one.dtype for one in stored} != {np.dtype(np.uint8)}:
+        if any(one.dtype != np.uint8 for one in stored):
             stored = [as_float(one) for one in stored]
         pixels = np.concatenate([one.reshape(-1, one.shape[2]) for one in stored])
         self._pixels = torch.from_numpy(pixels).to(device)
         self._places = np.array(places)
 
-    def make(self, first: int, count: int) -> dict[str, torch.Tensor]:
-        """Make patches `first` to `first + count`.
+    def make(self, patches: Patches, first: int, count: int) -> dict[str, torch.Tensor]:
+        """Make patches `first` to `first + count`, as `Patches` of the same dataset plan them.
 
         Returns:
             As `Patches` does, `[B, C, size, size]` and `sigma` `[B, 1, 1, 1]`, on the device.
         """
-        plans = [self.patches.plan(index)[0] for index in range(first, first + count)]
+        plans = [patches.plan(index)[0] for index in range(first, first + count)]
         chance = torch.Generator(self.device)
-        chance.manual_seed(int(np.random.default_rng((self.patches.seed, 2, first)).integers(2**62)))
+        chance.manual_seed(int(np.random.default_rng((patches.seed, 2, first)).integers(2**62)))
         gray = column([plan.gray for plan in plans], self.device)
         noises = [plan.noise for plan in plans if plan.noise is not None]
-        target = self._cut(plans)
-        if self.patches.gray:
-            target = torch.where(gray, _luma(target), target)
-        if self.patches.stretch:
-            target = self._stretched(target, plans)
-        batch = {"noisy": self._spoil(target, noises, gray, chance)}
-        if self.patches.target == "second":
-            batch["second"] = self._spoil(target, noises, gray, chance)
-        elif self.patches.target == "clean":
-            batch["clean"] = target
-        told = [np.nan if plan.sigma is None else plan.sigma for plan in plans]
-        return {**batch, "sigma": column(told, self.device)}
 
-    def _cut(self, plans: Sequence[Plan]) -> torch.Tensor:
+        def spoilt() -> torch.Tensor:
+            noisy = spoil(target, noises, chance)
+            return torch.where(gray, noisy[:, :1], noisy) if patches.gray else noisy
+
+        target = self._cut(plans, patches.size)
+        if patches.gray:
+            target = torch.where(gray, _luma(target), target)
+        if patches.stretch:
+            target = _stretched(target, plans)
+        told = [np.nan if plan.sigma is None else plan.sigma for plan in plans]
+        batch = {"noisy": spoilt(), "sigma": column(told, self.device)}
+        if patches.target == "none":
+            return batch
+        return {**batch, patches.target: target if patches.target == "clean" else spoilt()}
+
+    def _cut(self, plans: Sequence[Plan], size: int) -> torch.Tensor:
         """Cut and turn the squares, in one look at all pixels: `[B, C, size, size]` in [0, 1]."""
-        size = self.patches.size
         starts, widths = self._places[[plan.picture for plan in plans]].T
         corners = starts + widths * [plan.top for plan in plans] + [plan.left for plan in plans]
         turned = np.array([_TURNED[plan.turns] for plan in plans])
         turned[:, :, 1] *= np.where([plan.mirrored for plan in plans], -1, 1)[:, None]
-        steps = self._to_device(turned.reshape(-1, 4, 1, 1))
+        numbers = np.stack([*turned.reshape(-1, 4).T, corners, widths])[:, :, None, None]
+        a, b, c, d, corner, width = torch.from_numpy(numbers).to(self.device, non_blocking=True)
         middle = 2 * torch.arange(size, device=self.device) - (size - 1)  # in half pixels
         down, across = middle[:, None], middle[None, :]
-        rows = (steps[:, 0] * down + steps[:, 1] * across + size - 1) // 2
-        columns = (steps[:, 2] * down + steps[:, 3] * across + size - 1) // 2
-        where = self._to_device(corners)[:, None, None] + rows * self._to_device(widths)[:, None, None] + columns
-        cut = self._pixels[where].permute(0, 3, 1, 2)
+        rows, columns = (a * down + b * across + size - 1) // 2, (c * down + d * across + size - 1) // 2
+        cut = self._pixels[corner + rows * width + columns].permute(0, 3, 1, 2)
         return cut / 255 if cut.dtype == torch.uint8 else cut
-
-    def _stretched(self, clean: torch.Tensor, plans: Sequence[Plan]) -> torch.Tensor:
-        """Stretch the patches that are planned so, as `patches.stretched` does."""
-        ordered = clean.flatten(1).sort(dim=1).values
-        last = ordered.shape[1] - 1
-        shares = [plan.stretch or (0.0, 0.0) for plan in plans]
-        ends = self._to_device(np.array([(black * last, (1 - white) * last) for black, white in shares]))
-        below = ends.long().clamp(max=last - 1)
-        low, high = ordered.gather(1, below), ordered.gather(1, below + 1)
-        lowest, highest = (low + (high - low) * (ends - below).float())[:, :, None, None].split(1, dim=1)
-        gain = (1 / (highest - lowest).clamp(min=1e-6)).clamp(max=STEEPEST)
-        wide = ((clean - (lowest + highest) / 2) * gain + 0.5).clamp(0, 1)
-        return torch.where(column([plan.stretch is not None for plan in plans], self.device), wide, clean)
-
-    def _spoil(
-        self, clean: torch.Tensor, noises: Sequence[Noise], gray: torch.Tensor, chance: torch.Generator
-    ) -> torch.Tensor:
-        """Spoil each picture by its noise; what is grey stays grey."""
-        noisy = spoil(clean, noises, chance)
-        return torch.where(gray, noisy[:, :1], noisy) if self.patches.gray else noisy
-
-    def _to_device(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
 def check_noise(noise: Noise | None) -> None:
@@ -160,6 +137,25 @@ def spoil(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator
                 rows = torch.tensor(indices).to(images.device, non_blocking=True)
                 images = images.index_copy(0, rows, _LAWS[kind](images[rows], steps, chance))
     return images
+
+
+def _stretched(clean: torch.Tensor, plans: Sequence[Plan]) -> torch.Tensor:
+    """Stretch the patches that are planned so, as `patches.stretched` does."""
+    ordered = clean.flatten(1).sort(dim=1).values
+    copies = np.array([clean.shape[1] if plan.gray else 1 for plan in plans])[:, None]  # of each value, in a row
+    last = ordered.shape[1] // copies - 1
+    shares = np.array([plan.stretch or (0.0, 0.0) for plan in plans])
+    ends = np.stack([shares[:, 0], 1 - shares[:, 1]], axis=1) * last
+    below = np.minimum(ends.astype(np.int64), last - 1)
+    low, high, part = (
+        torch.from_numpy(one).to(clean.device, non_blocking=True)
+        for one in (below * copies, (below + 1) * copies, (ends - below).astype(np.float32))
+    )
+    values = ordered.gather(1, low).lerp(ordered.gather(1, high), part)
+    lowest, highest = values[:, :, None, None].split(1, dim=1)
+    gain = (1 / (highest - lowest).clamp(min=1e-6)).clamp(max=STEEPEST)
+    wide = ((clean - (lowest + highest) / 2) * gain + 0.5).clamp(0, 1)
+    return torch.where(column([plan.stretch is not None for plan in plans], clean.device), wide, clean)
 
 
 def column(values: Sequence[Any], device: torch.device) -> torch.Tensor:

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, default_collate
 
 from unnoise import __version__, datasets, losses, networks, noise, processes, recipe as recipes, report, tasks
-from unnoise.batches import Batches
+from unnoise.batches import Batches, check_noise
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
@@ -141,6 +141,7 @@ class _Run:
         self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
         self.training, self.validation = self._datasets()
+        self.held = Batches(self.training, fabric.device) if recipe.data.on_device else None
         self.epoch = self._patches(self.training, recipe.train.stages[0]).epoch
         self.bare = processes.synchronized(fabric, network)
         self.progress = Progress()
@@ -181,6 +182,8 @@ class _Run:
         if data.hold_back:
             training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
+        if data.on_device:
+            check_noise(patches.noise)
         patches.check()
         if patches.are_whole:
             self.average.margin = 0  # it learns what the world is like at a border
@@ -210,10 +213,9 @@ class _Run:
         """Yield this process's share of every batch from here on."""
         settings, fabric, patches = self.recipe.train, self.fabric, self._patches(self.training, stage)
         own = stage.batch // fabric.world_size
-        if self.recipe.data.on_device:
-            made = Batches(patches, fabric.device)
+        if self.held is not None:
             for first in itertools.count(self.progress.samples + own * fabric.global_rank, stage.batch):
-                yield made.make(first, own)
+                yield self.held.make(patches, first, own)
         loader = DataLoader(
             patches,  # type: ignore[arg-type]
             batch_size=own,
