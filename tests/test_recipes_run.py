@@ -109,6 +109,7 @@ def shrunk(recipe: Recipe, folder: Path) -> Recipe:
         "train.epochs": None,
         "train.minutes": None,
         "train.stay": 0,
+        "train.compile": False,  # which takes a compiler, and a minute
         "train.workers": 0,
         "train.devices": 1,
         "train.nodes": 1,

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -287,6 +288,17 @@ def test_what_is_drawn_does_not_depend_on_who_draws(make: MakeRecipe, tmp_path: 
     changes["train.stages"] = [{"until": 1, "patch": 16, "batch": 2}]
     models = [training.train(make({**changes, "train.workers": n}, steps=4), tmp_path / str(n)) for n in (0, 1)]
     torch.testing.assert_close(weights(models[0]), weights(models[1]), rtol=0, atol=0)
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
+def test_a_compiled_network_learns_the_same(make: MakeRecipe, tmp_path: Path) -> None:
+    changes = {"data.validation": [], "train.stages": [{"until": 1, "patch": 16, "batch": 2}]}
+    models = [
+        weights(training.train(make({**changes, "train.compile": flag}, steps=4), tmp_path / str(flag)))
+        for flag in (False, True)
+    ]
+    torch.testing.assert_close(models[0], models[1], rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_kept_stays_between_the_start_and_what_was_learned(make: MakeRecipe, tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_compiler_that_does_not_work_is_told_before_anything_is_written(
+    make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no compiler found\nand more about it")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    line = refusal(make({"train.compile": True}), tmp_path / "run")
+    assert line == "train.compile: PyTorch's compiler does not work here: no compiler found"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("clip", [0.5, None])
 def test_a_loss_that_is_no_number_ends_the_run(make: MakeRecipe, tmp_path: Path, clip: float | None) -> None:
     recipe = make({"train.learning_rate": 1e30, "train.warmup": 0, "train.clip": clip, "train.checkpoint_every": 1})

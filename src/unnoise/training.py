@@ -149,11 +149,12 @@ class _Run:
 
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
+        if self.recipe.train.compile:
+            processes.check_compiler(self.fabric.device)
+            self.bare.compile(dynamic=False)
         optimizer = OPTIMIZERS.make(self.recipe.train.optimizer).build(self.bare.parameters())
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.network.mark_forward_method("forward_train")
-        if self.recipe.train.compile:
-            self.bare.compile(dynamic=False)
         if processes.leads():
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
