@@ -164,9 +164,10 @@ def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
 
 
 def picks(folder: Path, pictures: int) -> Iterator[Pick]:
-    """Give crops of Kodak24, in colour and in grey, to every shipped model and to the one that fits."""
+    """Give crops of Kodak24, in colour and in grey, to every shipped model of a size and to the one that fits."""
     auto = denoisers.make("auto", engine="onnx")
-    models = {name: denoisers.make(name, engine="onnx") for name in denoisers.shipped()}
+    names = [name for name in denoisers.shipped() if not name.endswith("-large")]
+    models = {name: denoisers.make(name, engine="onnx") for name in names}
     for channels in (3, 1):
         kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
         able = {name: model for name, model in models.items() if model.channels in (channels, 3)}

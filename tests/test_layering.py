@@ -25,7 +25,8 @@ HOUSE = {
     "what learns": [
         "datasets tasks framework calibration looks",
         "tailoring",
-        "recipe evaluation report processes uncertainty self_evaluation batches",
+        "recipe evaluation report processes uncertainty self_evaluation",
+        "batches",
         "training export quantization",
     ],
     "faces": [

@@ -1,18 +1,22 @@
-"""Batches made on the device that trains: for GPUs, which would wait for patches that processors make.
+"""Batches, as a training is fed with them: of patches that processors make, or made on the device that trains.
 
-All pictures lie in the device's memory. Which squares are cut from them, how they are turned, and which noise spoils
-them is what `Patches` plans, so that patch n shows the same here and there; the noise itself is drawn on the device, by
-the same laws and from another source of chance.
+The latter is for GPUs, which would wait for the former. All pictures lie in the device's memory. Which squares are cut
+from them, how they are turned, and which noise spoils them is what `Patches` plans, so that patch n shows the same here
+and there; the noise itself is drawn on the device, by the same laws and from another source of chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch  # noqa: TID253
+import torch
+from lightning_fabric import Fabric
+from torch.utils.data import DataLoader
 
+from unnoise import processes
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.datasets.patches import STEEPEST, Patches, Plan
 from unnoise.errors import UnnoiseError
@@ -98,6 +102,36 @@ class Batches:
         rows, columns = (a * down + b * across + size - 1) // 2, (c * down + d * across + size - 1) // 2
         cut = self._pixels[corner + rows * width + columns].permute(0, 3, 1, 2)
         return cut / 255 if cut.dtype == torch.uint8 else cut
+
+
+def feed(
+    patches: Patches, held: Batches | None, fabric: Fabric, first: int, batch: int, workers: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield one process's share of every batch, without end.
+
+    Args:
+        patches: what they are made of.
+        held: what makes them on the device; None has processors make them.
+        fabric: that of the process.
+        first: number of the first patch of the first batch.
+        batch: patches of all processes together; a multiple of their number.
+        workers: processes that prepare patches; 0 has this one do so.
+    """
+    own = batch // fabric.world_size
+    if held is not None:
+        for start in itertools.count(first + own * fabric.global_rank, batch):
+            yield held.make(patches, start, own)
+    loader = DataLoader(
+        patches,  # type: ignore[arg-type]
+        batch_size=own,
+        sampler=processes.shares(first, batch, fabric.global_rank, fabric.world_size),
+        num_workers=workers,
+        # A process that is forked after libvips has worked waits forever for threads that it has not got.
+        multiprocessing_context="spawn" if workers else None,
+        pin_memory=fabric.device.type == "cuda",
+    )
+    for made in loader:
+        yield fabric.to_device(made)
 
 
 def check_noise(noise: Noise | None) -> None:

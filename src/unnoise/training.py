@@ -10,23 +10,21 @@ first of them writes the folder, which all read.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import default_collate
 
-from unnoise import __version__, datasets, losses, networks, noise, processes, recipe as recipes, report, tasks
-from unnoise.batches import Batches, check_noise
+from unnoise import __version__, batches, datasets, losses, networks, noise, processes, recipe as recipes, report, tasks
 from unnoise.card import Card
 from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
@@ -141,7 +139,7 @@ class _Run:
         self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
         self.training, self.validation = self._datasets()
-        self.held = Batches(self.training, fabric.device) if recipe.data.on_device else None
+        self.held = batches.Batches(self.training, fabric.device) if recipe.data.on_device else None
         self.epoch = self._patches(self.training, recipe.train.stages[0]).epoch
         self.bare = processes.synchronized(fabric, network)
         self.progress = Progress()
@@ -184,7 +182,7 @@ class _Run:
             training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
         if data.on_device:
-            check_noise(patches.noise)
+            batches.check_noise(patches.noise)
         patches.check()
         if patches.are_whole:
             self.average.margin = 0  # it learns what the world is like at a border
@@ -200,7 +198,8 @@ class _Run:
         )
 
     def _run_stage(self, stage: Stage) -> None:
-        for batch in self._batches(stage):
+        patches, workers = self._patches(self.training, stage), self.recipe.train.workers
+        for batch in batches.feed(patches, self.held, self.fabric, self.progress.samples, stage.batch, workers):
             self._step(batch)
             self.progress.samples += stage.batch
             self.progress.seconds = self.clock() - self._started
@@ -209,24 +208,6 @@ class _Run:
             self._look(stage)
             if self._share() >= stage.until:
                 break
-
-    def _batches(self, stage: Stage) -> Iterator[dict[str, torch.Tensor]]:
-        """Yield this process's share of every batch from here on."""
-        settings, fabric, patches = self.recipe.train, self.fabric, self._patches(self.training, stage)
-        own = stage.batch // fabric.world_size
-        if self.held is not None:
-            for first in itertools.count(self.progress.samples + own * fabric.global_rank, stage.batch):
-                yield self.held.make(patches, first, own)
-        loader = DataLoader(
-            patches,  # type: ignore[arg-type]
-            batch_size=own,
-            sampler=processes.shares(self.progress.samples, stage.batch, fabric.global_rank, fabric.world_size),
-            num_workers=settings.workers,
-            # A process that is forked after libvips has worked waits forever for threads that it has not got.
-            multiprocessing_context="spawn" if settings.workers else None,
-            pin_memory=fabric.device.type == "cuda",
-        )
-        yield from map(fabric.to_device, loader)
 
     def _step(self, batch: dict[str, torch.Tensor]) -> None:
         settings = self.recipe.train
@@ -270,9 +251,9 @@ class _Run:
         """Move the average towards the weights and statistics; slowly at the end, at once in the beginning."""
         step = self.progress.step
         decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
-        follow = get_ema_multi_avg_fn(decay)
         pairs = list(zip(_tensors(self.average), _tensors(self.network), strict=True))
-        follow(*map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)), None)
+        learned = [pair for pair in pairs if pair[0].is_floating_point()]
+        get_ema_multi_avg_fn(decay)([mean for mean, _ in learned], [now for _, now in learned], None)
         for mean, now in pairs:
             if not mean.is_floating_point():
                 mean.copy_(now)
