@@ -4,8 +4,8 @@
     python benchmarks/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
 
 The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel of
-benchmarks/speed.py: ONNX Runtime (float32), OpenVINO (float32 and bfloat16) where it is installed, PyTorch (bfloat16),
-each as a share of scikit-image's fast non-local means in the same run. Compare ratios, not seconds.
+benchmarks/speed.py: ONNX Runtime (float32), OpenVINO where it is installed (float32, and bfloat16 where it takes that),
+PyTorch (bfloat16), each as a share of scikit-image's fast non-local means in the same run. Compare ratios, not seconds.
 
 `--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: ours as measured by this run, or read
 from the file that `benchmarks/quality.py --json` wrote; those of others as published, hollow. Filters have no such
@@ -32,7 +32,7 @@ import torch
 
 from unnoise import denoisers, image_io, networks, report
 from unnoise.denoisers import checkpoint
-from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import multiply_adds
@@ -48,31 +48,6 @@ class Size:
     model: str
     parameters_m: float
     gmac_per_megapixel: float
-
-
-class OpenVino(Denoiser):
-    """An exported network on OpenVINO.
-
-    Args:
-        path: the `.onnx` file.
-        precision: of the inference: "f32" or "bf16".
-    """
-
-    def __init__(self, path: Path, precision: str) -> None:
-        import openvino
-
-        facts = Onnx(path)
-        self.channels, self.multiple_of, self.halo = facts.channels, facts.multiple_of, facts.halo
-        self.wants_sigma, self.margin = facts.wants_sigma, facts.margin
-        self.compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
-
-    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture."""
-        feed = {"noisy": np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]}
-        if self.wants_sigma:
-            level = np.broadcast_to(np.asarray(sigma, dtype=np.float32), noisy.shape[:2])
-            feed["sigma"] = np.ascontiguousarray(level)[None, None]
-        return np.array(self.compiled(feed)["clean"])[0].transpose(1, 2, 0)
 
 
 def sizes() -> dict[str, Size]:
@@ -95,7 +70,12 @@ def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
             continue
         found[f"{name}, ONNX Runtime, float32"] = Onnx(path)
         if importlib.util.find_spec("openvino"):
-            found |= {f"{name}, OpenVINO, {kind}": OpenVino(path, kind) for kind in ("f32", "bf16")}
+            from unnoise.denoisers.openvino import OpenVino
+
+            found[f"{name}, OpenVINO, f32"] = OpenVino(path, precision="f32")
+            fastest = OpenVino(path)
+            if fastest.compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16":
+                found[f"{name}, OpenVINO, bf16"] = fastest
         network, _ = checkpoint.load(learned)
         network.to(memory_format=torch.channels_last)
         found[f"{name}, PyTorch, bfloat16"] = checkpoint.Checkpoint(network, bf16=True)

@@ -106,8 +106,8 @@ SECTIONS = {
     "Learning from the picture alone": (
         "Zero-shot Noise2Noise and Deep Image Prior beside models that ship, on all twelve pictures of Set12 at full "
         "size; none is told the level of Poisson noise. Seconds are processor time of one core, the mean over pictures "
-        "of 256x256 and 512x512; those of Deep Image Prior, which takes more than an hour for each of its tables, are "
-        "of another, faster machine.",
+        "of 256x256 and 512x512; those of Deep Image Prior, which takes more than an hour for each of its tables, and "
+        "of `gray` and `impulse`, are of other, faster machines.",
         [
             "python benchmarks/zero_shot.py deep_prior --noise gaussian:25 --data images:{data}/set12",
             "python benchmarks/zero_shot.py zero_shot gray nlm --noise gaussian:25 --data images:{data}/set12",
