@@ -103,7 +103,11 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     assert (seen[-1].share, seen[-1].seconds_left) == (1, 0)
 
 
-def test_a_line_of_the_log_is_the_mean_since_the_one_before(make: MakeRecipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_line_of_the_log_is_the_mean_since_the_one_before(
+    make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    monkeypatch.setattr(training._Run, "_reads_late", late)  # as on a GPU
     for every in (1, 5):
         training.train(make({"data.validation": [], "validation.every": every}), tmp_path / str(every))
     losses = np.array([line["loss"] for line in log(tmp_path / "1")])

@@ -106,8 +106,12 @@ def test_a_compiler_that_does_not_work_is_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("clip", [0.5, None])
-def test_a_loss_that_is_no_number_ends_the_run(make: MakeRecipe, tmp_path: Path, clip: float | None) -> None:
+def test_a_loss_that_is_no_number_ends_the_run(
+    make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: float | None, late: bool
+) -> None:
+    monkeypatch.setattr(training._Run, "_reads_late", late)  # as on a GPU
     recipe = make({"train.learning_rate": 1e30, "train.warmup": 0, "train.clip": clip, "train.checkpoint_every": 1})
     line = refusal(recipe, tmp_path / "run")
     assert line.startswith("the loss is no longer a number at step ")

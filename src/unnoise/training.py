@@ -224,11 +224,16 @@ class _Run:
         norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=limit, error_if_nonfinite=False)
         values = {key: value.detach() for key, value in values.items()}
         self.unread.append(_Values(self.progress.step + 1, batch["sigma"], torch.as_tensor(norm), values))
-        if self.fabric.device.type == "cpu":  # a GPU, which would have to be waited for, is asked now and then
+        if not self._reads_late:
             self._read()
         self.optimizer.step()
         self.progress.step += 1
         self._follow()
+
+    @property
+    def _reads_late(self) -> bool:
+        """Whether values are asked for now and then, since a GPU would have to be waited for after every step."""
+        return self.fabric.device.type != "cpu"
 
     def _read(self) -> None:
         """Sum the values of the steps since it was last done, and see that all of them are numbers."""
