@@ -186,7 +186,7 @@ SECTIONS = {
         "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
         "pictures learn to keep it, and hardly leave the noisy input behind; `color`, which was made for white noise "
         "and has seen no camera, is ahead of them. `photo` learned from pairs, and from these scenes: what it is worth "
-        "on others stands under real camera noise. `color` and `photo` stand here with earlier weights.",
+        "on others stands under real camera noise.",
         [
             "python benchmarks/own.py gaussian:25 poisson:30 --data {data}",
             "python benchmarks/own.py camera --data {data}",
