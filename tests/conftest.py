@@ -19,7 +19,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+from unnoise.datasets.base import Dataset
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class InMemory(Dataset):
+    """Pictures, or pairs of them, that a test made."""
+
+    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        return self.items[index]
+
+    def label(self, index: int) -> str:
+        return f"item {index}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,31 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch  # noqa: TID253
+from conftest import InMemory
 
 from unnoise import noise, recipe as recipes, training
 from unnoise.batches import Batches, check_noise, spoil
-from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches
 from unnoise.denoisers import checkpoint
 from unnoise.errors import UnnoiseError
 
 CPU = torch.device("cpu")
-
-
-class InMemory(Dataset):
-    """Pictures, or pairs of them, that a test made."""
-
-    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        return self.items[index]
-
-    def label(self, index: int) -> str:
-        return f"item {index}"
 
 
 def pictures(*, channels: int = 3, stored: type = np.uint8) -> InMemory:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import InMemory
 
 from unnoise import evaluation, noise
 from unnoise.datasets.base import Dataset
@@ -17,22 +18,6 @@ from unnoise.denoisers import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate, noisy_pairs
 from unnoise.metrics import psnr, ssim
-
-
-class InMemory(Dataset):
-    """Pictures, or pairs of them, that a test made."""
-
-    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        return self.items[index]
-
-    def label(self, index: int) -> str:
-        return f"item {index}"
 
 
 class Recorder(Denoiser):

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import InMemory
 
 from unnoise import noise
-from unnoise.datasets.base import Dataset
 from unnoise.datasets.patches import Patches, stretched
 from unnoise.errors import UnnoiseError
-
-
-class InMemory(Dataset):
-    """Pictures, or pairs of them, that a test made."""
-
-    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        return self.items[index]
-
-    def label(self, index: int) -> str:
-        return f"item {index}"
 
 
 def coordinates(height: int = 12, width: int = 15) -> np.ndarray:

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
 from unnoise import processes
-from unnoise.datasets.base import Dataset, as_float
+from unnoise.datasets.base import LUMA, Dataset, as_float
 from unnoise.datasets.patches import STEEPEST, Patches, Plan
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
@@ -25,7 +25,6 @@ from unnoise.noise.base import Chain, Choice, level
 from unnoise.noise.codec import Clip
 from unnoise.noise.synthetic import Gaussian, Poisson, SaltPepper, Speckle, Uniform
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 # Where row i and column j of a patch, both counted from its middle, lie in the picture, after each quarter turn.
 _TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))
 
@@ -118,20 +117,21 @@ def feed(
         workers: processes that prepare patches; 0 has this one do so.
     """
     own = batch // fabric.world_size
-    if held is not None:
+    if held is None:
+        loader = DataLoader(
+            patches,  # type: ignore[arg-type]
+            batch_size=own,
+            sampler=processes.shares(first, batch, fabric.global_rank, fabric.world_size),
+            num_workers=workers,
+            # A process that is forked after libvips has worked waits forever for threads that it has not got.
+            multiprocessing_context="spawn" if workers else None,
+            pin_memory=fabric.device.type == "cuda",
+        )
+        for made in loader:
+            yield fabric.to_device(made)
+    else:
         for start in itertools.count(first + own * fabric.global_rank, batch):
             yield held.make(patches, start, own)
-    loader = DataLoader(
-        patches,  # type: ignore[arg-type]
-        batch_size=own,
-        sampler=processes.shares(first, batch, fabric.global_rank, fabric.world_size),
-        num_workers=workers,
-        # A process that is forked after libvips has worked waits forever for threads that it has not got.
-        multiprocessing_context="spawn" if workers else None,
-        pin_memory=fabric.device.type == "cuda",
-    )
-    for made in loader:
-        yield fabric.to_device(made)
 
 
 def check_noise(noise: Noise | None) -> None:
@@ -203,8 +203,7 @@ def _luma(x: torch.Tensor) -> torch.Tensor:
     """Return the brightness `[B, 1, H, W]` of colours, or grey as it is."""
     if x.shape[1] == 1:
         return x
-    red, green, blue = x.unbind(dim=1)
-    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[:, None]
+    return sum(float(share) * x[:, [channel]] for channel, share in enumerate(LUMA))  # type: ignore[return-value]
 
 
 def _gaussian(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:

@@ -104,19 +104,6 @@ def agreement(fabric: Fabric) -> Iterator[None]:
         raise UnnoiseError(first) from error
 
 
-def check_compiler(device: torch.device) -> None:
-    """See that PyTorch's compiler finds what it needs.
-
-    Raises:
-        UnnoiseError: it does not.
-    """
-    try:
-        torch.compile(torch.sin)(torch.zeros(1, device=device))
-    except Exception as error:
-        why = str(error).partition("\n")[0]
-        raise UnnoiseError(f"train.compile: PyTorch's compiler does not work here: {why}") from error
-
-
 def shares(first: int, batch: int, rank: int, size: int) -> Iterator[int]:
     """Yield, without end, the numbers of the patches that one process makes.
 

@@ -32,6 +32,7 @@ from unnoise.denoisers import checkpoint, trained
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import evaluate
 from unnoise.looks import Look, Progress
+from unnoise.networks.base import check_compiler
 from unnoise.optimizers import OPTIMIZERS
 from unnoise.recipe import Recipe, Stage
 from unnoise.schedules import SCHEDULES
@@ -148,7 +149,7 @@ class _Run:
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model."""
         if self.recipe.train.compile:
-            processes.check_compiler(self.fabric.device)
+            check_compiler(self.fabric.device)
             self.bare.compile(dynamic=False)
         optimizer = OPTIMIZERS.make(self.recipe.train.optimizer).build(self.bare.parameters())
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)

@@ -18,7 +18,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 
 _PAGED = (".tif", ".tiff", ".webp", ".gif")
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
 
 
 class Dataset(ABC):
@@ -118,7 +118,7 @@ def with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
     if (have, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
     if (have, channels) == (3, 1):
-        luma = pixels.astype(np.float32) @ _LUMA[:, None]
+        luma = pixels.astype(np.float32) @ LUMA[:, None]
         return (np.rint(luma) if pixels.dtype.kind == "u" else luma).astype(pixels.dtype)
     raise UnnoiseError(f"a picture of {have} channels cannot be made one of {channels}")
 

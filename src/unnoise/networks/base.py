@@ -143,3 +143,16 @@ def bf16_pays(device: str) -> bool:
 
     with torch.inference_mode():
         return 1.25 * fastest(bf16=True) < fastest(bf16=False)
+
+
+def check_compiler(device: torch.device) -> None:
+    """See that PyTorch's compiler finds what it needs.
+
+    Raises:
+        UnnoiseError: it does not.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(1, device=device))
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        raise UnnoiseError(f"train.compile: PyTorch's compiler does not work here: {why}") from error
