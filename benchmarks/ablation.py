@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unnoise import networks, recipe as recipes, report, training
+from unnoise import networks
+from unnoise.evaluation import report
+from unnoise.training import recipe as recipes, trainer
 
 BASE = Path("recipes/color.yaml")
 SMALL = [{"until": 1, "patch": 64, "batch": 16}]
@@ -67,9 +69,9 @@ def run(variant: str, minutes: float, out: Path) -> Result:
     short = {"train.minutes": minutes, "train.steps": 10**6, "train.stages": stages, "validation.every": 10**6}
     recipe = recipes.load(BASE, {**short, **VARIANTS[variant]})
     folder = out / variant.replace("/", "-").replace(" ", "_").replace(",", "")
-    if not (folder / training.LOSSES).exists():
-        training.train(recipe, folder, resume=True)
-    last = json.loads((folder / training.LOG).read_text(encoding="utf-8").splitlines()[-1])
+    if not (folder / trainer.LOSSES).exists():
+        trainer.train(recipe, folder, resume=True)
+    last = json.loads((folder / trainer.LOG).read_text(encoding="utf-8").splitlines()[-1])
     levels = (last[f"gaussian:{level}"] for level in (15, 25, 50))
     return Result(variant, networks.make(recipe.network).parameter_count, last["step"], *levels)
 

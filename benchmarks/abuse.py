@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 import specimens
 
-from unnoise import report
-from unnoise.manifest import NAME
+from unnoise.evaluation import report
+from unnoise.pipeline.manifest import NAME
 
 MEMORY = 4 * 2**30  # bytes of address space
 SECONDS = 2.0  # allowed for a file

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unnoise import datasets, denoisers, noise, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import Dataset
-from unnoise.denoisers import checkpoint
+from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.evaluation import evaluate
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import evaluate
 from unnoise.networks.base import Network
 from unnoise.networks.resunet import ResUNet
 
@@ -56,7 +57,7 @@ def parts(network: ResUNet) -> Iterator[tuple[str, Network]]:
 
 def measure(model: str, folder: Path, crop: int) -> Iterator[Worth]:
     """Measure the whole network, then what it loses without each of its parts."""
-    network, _ = checkpoint.load(denoisers.trained(model))
+    network, _ = pytorch.load(denoisers.trained(model))
     if not isinstance(network, ResUNet):
         raise UnnoiseError(f"'{model}' is no resunet: it is {network}")
     pictures = datasets.make(f"images:{folder / 'bsds500/val'}", channels=network.channels)
@@ -68,7 +69,7 @@ def measure(model: str, folder: Path, crop: int) -> Iterator[Worth]:
 
 def _psnr(network: Network, pictures: Dataset, crop: int) -> list[float]:
     how = {"crop": crop, "with_ssim": False}
-    rows = evaluate({"": checkpoint.Checkpoint(network)}, pictures, [noise.make(level) for level in LEVELS], **how)
+    rows = evaluate({"": pytorch.Checkpoint(network)}, pictures, [noise.make(level) for level in LEVELS], **how)
     return [row.psnr for row in rows]
 
 

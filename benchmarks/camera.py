@@ -19,12 +19,13 @@ from pathlib import Path
 import folds
 import numpy as np
 
-from unnoise import datasets, denoisers, report
+from unnoise import datasets, denoisers
 from unnoise.denoisers.base import Denoiser
-from unnoise.evaluation import noisy_pairs
-from unnoise.metrics import psnr
-from unnoise.noise.base import FULL_SCALE
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.evaluation.metrics import psnr
 from unnoise.noise.synthetic import Gaussian
+from unnoise.units import FULL_SCALE
 
 LEVELS = (2, 4, 6, 8, 10, 12, 15, 20)
 Pairs = list[tuple[np.ndarray, np.ndarray]]

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import datasets, denoisers, estimation, noise, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr
+from unnoise.noise import estimation
 
 TOLD = ("gaussian:15", "gaussian:25", "gaussian:50")
 FOUND = (

@@ -30,13 +30,15 @@ import quality
 import speed
 import torch
 
-from unnoise import denoisers, image_io, networks, report
-from unnoise.denoisers import checkpoint
+from unnoise import denoisers, networks
+from unnoise.denoisers import pytorch
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
+from unnoise.evaluation import report
+from unnoise.io import reader
 from unnoise.networks.base import multiply_adds
-from unnoise.pipeline import clean_pixels
+from unnoise.pipeline.process import clean_pixels
 
 SIGMA = 25
 
@@ -76,9 +78,9 @@ def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
             fastest = OpenVino(path)
             if fastest.compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16":
                 found[f"{name}, OpenVINO, bf16"] = fastest
-        network, _ = checkpoint.load(learned)
+        network, _ = pytorch.load(learned)
         network.to(memory_format=torch.channels_last)
-        found[f"{name}, PyTorch, bfloat16"] = checkpoint.Checkpoint(network, bf16=True)
+        found[f"{name}, PyTorch, bfloat16"] = pytorch.Checkpoint(network, bf16=True)
     found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
     return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
 
@@ -134,7 +136,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
     arguments = parser.parse_args()
     if arguments.plot:
-        image_io.check_target(arguments.plot, overwrite=True)
+        reader.check_target(arguments.plot, overwrite=True)
         plot(arguments.plot, psnrs(arguments.rows, arguments.data, arguments.limit))
         return
     print(report.markdown(list(sizes().values())))

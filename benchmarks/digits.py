@@ -32,14 +32,17 @@ import torch
 import yaml
 from torch.utils.data import DataLoader, default_collate
 
-from unnoise import datasets, image_io, losses, networks, noise, recipe as recipes, report
+from unnoise import datasets, networks, noise
 from unnoise.datasets.mnist import Mnist
-from unnoise.datasets.patches import Patches
-from unnoise.denoisers import checkpoint
-from unnoise.metrics import psnr
+from unnoise.denoisers import pytorch
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr
+from unnoise.io import reader
 from unnoise.networks import Network
-from unnoise.optimizers import OPTIMIZERS
-from unnoise.recipe import Recipe
+from unnoise.training import losses, recipe as recipes
+from unnoise.training.optimizers import OPTIMIZERS
+from unnoise.training.patches import Patches
+from unnoise.training.recipe import Recipe
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "digits_autoencoder.yaml"
 STUDY = {
@@ -142,7 +145,7 @@ def compare(models: list[Path]) -> list[Row]:
     """Judge trained models; the time of those that have the log of their run beside them is told."""
     judge, rows = Judge(recipes.load(RECIPE)), []
     for path in models:
-        network, card = checkpoint.load(path)
+        network, card = pytorch.load(path)
         recipe = recipes.load(yaml.safe_load(card.recipe))
         log, seconds = path.parent / "log.jsonl", math.nan
         if log.exists():
@@ -165,8 +168,8 @@ def sheet(models: list[Path], labels: list[int]) -> np.ndarray:
     noisy = [spoil(picture, np.random.default_rng((0, index))) for picture, index in zip(truth, shown, strict=True)]
     rows = {"noisy": noisy}
     for path in models:
-        network, card = checkpoint.load(path)
-        denoiser = checkpoint.Checkpoint(network)
+        network, card = pytorch.load(path)
+        denoiser = pytorch.Checkpoint(network)
         rows[card.name] = [denoiser(picture) for picture in noisy]
     rows["truth"] = truth
     names = [f"{dataset.labels[index]} #{index}" for index in shown]
@@ -194,7 +197,7 @@ def main() -> None:
     print(report.markdown(rows, decimals=decimals))
     if arguments.verb == "compare" and arguments.sheet:
         drawn = sheet(arguments.models, arguments.labels)
-        image_io.from_array(np.rint(drawn * 255).astype(np.uint8)).save(arguments.sheet, overwrite=True)
+        reader.from_array(np.rint(drawn * 255).astype(np.uint8)).save(arguments.sheet, overwrite=True)
 
 
 if __name__ == "__main__":

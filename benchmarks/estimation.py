@@ -20,11 +20,14 @@ from pathlib import Path
 import numpy as np
 from skimage import restoration
 
-from unnoise import datasets, denoisers, estimation, noise, pipeline, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
 from unnoise.denoisers.base import Sigma
-from unnoise.evaluation import noisy_pairs
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.evaluation.metrics import psnr
+from unnoise.noise import estimation
+from unnoise.pipeline import process
 
 LEVELS = (5, 10, 15, 25, 35, 50)
 
@@ -189,7 +192,7 @@ def picks(folder: Path, pictures: int) -> Iterator[Pick]:
 
 
 def _score(model: denoisers.Denoiser, told: Sigma | None, noisy: np.ndarray, clean: np.ndarray) -> float:
-    return min(psnr(clean, pipeline.clean_pixels(model, noisy, told)), 60.0)
+    return min(psnr(clean, process.clean_pixels(model, noisy, told)), 60.0)
 
 
 def main() -> None:

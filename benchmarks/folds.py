@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import datasets, denoisers, recipe as recipes, report, training
+from unnoise import datasets, denoisers
 from unnoise.datasets.base import Dataset, find
 from unnoise.denoisers.base import Denoiser
-from unnoise.evaluation import noisy_pairs
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.evaluation.metrics import psnr
+from unnoise.training import recipe as recipes, trainer
 
 RECIPE = Path("recipes/photo.yaml")
 
@@ -66,8 +68,8 @@ def trained(data: Path, folds: int, out: Path) -> Iterator[tuple[Denoiser, Datas
         rest = [path for index, files in enumerate(by_scene) if index % folds != fold for path in files]
         exclude = leave_out(held, find(str(recipe.data.exclude)), out / f"without_{fold}.txt")
         folder = out / str(fold)
-        if not (folder / training.LOSSES).exists():
-            training.train(recipes.load(RECIPE, {"data.exclude": exclude}), folder, resume=True)
+        if not (folder / trainer.LOSSES).exists():
+            trainer.train(recipes.load(RECIPE, {"data.exclude": exclude}), folder, resume=True)
         unseen = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
         yield denoisers.make(folder / f"{recipe.name}.safetensors"), unseen
 

@@ -23,10 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import api, datasets, denoisers, framework, image_io, noise, report
+from unnoise import api, datasets, denoisers, noise
 from unnoise.datasets import stl10
-from unnoise.evaluation import noisy_pairs
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.evaluation.metrics import psnr
+from unnoise.io import reader
+from unnoise.training import restoration_config
 
 CHANGES = {  # run -> what differs from its recipe
     "unet": ["network=unet:width=16", "validation.every=270", "train.workers=0"],
@@ -95,8 +98,8 @@ def measure(name: str, dataset: str, weights: Path) -> Iterator[Line]:
 def sheets(models: dict[str, Path]) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the same pictures under each noise: the truth, what goes in, and what each model makes of it."""
     opened = {name: denoisers.make(path) for name, path in models.items()}
-    pictures = datasets.make(f"{framework.DATA['STL10']}#test", size=framework.SIZE)
-    for spec in framework.NOISES:
+    pictures = datasets.make(f"{restoration_config.DATA['STL10']}#test", size=restoration_config.SIZE)
+    for spec in restoration_config.NOISES:
         rows, captions = [], []
         for index, (noisy, clean, _) in enumerate(noisy_pairs(pictures, noise.make(spec))):
             if index in SHOWN:
@@ -115,10 +118,10 @@ def main() -> None:
     stand_in = arguments.out / "data"
     write_data(arguments.data / "photos", stand_in / "stl10_binary")
     os.environ["UNNOISE_DATA"] = str(stand_in)
-    models = {name: train(run) for name, run in framework.MODELS.items()}
+    models = {name: train(run) for name, run in restoration_config.MODELS.items()}
     for spec, sheet in sheets(models):
         target = arguments.out / f"{spec.partition(':')[0]}.png"
-        image_io.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=True)
+        reader.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=True)
     for dataset, place, title in (
         ("STL10", stand_in, "Crops of photographs in STL-10's layout, not trained on"),
         ("Cifar100", arguments.data, "The test part of CIFAR-100; nothing of it was trained on"),

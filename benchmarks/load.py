@@ -40,8 +40,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from unnoise import api, denoisers, image_io, report
-from unnoise.denoisers.blocks import cores
+from unnoise import api, denoisers
+from unnoise.evaluation import report
+from unnoise.io import reader as image_io
+from unnoise.system import cpu_count
 
 SIGMA = 25
 SIDE = 1000
@@ -182,7 +184,7 @@ def bare(engine: str, seconds: float) -> float:
             list(pool.map(lambda _: call(), range(callers)))
         return next(done) * SIDE**2 / 1e6 / (time.perf_counter() - start)
 
-    return max(speed(callers) for callers in {1, cores()})
+    return max(speed(callers) for callers in {1, cpu_count()})
 
 
 def resident(process: int) -> float:

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import growing, report
-from unnoise.formats import Header
+from unnoise.evaluation import report
+from unnoise.io import stream_writer
+from unnoise.io.formats import Header
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def generate(side: int, target: Path) -> None:
             grain = rng.integers(-40, 41, (len(rows), side, 3), dtype=np.int16)
             yield np.clip(128 + 60 * columns * np.cos(rows / 61) + grain, 0, 255).astype(np.uint8)
 
-    growing.write(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
+    stream_writer.write(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
 
 
 def measure(megapixels: float, engine: str, folder: Path) -> Row:

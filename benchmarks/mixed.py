@@ -22,7 +22,7 @@ import numpy as np
 import pyvips
 import specimens
 
-from unnoise import report
+from unnoise.evaluation import report
 
 
 @dataclass

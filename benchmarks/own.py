@@ -29,11 +29,14 @@ from typing import Any
 import folds
 import numpy as np
 
-from unnoise import datasets, denoisers, image_io, noise, recipe as recipes, report, training
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
 from unnoise.denoisers.base import Denoiser
-from unnoise.evaluation import noisy_pairs
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.evaluation.metrics import psnr
+from unnoise.io import reader
+from unnoise.training import recipe as recipes, trainer
 
 NOISES = ("gaussian:25", "poisson:30")
 NETWORK = "resunet:widths=16/32/64,blocks=1/1/1,told=false"
@@ -102,7 +105,7 @@ def shots(data: Path, spec: str, out: Path) -> Path:
             f"clean/{index}_noisy.tif": first,
             f"clean/{index}_clean.tif": picture,
         }.items():
-            image_io.from_array(pixels).save(folder / name, overwrite=True)
+            reader.from_array(pixels).save(folder / name, overwrite=True)
     (folder / "done").touch()
     return folder
 
@@ -118,9 +121,9 @@ def train(changes: dict[str, Any], channels: int, seconds: float, folder: Path) 
     given = {"name": "own", "data": {"train": ["images:."], "channels": channels}, **BASE}
     network = str(changes.get("network", NETWORK)).replace("resunet:", f"resunet:channels={channels},")
     changes = {**changes, "network": network, "train.minutes": seconds / 60}
-    if not (folder / training.LOSSES).exists():
-        training.train(recipes.load(given, changes), folder, resume=True, clock=time.process_time)
-    last = json.loads((folder / training.LOG).read_text(encoding="utf-8").splitlines()[-1])
+    if not (folder / trainer.LOSSES).exists():
+        trainer.train(recipes.load(given, changes), folder, resume=True, clock=time.process_time)
+    last = json.loads((folder / trainer.LOG).read_text(encoding="utf-8").splitlines()[-1])
     return denoisers.make(folder / "own.safetensors"), last["step"], last["seconds"]
 
 

@@ -22,10 +22,12 @@ from pathlib import Path
 import numpy as np
 import published
 
-from unnoise import datasets, denoisers, evaluation, image_io, noise, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import Dataset
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
+from unnoise.evaluation import benchmark, report
+from unnoise.io import reader
 
 CHANNELS = {"cbsd68": 3, "kodak24": 3, "mcmaster": 3, "bsd68": 1, "set12": 1}
 SIGMAS = (15, 25, 50)
@@ -85,7 +87,7 @@ def pictures(folder: Path, limit: int | None = None) -> Dataset:
 
 def measure(folder: Path, models: dict[str, Denoiser], sigmas: Iterable[int], *, limit: int | None, seed: int) -> list:
     """Measure models on one test set; a row per level and model."""
-    measured = evaluation.evaluate(
+    measured = benchmark.evaluate(
         models,
         pictures(folder, limit),
         [noise.make(f"gaussian:{sigma}") for sigma in sigmas],
@@ -97,9 +99,9 @@ def measure(folder: Path, models: dict[str, Denoiser], sigmas: Iterable[int], *,
     return list(measured)
 
 
-def lines(rows: Iterable[evaluation.Row]) -> list[Line]:
+def lines(rows: Iterable[benchmark.Row]) -> list[Line]:
     """Put the levels beside each other: a line per test set and model."""
-    found: dict[tuple[str, str], list[evaluation.Row]] = {}
+    found: dict[tuple[str, str], list[benchmark.Row]] = {}
     for row in rows:
         found.setdefault((row.model, row.data), []).append(row)
     made = []
@@ -125,7 +127,7 @@ def main() -> None:
     if not there:
         parser.error(f"none of {', '.join(arguments.sets)} is in {arguments.data}")
     if arguments.json:
-        image_io.check_target(arguments.json, overwrite=True)
+        reader.check_target(arguments.json, overwrite=True)
     rows = []
     for name in there:
         models = models_for(CHANNELS[name], arguments.models)

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import kendalltau
 
-from unnoise import datasets, denoisers, noise, pipeline, report, self_evaluation
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import Dataset, as_float
-from unnoise.metrics import psnr
+from unnoise.evaluation import no_reference, report
+from unnoise.evaluation.metrics import psnr
+from unnoise.pipeline import process
 
 MODELS = ("color", "color-fast", "photo", "impulse", "nlm", "wavelet", "tv", "bilateral", "median")
 
@@ -61,12 +63,12 @@ def ranked(models: Sequence[str], data: str, spec: str, side: int) -> list[Ranke
     """Rank models on spoilt pictures, best first, and say what each really makes of them."""
     pictures, opened = Spoilt(data, spec, side), {name: denoisers.make(name, engine="onnx") for name in models}
     rows = []
-    for row in self_evaluation.rank(opened, pictures, data=data, blind=True):
+    for row in no_reference.rank(opened, pictures, data=data, blind=True):
         model, scores = opened[row.model], []
         for index in range(len(pictures)):
             noisy, clean = pictures[index]
             settled, told = model.settle(noisy)
-            scores.append(psnr(clean, pipeline.clean_pixels(settled, noisy, told)))
+            scores.append(psnr(clean, process.clean_pixels(settled, noisy, told)))
         truth = float(np.mean(scores))
         rows.append(Ranked(spec, row.model, row.images, row.psnr_extra, row.psnr_blind_spot, truth))
     return rows

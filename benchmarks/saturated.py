@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unnoise import datasets, denoisers, noise, pipeline, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
-from unnoise.datasets.patches import stretched
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr
+from unnoise.pipeline import process
+from unnoise.training.patches import stretched
 
 NOISES = ("gaussian:0", "salt-pepper:0.05", "salt-pepper:0.3", "salt-pepper:0.1 + gaussian:15", "gaussian:25")
 MODELS = ("auto", "impulse", "color", "adaptive-median")
@@ -85,7 +87,7 @@ def main() -> None:
 
 def _score(model: denoisers.Denoiser, noisy: np.ndarray, picture: np.ndarray) -> float:
     chosen, told = model.settle(noisy)
-    return min(psnr(picture, pipeline.clean_pixels(chosen, noisy, told)), BEST)
+    return min(psnr(picture, process.clean_pixels(chosen, noisy, told)), BEST)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,13 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand be
 
 import numpy as np
 
-from unnoise import archive, cluster, denoisers, files, image_io, orders, pipeline, planning, report
-from unnoise.denoisers.blocks import cores
-from unnoise.manifest import Manifest
-from unnoise.pipeline import Outcome, Settings
+from unnoise import denoisers
+from unnoise.evaluation import report
+from unnoise.io import atomic, reader
+from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume
+from unnoise.pipeline.manifest import Manifest
+from unnoise.pipeline.process import Outcome, Settings
+from unnoise.system import cpu_count
 
 MODEL, ENGINE, SIGMA = "color", "onnx", 25 / 255
 ASKED = {"model": MODEL, "engine": ENGINE, "sigma": 25}
@@ -93,16 +96,16 @@ class Step:
 
 def plain(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
     """Clean a folder by the plain pipeline."""
-    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cores())
+    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cpu_count())
     with Manifest(out) as manifest:
-        work = archive.Archive(manifest, ASKED).clean
+        work = resume.Archive(manifest, ASKED).clean
         jobs = planning.plan([folder], out, manifest.taken)
-        yield from pipeline.run(jobs, Settings(denoiser, SIGMA), workers=workers, work=work)
+        yield from process.run(jobs, Settings(denoiser, SIGMA), workers=workers, work=work)
 
 
 def on_ray(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
     """Clean a folder by the cluster."""
-    order = orders.Order(MODEL, False, ENGINE, Settings(denoisers.make("median"), SIGMA), ASKED)
+    order = ray_jobs.Order(MODEL, False, ENGINE, Settings(denoisers.make("median"), SIGMA), ASKED)
     with Manifest(out) as manifest:
         yield from order.run(planning.plan([folder], out, manifest.taken), manifest, workers=workers)
 
@@ -163,21 +166,21 @@ def rates(folder: Path, place: Path, rounds: int) -> tuple[list[Rate], list[Cost
 
 def contents(folder: Path) -> frozenset[tuple[str, str]]:
     """Return the names and hashes of the pictures in a folder."""
-    return frozenset((str(one.relative_to(folder)), files.sha256(one)) for one in folder.rglob("*.png"))
+    return frozenset((str(one.relative_to(folder)), atomic.sha256(one)) for one in folder.rglob("*.png"))
 
 
 def steps(pictures: list[Path], place: Path) -> list[Step]:
     """Take apart what is done for a picture, and what the driver does of it."""
-    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cores())
+    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cpu_count())
     place.mkdir()
-    read = [image_io.read(path) for path in pictures]
-    clean = [one.with_pixels(pipeline.clean_pixels(denoiser, one.pixels, SIGMA)) for one in read]
-    tiny = image_io.from_array(np.zeros((8, 8, 3), np.uint8))
+    read = [reader.read(path) for path in pictures]
+    clean = [one.with_pixels(process.clean_pixels(denoiser, one.pixels, SIGMA)) for one in read]
+    tiny = reader.from_array(np.zeros((8, 8, 3), np.uint8))
     done: dict[str, Callable[[int], object]] = {
-        "hash of the input": lambda number: files.sha256(pictures[number]),
-        "read and decode": lambda number: image_io.read(pictures[number]).pixels,
-        "network": lambda number: pipeline.clean_pixels(denoiser, read[number].pixels, SIGMA),
-        "encode as PNG": lambda number: image_io.encode(clean[number], ".png"),
+        "hash of the input": lambda number: atomic.sha256(pictures[number]),
+        "read and decode": lambda number: reader.read(pictures[number]).pixels,
+        "network": lambda number: process.clean_pixels(denoiser, read[number].pixels, SIGMA),
+        "encode as PNG": lambda number: reader.encode(clean[number], ".png"),
         "write, sync and rename a small file": lambda number: tiny.save(place / f"{number}.png", overwrite=True),
     }
     found = [Step(name, *fastest(call, len(pictures))) for name, call in done.items()]
@@ -186,11 +189,11 @@ def steps(pictures: list[Path], place: Path) -> list[Step]:
         (place / "driver").mkdir(exist_ok=True)
 
         def settle(number: int) -> None:
-            held = files.held(jobs[number].target)
+            held = atomic.held(jobs[number].target)
             held.touch()
             outcome = Outcome(jobs[number], model=MODEL)
-            archive.Archive(manifest, ASKED).fail(outcome)
-            files.place(held, jobs[number].target)
+            resume.Archive(manifest, ASKED).fail(outcome)
+            atomic.place(held, jobs[number].target)
 
         found.append(Step("the driver: a line that is synced, and a rename", *fastest(settle, len(pictures))))
     return found
@@ -231,7 +234,7 @@ def main() -> None:
             for source in sources:
                 shutil.copy(source, place / "noisy" / str(copy))
         (place / "made").mkdir()
-        with cluster.connected("local"):
+        with ray_pool.connected("local"):
             measured, costs = rates(place / "noisy", place / "made", arguments.rounds)
         print(report.markdown(measured, decimals={"pictures_per_second": 2, "start_seconds": 1}))
         print(f"\n{report.markdown(costs, decimals={'core_seconds': 3})}")

@@ -22,9 +22,11 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-from unnoise import denoisers, image_io, noise, report
-from unnoise.metrics import psnr
-from unnoise.pipeline import clean_pixels
+from unnoise import denoisers, noise
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr
+from unnoise.io import reader
+from unnoise.pipeline.process import clean_pixels
 
 SIDE = 1000  # one megapixel
 NLM = "non-local means, scikit-image"
@@ -99,7 +101,7 @@ def compare(compared: Mapping[str, Callable[[np.ndarray], np.ndarray]], sigma: f
 def start_up(repeats: int) -> list[Start]:
     """Time whole processes: `--version`, and a picture of 0.1 megapixels from file to file."""
     with tempfile.TemporaryDirectory() as folder:
-        small = image_io.from_array(np.rint(photograph()[:316, :316] * 255).astype(np.uint8))
+        small = reader.from_array(np.rint(photograph()[:316, :316] * 255).astype(np.uint8))
         small.save(Path(folder) / "small.png")
         cleaning = ["small.png", "-o", "clean.png", "--overwrite"]
         rows = []

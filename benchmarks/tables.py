@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unnoise import recipe as recipes, report, tables, training
+from unnoise import tables
+from unnoise.evaluation import report
+from unnoise.training import recipe as recipes, trainer
 
 NOISE = "salt-pepper:0.1"
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "encoder_decoder.yaml"
@@ -71,7 +73,7 @@ def trained(folder: Path, pairs: Path, changes: dict[str, Any]) -> Path:
     """Train on the pairs, or go on where the training was broken off."""
     model = folder / "encoder_decoder.safetensors"
     data = {"data.train": [f"table:{pairs}#train"], "data.validation": [f"table:{pairs}#validation"]}
-    return model if model.exists() else training.train(recipes.load(RECIPE, data | changes), folder, resume=True)
+    return model if model.exists() else trainer.train(recipes.load(RECIPE, data | changes), folder, resume=True)
 
 
 def scored(method: str, model: str | Path, data: str, table: str | Path, out: Path) -> Row:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import datasets, denoisers, noise, report, uncertainty
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
-from unnoise.evaluation import noisy_pairs
+from unnoise.denoisers import uncertainty
+from unnoise.evaluation import report
+from unnoise.evaluation.benchmark import noisy_pairs
 
 NOISES = ("gaussian:15", "gaussian:25", "gaussian:50", "poisson:30")
 FITTED = (5, 10, 15, 25, 35, 50, 75)

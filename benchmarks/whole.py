@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 from speed import photograph
 
-from unnoise import denoisers, image_io, noise, report
-from unnoise.pipeline import clean_pixels
+from unnoise import denoisers, noise
+from unnoise.evaluation import report
+from unnoise.io import reader
+from unnoise.pipeline.process import clean_pixels
 
 SIGMA = 15
 
@@ -44,7 +46,7 @@ def noisy_jpeg(megapixels: float, target: Path) -> None:
     sheet = photograph()
     clean = np.tile(sheet, (-(-height // sheet.shape[0]), -(-height * 4 // 3 // sheet.shape[1]), 1))
     noisy = noise.make(f"gaussian:{SIGMA}")(clean[:height, : height * 4 // 3], 0)
-    image_io.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(target, quality=95)
+    reader.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(target, quality=95)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -64,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "noisy.jpg", Path(folder) / "clean.jpg"
         noisy_jpeg(asked.megapixels, source)
-        pixels = image_io.read(source).pixels
+        pixels = reader.read(source).pixels
         color = denoisers.make("color", engine=asked.engine)
         command = [sys.executable, "-m", "unnoise", source, "-o", target, "--overwrite", "--engine", asked.engine]
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unnoise import datasets, denoisers, noise, report
+from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
-from unnoise.metrics import psnr
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr
 
 
 @dataclass(frozen=True)

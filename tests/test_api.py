@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 import unnoise
-from unnoise import api, denoisers, image_io
+from unnoise import api, denoisers
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
+from unnoise.io import reader
 
 MODEL = "median"
 
@@ -55,7 +56,7 @@ def test_a_path_gives_a_picture_that_can_be_saved(levels: np.ndarray, clean: np.
 
 
 def test_a_picture_gives_a_picture(levels: np.ndarray, clean: np.ndarray) -> None:
-    picture = unnoise.denoise(image_io.from_array(levels), MODEL)
+    picture = unnoise.denoise(reader.from_array(levels), MODEL)
     assert isinstance(picture, unnoise.Picture)
     np.testing.assert_array_equal(picture.to_array(), clean)
 
@@ -204,7 +205,7 @@ def test_add_noise_clips_what_holds_integers(levels: np.ndarray) -> None:
 
 def test_inspect_is_the_same_for_every_kind(levels: np.ndarray) -> None:
     noisy = unnoise.add_noise(levels, "gaussian:20")
-    kinds = (noisy, Image.fromarray(noisy), file_of(noisy), image_io.from_array(noisy))
+    kinds = (noisy, Image.fromarray(noisy), file_of(noisy), reader.from_array(noisy))
     assert len({str(unnoise.inspect(kind)) for kind in kinds}) == 1
 
 
@@ -224,10 +225,10 @@ def test_evaluate_gives_a_row_per_noise_and_model(levels: np.ndarray, tmp_path: 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra train")
 def test_train_hands_on_the_recipe_with_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unnoise import recipe, training
+    from unnoise.training import recipe, trainer
 
     seen = []
-    monkeypatch.setattr(training, "train", lambda *given, **named: seen.append((given, named)))
+    monkeypatch.setattr(trainer, "train", lambda *given, **named: seen.append((given, named)))
     tree = {
         "name": "x",
         "network": "dncnn",
@@ -287,7 +288,7 @@ def test_the_expected_error_comes_with_the_clean_picture(photograph: np.ndarray,
     np.testing.assert_array_equal(clean, unnoise.denoise(noisy, "color", sigma=25))
     real = 255 * np.sqrt(np.mean((clean - photograph) ** 2))
     assert error.shape == noisy.shape[:2] and 0.7 < real / np.sqrt(np.mean(error**2)) < 1.3
-    image_io.from_array(noisy).save(file)
+    reader.from_array(noisy).save(file)
     made, same = unnoise.denoise_with_error(file, "color", sigma=25)
     np.testing.assert_array_equal(made.pixels, clean)
     np.testing.assert_array_equal(same, error)

@@ -1,88 +1,61 @@
-"""The house stands: imports run downward only, and PyTorch stays in its rooms.
-
-The table is the plan in DESIGN: layers from the ground to the roof, each a list of storeys, each storey a line of rooms
-(modules or shelves). A room may import the rooms of any storey below its own, never one beside or above it.
-"""
+"""Imports follow the table of packages in `ALLOWED`, without cycles, and PyTorch is imported by few modules."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-HOUSE = {
-    "ground": ["errors", "optional spec card files", "stores"],
-    "pixels": [
-        "formats jpeg exif",
-        "picture",
-        "image_io growing tiling metrics impulses blockiness declipping",
-        "estimation",
-    ],
-    "vocabularies": ["noise networks losses optimizers schedules"],
-    "what denoises": ["weights denoisers"],
-    "what learns": [
-        "datasets tasks framework calibration looks",
-        "tailoring",
-        "recipe evaluation report processes uncertainty self_evaluation",
-        "batches",
-        "training export quantization",
-    ],
-    "faces": [
-        "streaming planning manifest",
-        "pipeline progress tables",
-        "sources archive error_maps cluster",
-        "api orders",
-        "service demo table_cli clean_cli",
-        "calibrate_cli serve_cli",
-        "cli",
-        "__init__ __main__",
-    ],
+CORE = ["errors", "optional", "spec", "system", "units", "_version"]
+"""Modules that every package may import; they import only `errors`."""
+
+ALLOWED = {
+    "io": [],
+    "networks": [],
+    "noise": ["io"],
+    "datasets": ["io"],
+    "denoisers": ["noise", "networks", "io"],
+    "evaluation": ["io", "noise", "datasets", "denoisers"],
+    "pipeline": ["io", "noise", "denoisers"],
+    "training": ["io", "noise", "networks", "datasets", "denoisers", "evaluation"],
+    "tables": ["io", "noise", "datasets", "denoisers", "evaluation", "pipeline"],
+    "service": ["io", "noise", "denoisers", "pipeline"],
+    "api": ["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline"],
 }
-# A wing is a room whose members build on each other: storeys of its own, into which only the faces above it lead.
-WINGS = {
-    "service": [
-        "limits",
-        "problems",
-        "tasks work watch",
-        "bodies pool door",
-        "schemas",
-        "app",
-        "server",
-    ],
+"""Package (or module beside the packages) -> the packages that it may import, besides `CORE`.
+
+`cli` and the `__init__` and `__main__` of `unnoise` may import everything.
+"""
+
+ONLY_FROM = {
+    ("noise", "io"): ["noise.calibration"],
+    ("denoisers", "networks"): ["denoisers.pytorch", "denoisers.deep_prior", "denoisers.zero_shot"],
+    ("tables", "pipeline"): ["tables.ray"],
+    ("tables", "pipeline.ray_pool"): ["tables.ray"],
 }
-SHARED = ["base", "blocks"]  # what members of a shelf may import from it; each may import those before it
+"""Imports of `ALLOWED` that only some modules of a package may make."""
 
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
-TORCH_ROOMS = [
-    "batches",
-    *["networks", "losses", "optimizers", "tasks", "processes", "training", "export"],
-    *["denoisers.checkpoint", "denoisers.deep_prior", "denoisers.zero_shot"],
+TORCH_MODULES = [
+    "networks",
+    *["denoisers.pytorch", "denoisers.deep_prior", "denoisers.zero_shot"],
+    *["training.trainer", "training.validation", "training.run_folder", "training.batches", "training.distributed"],
+    *["training.losses", "training.optimizers", "training.tasks", "training.export"],
 ]
-# Rooms that open only with an extra, beside those of PyTorch; all others live on the base install.
-EXTRA_ROOMS = [*TORCH_ROOMS, "recipe", "report", "quantization", "denoisers.openvino", "tables", "service"]
+EXTRA_MODULES = [
+    *TORCH_MODULES,
+    *["training.recipe", "training.quantization", "evaluation.report", "denoisers.openvino", "tables", "service"],
+]
+"""Modules that need an extra; all others are imported on the base install."""
 EXTRAS = [
-    *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib"],
-    *[
-        "fastapi",
-        "uvicorn",
-        "starlette",
-        "prometheus_client",
-        "python_multipart",
-        "pyarrow",
-        "ray",
-        "upath",
-        "openvino",
-    ],
+    *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib", "fastapi", "uvicorn"],
+    *["starlette", "prometheus_client", "python_multipart", "pyarrow", "ray", "upath", "openvino"],
 ]
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
-FLOOR = {
-    room: floor
-    for floor, storey in enumerate(storey for storeys in HOUSE.values() for storey in storeys)
-    for room in storey.split()
-}
 FILES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(SOURCE.glob("unnoise/**/*.py"))
@@ -92,8 +65,8 @@ FILES = {
 def imports(source: str, module: str, package: bool, modules: Collection[str]) -> Iterator[tuple[int, str]]:
     """Yield the line and the dotted name of every import, wherever it stands, by statement or by function.
 
-    `need("torch", extra="train")` as a statement of its own imports nothing into the module: it is how a door asks
-    whether the room behind it will open.
+    `require("torch", extra="train")` as a statement of its own imports nothing into the module: it only asks whether
+    the extra is installed.
     """
     tree = ast.parse(source)
     statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
@@ -107,46 +80,42 @@ def imports(source: str, module: str, package: bool, modules: Collection[str]) -
                 origin = ".".join([*above, *([origin] if origin else [])])
                 for alias in names:
                     full = f"{origin}.{alias.name}"
-                    yield node.lineno, full if full in modules or full == "unnoise.__version__" else origin
+                    yield node.lineno, full if full in modules else origin
             case ast.Call(
                 func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]
             ):
-                if called in ("import_module", "__import__") or (called == "need" and node not in statements):
+                if called in ("import_module", "__import__") or (called == "require" and node not in statements):
                     yield node.lineno, name
 
 
 def objection(module: str, target: str) -> str | None:
-    """Say why `module` must not import `target`; None if it may."""
+    """Return why `module` must not import `target`; None if it may."""
+    inside, wanted = _inside(module), _inside(target)
     if _within(target, TORCH):
-        return None if _within(_inside(module), TORCH_ROOMS) else "PyTorch stays in its rooms"
-    if not _within(target, ["unnoise"]) or target == "unnoise.__version__":
+        return None if _within(inside, TORCH_MODULES) else "PyTorch is not imported here"
+    if not _within(target, ["unnoise"]):
         return None
-    importer, imported = _room(module), _room(target)
-    if imported not in FLOOR:
-        return f"'{imported}' is in no layer: put it in a layer of HOUSE"
-    if importer != imported:
-        return None if FLOOR[imported] < FLOOR[importer] else f"{importer} may not import {imported}: it is not below"
-    wing = importer
-    importer, imported = _inside(module).partition(".")[2], _inside(target).partition(".")[2]
-    if wing in WINGS:
-        return _objection_in_wing(WINGS[wing], importer, imported)
-    allowed = SHARED[: SHARED.index(importer)] if importer in SHARED else SHARED
-    if not importer or imported in allowed:  # the shelf's own __init__ knows all its members
+    importer, imported = _package(module), _package(target)
+    if imported == "__init__":
+        return None if importer in ("__init__", "__main__") else "the package itself is imported by users alone"
+    if imported in CORE:
+        return None if importer not in CORE or imported == "errors" or importer == imported else "core imports errors"
+    if imported not in {*ALLOWED, "cli"}:
+        return f"'{imported}' is not in the table: put it into ALLOWED"
+    if importer in ("cli", "__init__", "__main__", imported):
         return None
-    return f"members of a shelf may import only {' and '.join(SHARED)} from it"
-
-
-def _objection_in_wing(storeys: list[str], importer: str, imported: str) -> str | None:
-    floor = {member: floor for floor, storey in enumerate(storeys) for member in storey.split()}
-    if not {importer, imported} - {""} <= floor.keys():
-        return "a member is in no storey of its wing: put it into WINGS"
-    return None if importer and floor.get(imported, -1) < floor[importer] else f"{imported} is not below {importer}"
+    if imported not in ALLOWED.get(importer, []):
+        return f"{importer} may not import {imported}"
+    for (package, place), allowed in ONLY_FROM.items():
+        if package == importer and _within(wanted, [place]) and not _within(inside, allowed):
+            return f"of {importer}, only {', '.join(allowed)} may import {place}"
+    return None
 
 
 def complaints(source: str, module: str, package: bool = False, modules: Collection[str] = FILES) -> list[str]:
     """List what is wrong with the imports of one module, a line each."""
-    if _room(module) not in FLOOR:
-        return [f"{module}: put it in a layer of HOUSE"]
+    if _package(module) not in {*CORE, *ALLOWED, "cli", "__init__", "__main__"}:
+        return [f"{module}: '{_package(module)}' is not in the table: put it into ALLOWED"]
     found = ((line, target, objection(module, target)) for line, target in imports(source, module, package, modules))
     return [f"{module}:{line} imports {target}: {why}" for line, target, why in found if why]
 
@@ -155,7 +124,7 @@ def _inside(module: str) -> str:
     return module.partition(".")[2] or "__init__"
 
 
-def _room(module: str) -> str:
+def _package(module: str) -> str:
     return _inside(module).partition(".")[0]
 
 
@@ -164,45 +133,58 @@ def _within(module: str, places: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_imports_run_downward(module: str) -> None:
+def test_imports_follow_the_table(module: str) -> None:
     path = FILES[module]
     found = complaints(path.read_text(encoding="utf-8"), module, package=path.name == "__init__.py")
     assert not found, "\n".join(found)
 
 
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {
+        module: {
+            target
+            for _, target in imports(path.read_text(encoding="utf-8"), module, path.name == "__init__.py", FILES)
+            if target in FILES and target != module
+        }
+        for module, path in FILES.items()
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+KNOWN = [
+    *["unnoise", "unnoise.api", "unnoise.io", "unnoise.io.reader", "unnoise.noise", "unnoise.noise.synthetic"],
+    *["unnoise.denoisers", "unnoise.networks", "unnoise.pipeline", "unnoise.pipeline.ray_pool", "unnoise.service"],
+    *["unnoise.training", "unnoise.training.trainer", "unnoise.spec", "unnoise.errors"],
+]
+
+
 @pytest.mark.parametrize(
     ("module", "source", "why"),
     [
-        ("unnoise.tiling", "from unnoise.denoisers.base import Denoiser", "not below"),
-        ("unnoise.tiling", "from unnoise import denoisers", "not below"),
-        ("unnoise.tiling", "from .denoisers import base", "not below"),
-        ("unnoise.tiling", "def later():\n    import unnoise.cli", "not below"),
-        ("unnoise.tiling", "import importlib\nimportlib.import_module('unnoise.cli')", "not below"),
-        ("unnoise.metrics", "from unnoise import image_io", "not below"),
-        ("unnoise.cli", "import unnoise", "not below"),
-        ("unnoise.cli", "from unnoise import denoise", "not below"),
-        ("unnoise.noise.codec", "from unnoise.networks.base import Network", "not below"),
-        ("unnoise.noise.codec", "from unnoise.noise.synthetic import Gaussian", "members of a shelf"),
-        ("unnoise.noise.codec", "from .synthetic import Gaussian", "members of a shelf"),
-        ("unnoise.noise.codec", "from unnoise.noise import make", "members of a shelf"),
-        ("unnoise.noise.codec", "from . import make", "members of a shelf"),
-        ("unnoise.networks.base", "from unnoise.networks.blocks import conv", "members of a shelf"),
-        ("unnoise.cli", "def train():\n    import torch", "PyTorch"),
+        ("unnoise.io.reader", "from unnoise.denoisers.base import Denoiser", "io may not import denoisers"),
+        ("unnoise.io.reader", "from unnoise import denoisers", "io may not import denoisers"),
+        ("unnoise.io.reader", "from ..denoisers import base", "io may not import denoisers"),
+        ("unnoise.io.reader", "def later():\n    import unnoise.cli", "io may not import cli"),
+        ("unnoise.io.reader", "import importlib\nimportlib.import_module('unnoise.cli')", "io may not import cli"),
+        ("unnoise.noise.codec", "from unnoise.io import reader", "only noise.calibration may import io"),
+        ("unnoise.denoisers.base", "from unnoise import networks", "may import networks"),
+        ("unnoise.tables.base", "from unnoise.pipeline import ray_pool", "only tables.ray may import pipeline"),
+        ("unnoise.service.app", "from unnoise import training", "service may not import training"),
+        ("unnoise.service.app", "from unnoise import api", "service may not import api"),
+        ("unnoise.spec", "from unnoise.optional import require", "core imports errors"),
+        ("unnoise.cli.main", "import unnoise", "imported by users alone"),
+        ("unnoise.cli.main", "from unnoise import denoise", "imported by users alone"),
+        ("unnoise.cli.train", "def train():\n    import torch", "PyTorch"),
         ("unnoise.datasets.images", "from torch.utils.data import Dataset", "PyTorch"),
+        ("unnoise.training", "import torch", "PyTorch"),
         ("unnoise.denoisers.onnx", "from safetensors.torch import load_file", "PyTorch"),
-        ("unnoise.evaluation", "torch = need('torch', extra='train')", "PyTorch"),
-        ("unnoise.service.limits", "from unnoise.service.pool import Pool", "not below"),
-        ("unnoise.service.pool", "from unnoise.service import bodies", "not below"),
-        ("unnoise.service.pool", "from unnoise.service.attic import chest", "put it into WINGS"),
-        ("unnoise.demo", "from unnoise.service import app", "not below"),
-        ("unnoise.attic", "", "put it in a layer"),
-        ("unnoise.cli", "from unnoise.attic import chest", "put it in a layer"),
+        ("unnoise.evaluation.metrics", "torch = require('torch', extra='train')", "PyTorch"),
+        ("unnoise.attic", "", "put it into ALLOWED"),
+        ("unnoise.cli.main", "from unnoise.attic import chest", "put it into ALLOWED"),
     ],
 )
 def test_a_wrong_import_is_caught(module: str, source: str, why: str) -> None:
-    known = ["unnoise", "unnoise.denoisers", "unnoise.image_io", "unnoise.noise", "unnoise.noise.synthetic"]
-    known += ["unnoise.service", "unnoise.service.bodies"]
-    found = complaints(source, module, modules=known)
+    found = complaints(source, module, package=module == "unnoise.training", modules=KNOWN)
     assert len(found) == 1
     assert why in found[0]
 
@@ -210,29 +192,22 @@ def test_a_wrong_import_is_caught(module: str, source: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("unnoise.cli", "from unnoise import __version__, pipeline\nimport unnoise.training"),
-        ("unnoise.cli", "def train():\n    need('torch', extra='train')\n    import unnoise.training"),
+        ("unnoise.cli.train", "from unnoise import api, pipeline\nimport unnoise.training.trainer"),
+        ("unnoise.cli.train", "def train():\n    require('torch', extra='train')\n    import unnoise.training"),
         ("unnoise.noise.codec", "from unnoise.noise.base import Noise\nfrom . import base\nfrom ..errors import Oops"),
         ("unnoise.networks.blocks", "import torch\nfrom .base import Network"),
-        ("unnoise.denoisers.checkpoint", "import torch\nfrom unnoise import networks"),
-        ("unnoise.tiling", "import numpy\nimport torchless"),
-        ("unnoise.service.app", "from unnoise.service import pool\nfrom unnoise import api"),
-        ("unnoise.serve_cli", "def serve():\n    from unnoise.service import server"),
+        ("unnoise.denoisers.pytorch", "import torch\nfrom unnoise import networks"),
+        ("unnoise.denoisers.tiling", "import numpy\nimport torchless"),
+        ("unnoise.tables.ray", "from unnoise.pipeline import ray_pool"),
+        ("unnoise.service.app", "from unnoise.service import pool\nfrom unnoise.pipeline import process"),
     ],
 )
 def test_a_right_import_passes(module: str, source: str) -> None:
-    known = ["unnoise", "unnoise.pipeline", "unnoise.noise", "unnoise.noise.base", "unnoise.networks"]
-    known += ["unnoise.api", "unnoise.service", "unnoise.service.pool", "unnoise.service.server"]
-    assert complaints(source, module, modules=known) == []
+    assert complaints(source, module, modules=KNOWN) == []
 
 
-def test_a_shelf_knows_its_members() -> None:
-    source = "from unnoise.noise.base import Noise\nfrom .codec import Jpeg"
-    assert complaints(source, "unnoise.noise", package=True, modules=["unnoise.noise.codec"]) == []
-
-
-def test_base_rooms_open_without_the_extras(fresh_python: Callable[[str], str]) -> None:
-    rooms = [module for module in FILES if not _within(_inside(module), [*EXTRA_ROOMS, "__main__"])]
+def test_base_modules_are_imported_without_the_extras(fresh_python: Callable[[str], str]) -> None:
+    modules = [module for module in FILES if not _within(_inside(module), [*EXTRA_MODULES, "__main__"])]
     code = f"""
 import importlib, sys
 
@@ -242,10 +217,10 @@ class Absent:
             raise ModuleNotFoundError(f"{{name}} is left out", name=name)
 
 sys.meta_path.insert(0, Absent())
-for room in {rooms}:
+for module in {modules}:
     try:
-        importlib.import_module(room)
+        importlib.import_module(module)
     except ImportError as error:
-        sys.exit(f"{{room}} does not open on the base install: {{error}}")
+        sys.exit(f"{{module}} cannot be imported on the base install: {{error}}")
 """
     fresh_python(code)

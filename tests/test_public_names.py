@@ -57,58 +57,10 @@ def test_module_says_what_it_is(path: str) -> None:
     assert ast.get_docstring(ast.parse((PACKAGE / path).read_text(encoding="utf-8")))
 
 
-def readme_tree(readme: str) -> dict[str, str]:
-    """Read the tree of `src/unnoise/` from the README: path inside the package -> what stands beside it.
-
-    A line is an indented name and a text; a folder ends in a slash. Lines drawn with box characters read the same.
-    """
-    for block in re.findall(r"^```\w*\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE):
-        lines = block.splitlines()
-        start = next((i for i, line in enumerate(lines) if re.match(r"\W*src/unnoise/", line)), None)
-        if start is not None:
-            break
-    else:
-        return {}
-    tree: dict[str, str] = {}
-    folders = [(_indent(lines[start]), "")]
-    for line in lines[start + 1 :]:
-        if not (entry := re.match(r"[\s│├└─]*(?P<name>[\w.][\w./-]*)\s*(?P<text>.*)", line)):
-            continue
-        while folders and folders[-1][0] >= _indent(line):
-            folders.pop()
-        if not folders:
-            break
-        path = folders[-1][1] + entry["name"]
-        tree[path] = entry["text"]
-        if path.endswith("/"):
-            folders.append((_indent(line), path))
-    return tree
-
-
-def _indent(line: str) -> int:
-    return len(re.match(r"[\s│├└─]*", line)[0])
-
-
-def test_readme_tree_is_read() -> None:
-    tree = readme_tree(
-        "```\nsrc/unnoise/   the package\n  spec.py   words\n  noise/    base, codec\n    base.py  x\ntests/\n```\n"
-    )
-    assert tree == {"spec.py": "words", "noise/": "base, codec", "noise/base.py": "x"}
-
-
-def test_readme_tree_lists_every_module() -> None:
-    readme = ROOT / "README.md"
-    tree = readme_tree(readme.read_text(encoding="utf-8")) if readme.exists() else {}
-    if not tree:
-        pytest.skip("README.md shows no tree of src/unnoise/ yet")
-    gone = [path for path in tree if not (PACKAGE / path).exists()]
-    assert not gone, f"README's tree lists what is not there: {gone}"
-    members = [path for path in FILES if path == "__init__.py" or not path.endswith("__init__.py")]
-    missing = [path for path in members if path not in tree and not _beside_its_folder(path, tree)]
-    assert not missing, f"README's tree leaves out: {missing}"
-
-
-def _beside_its_folder(path: str, tree: dict[str, str]) -> bool:
-    """Whether a shelf's own line names the member, as in `noise/  base, synthetic, codec`."""
-    folder, _, name = path.rpartition("/")
-    return bool(folder) and name.removesuffix(".py") in re.findall(r"\w+", tree.get(f"{folder}/", ""))
+def test_readme_tree_names_every_package_and_root_module() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^```\nsrc/unnoise/\n(.*?)^\w", readme, flags=re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"\w+(?:\.py|/(?= ))", tree))
+    files = {path.name for path in PACKAGE.glob("*.py")}
+    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert named == files | packages

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import typer
 
-from unnoise import cli, image_io
+from unnoise.cli import main
+from unnoise.io import reader
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,14 +20,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_python_runs(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
     monkeypatch.chdir(tmp_path)
-    image_io.from_array(np.rint(photograph * 255).astype(np.uint8)).save("photo.png")
+    reader.from_array(np.rint(photograph * 255).astype(np.uint8)).save("photo.png")
     exec(compile(code, "README.md", "exec"), {})
-    assert image_io.read("clean.png").pixels.shape == photograph.shape
+    assert reader.read("clean.png").pixels.shape == photograph.shape
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path) -> None:
-    verbs = typer.main.get_command(cli.app).commands
+    verbs = typer.main.get_command(main.app).commands
     text = page.read_text(encoding="utf-8")
     words = re.findall(r"(?:^|`|&& |\| )unnoise ([a-z][\w-]*)(?= |`|$)", text, flags=re.MULTILINE)
     assert set(words) <= set(verbs), f"{page.name} names verbs that do not exist"

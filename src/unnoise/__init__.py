@@ -12,22 +12,22 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from unnoise._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from unnoise.api import add_noise, denoise, denoise_with_error, evaluate, inspect, train
     from unnoise.denoisers import Denoiser
     from unnoise.errors import UnnoiseError
-    from unnoise.image_io import Picture
+    from unnoise.io.reader import Picture
     from unnoise.noise import Noise
 
 # Left to itself, ONNX Runtime keeps an identifier of this machine and sends events to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.1.0"
-
 _LAZY = {
     "Denoiser": "unnoise.denoisers:Denoiser",
     "Noise": "unnoise.noise:Noise",
-    "Picture": "unnoise.image_io:Picture",
+    "Picture": "unnoise.io.reader:Picture",
     "UnnoiseError": "unnoise.errors:UnnoiseError",
     "add_noise": "unnoise.api:add_noise",
     "denoise": "unnoise.api:denoise",

@@ -1,5 +1,5 @@
 """`python -m unnoise` is `unnoise`."""
 
-from unnoise.cli import main
+from unnoise.cli.main import main
 
 main()

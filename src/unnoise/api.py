@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unnoise import datasets, denoisers, error_maps, estimation, evaluation, noise as noises, pipeline, sources
+from unnoise import datasets, denoisers, noise as noises
 from unnoise.denoisers.base import Denoiser
-from unnoise.denoisers.spanned import span
 from unnoise.errors import UnnoiseError
-from unnoise.estimation import NoiseReport
-from unnoise.evaluation import Row
-from unnoise.noise import Noise
-from unnoise.noise.base import FULL_SCALE
+from unnoise.evaluation import benchmark
+from unnoise.evaluation.benchmark import Row
+from unnoise.io import adapters
+from unnoise.io.adapters import Source
+from unnoise.io.picture import span
+from unnoise.noise import Noise, estimation
+from unnoise.noise.estimation import NoiseReport
 from unnoise.optional import need
-from unnoise.sources import Source
+from unnoise.pipeline import error_maps, process
+from unnoise.units import FULL_SCALE
 
 if TYPE_CHECKING:
-    from unnoise.recipe import Recipe
+    from unnoise.training.recipe import Recipe
 
 DEFAULT_MODEL = "auto"
 
@@ -60,9 +63,9 @@ def denoise(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = pipeline.Settings(_opened(model, ensemble, engine), sigma=level, strength=strength)
-    clean, *_ = pipeline.clean_picture(sources.opened(source, channel_axis), settings, progress)
-    return sources.alike(source, clean, channel_axis)
+    settings = process.Settings(_opened(model, ensemble, engine), sigma=level, strength=strength)
+    clean, *_ = process.clean_picture(adapters.opened(source, channel_axis), settings, progress)
+    return adapters.alike(source, clean, channel_axis)
 
 
 def denoise_with_error(
@@ -97,9 +100,9 @@ def denoise_with_error(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = pipeline.Settings(_opened(model, ensemble=False, engine=engine), sigma=level)
-    made = error_maps.clean_picture(sources.opened(source, channel_axis), settings, progress)
-    return sources.alike(source, made.clean, channel_axis), made.error
+    settings = process.Settings(_opened(model, ensemble=False, engine=engine), sigma=level)
+    made = error_maps.clean_picture(adapters.opened(source, channel_axis), settings, progress)
+    return adapters.alike(source, made.clean, channel_axis), made.error
 
 
 def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:
@@ -111,8 +114,8 @@ def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis
         seed: the same seed gives the same noise.
         channel_axis: as for `denoise`.
     """
-    picture = sources.opened(source, channel_axis)
-    return sources.alike(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
+    picture = adapters.opened(source, channel_axis)
+    return adapters.alike(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
 
 
 def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
@@ -122,7 +125,7 @@ def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
         source: as for `denoise`.
         channel_axis: as for `denoise`.
     """
-    picture = sources.opened(source, channel_axis)
+    picture = adapters.opened(source, channel_axis)
     pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
     return denoisers.fitted(estimation.inspect(pixels), pixels)
 
@@ -150,7 +153,7 @@ def evaluate(
     """
     opened = {str(model): denoisers.make(model, ensemble=ensemble, engine=engine) for model in models}
     made = [noises.make(spec) for spec in noise] or [None]
-    return list(evaluation.evaluate(opened, datasets.make(data), made, data=data, seed=seed, blind=blind))
+    return list(benchmark.evaluate(opened, datasets.make(data), made, data=data, seed=seed, blind=blind))
 
 
 def train(
@@ -172,16 +175,16 @@ def train(
         UnnoiseError: the recipe does not fit, or the run fails; or a config.json asks for a test (see `measure`).
     """
     need("torch", extra="train")
-    from unnoise import recipe as recipes, training
+    from unnoise.training import recipe as recipes, trainer
 
     if isinstance(recipe, recipes.Recipe):
         recipe = recipe.model_dump()
     job = recipes.read_config(recipe, overrides)
     if job is None:
-        return training.train(recipes.load(recipe, overrides), out, resume=resume)
+        return trainer.train(recipes.load(recipe, overrides), out, resume=resume)
     if job.mode == "test":
         raise UnnoiseError("the mode of this config is 'test', not 'train': call unnoise.api.measure")
-    return training.train(recipes.load(recipe, overrides), out or job.folder, resume=resume, device=job.device)
+    return trainer.train(recipes.load(recipe, overrides), out or job.folder, resume=resume, device=job.device)
 
 
 def measure(
@@ -204,24 +207,25 @@ def measure(
         UnnoiseError: it is another file; or there is no such model, device or data.
     """
     need("torch", extra="train")
-    from unnoise import framework, networks, recipe as recipes
-    from unnoise.denoisers import checkpoint
+    from unnoise import networks
+    from unnoise.denoisers import pytorch
+    from unnoise.training import recipe as recipes, restoration_config
 
     job = recipes.read_config(config, overrides)
     if job is None or job.weights is None:
         raise UnnoiseError("only a config.json with a load_weight_path can be measured: see also unnoise.evaluate")
     if job.weights.endswith(".pt"):
         network = networks.make(recipes.load(config, overrides).network)
-        checkpoint.fill(network, job.weights)
-        model = checkpoint.Checkpoint(network)
+        pytorch.fill(network, job.weights)
+        model = pytorch.Checkpoint(network)
     else:
         model = denoisers.make(job.weights)
-    if isinstance(model, checkpoint.Checkpoint):
-        model.network.to(checkpoint.device(job.device))
+    if isinstance(model, pytorch.Checkpoint):
+        model.network.to(pytorch.device(job.device))
     opened = {"input": _Input(), job.recipe["name"]: model}
-    pictures = datasets.make(job.test, channels=3, size=framework.SIZE)
-    made = [noises.make(spec) for spec in framework.NOISES]
-    return list(evaluation.evaluate(opened, pictures, made, data=job.test, progress=progress))
+    pictures = datasets.make(job.test, channels=3, size=restoration_config.SIZE)
+    made = [noises.make(spec) for spec in restoration_config.NOISES]
+    return list(benchmark.evaluate(opened, pictures, made, data=job.test, progress=progress))
 
 
 def _opened(model: str | Path | Denoiser, ensemble: bool, engine: str | None) -> Denoiser:

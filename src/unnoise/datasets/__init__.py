@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 
 from unnoise.datasets.base import Dataset, Joined, Resized
-from unnoise.datasets.held import ENOUGH, hold_back
+from unnoise.datasets.split import ENOUGH, hold_back
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 

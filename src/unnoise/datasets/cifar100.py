@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from unnoise.datasets.blocks import Packed, map_file
+from unnoise.datasets.packed import Packed, map_file
 from unnoise.errors import UnnoiseError
 
 PARTS = ["train", "test"]

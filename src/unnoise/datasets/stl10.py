@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise.datasets.blocks import Packed, map_file
+from unnoise.datasets.packed import Packed, map_file
 from unnoise.errors import UnnoiseError
 
 SIDE = 96

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from unnoise import image_io
 from unnoise.datasets.base import Dataset, find, split_part, with_channels
 from unnoise.errors import UnnoiseError
-from unnoise.image_io import Picture
+from unnoise.io import reader
+from unnoise.io.reader import Picture
 from unnoise.optional import need
 from unnoise.spec import unknown
 
@@ -226,7 +226,7 @@ def decode(cell: Mapping[str, Any] | None) -> Picture:
     """
     if cell is None or not cell["bytes"]:
         raise UnnoiseError("no picture" if cell is None or not cell["path"] else "the name of a picture, and no bytes")
-    return image_io.read(cell["bytes"])
+    return reader.read(cell["bytes"])
 
 
 def stored(picture: Picture, channels: int | None = None) -> np.ndarray:

@@ -14,12 +14,12 @@ import numpy as np
 
 from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser, colours
-from unnoise.denoisers.blocks import cores
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
-from unnoise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseReport
 from unnoise.optional import need
 from unnoise.spec import Registry, unknown
+from unnoise.system import cpu_count
 
 DENOISERS: Registry[Denoiser] = Registry(
     "denoiser",
@@ -41,7 +41,7 @@ Where none is named, that is OpenVINO if it is installed, else ONNX Runtime, and
 float32, and so with the same result. OpenVINO and PyTorch that are named take bfloat16 where that is faster here, and
 PyTorch takes CUDA or Apple's GPU.
 """
-WEIGHTS = Path(__file__).parent.parent / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 def shipped() -> dict[str, Path]:
@@ -94,12 +94,12 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
         if engine not in (None, "torch"):
             raise UnnoiseError(f"the engine '{engine}' runs .onnx files: unnoise export {path}")
         need("torch", extra="train")
-        from unnoise.denoisers import checkpoint
+        from unnoise.denoisers import pytorch
 
-        network, card = checkpoint.load(path)
+        network, card = pytorch.load(path)
         if engine:
-            return checkpoint.on_fastest_device(network, card.name, declips=card.declips)
-        return checkpoint.Checkpoint(network, title=card.name, declips=card.declips)
+            return pytorch.on_fastest_device(network, card.name, declips=card.declips)
+        return pytorch.Checkpoint(network, title=card.name, declips=card.declips)
     if engine == "openvino" or (engine is None and importlib.util.find_spec("openvino")):
         need("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino
@@ -108,7 +108,7 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
     from unnoise.denoisers.onnx import Onnx
 
     # All callers share its threads, and each works beside them; OpenVINO serves one caller after the other.
-    return Onnx(path, threads=max(1, cores() - callers + 1))
+    return Onnx(path, threads=max(1, cpu_count() - callers + 1))
 
 
 def trained(spec: str | Path) -> Path:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from unnoise import estimation
 from unnoise.denoisers.base import Denoiser, Sigma, colours
-from unnoise.estimation import NoiseReport
+from unnoise.noise import estimation
+from unnoise.noise.estimation import NoiseReport
 
 FITTING = {
     "none": (("color",), ("gray",)),

@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy import ndimage
 
-from unnoise import declipping, estimation
+from unnoise.denoisers import clipping
 from unnoise.errors import UnnoiseError
-from unnoise.estimation import NoiseReport
+from unnoise.noise import estimation
+from unnoise.noise.estimation import NoiseReport
 
 Sigma = float | np.ndarray
 
@@ -124,7 +125,7 @@ class Denoiser(ABC):
         clean = self._fit_channels(noisy, told)
         if not self.declips or told is None:
             return clean
-        return declipping.declipped(noisy, clean, told if self.grows is None else self.grows.level_at(clean))
+        return clipping.declipped(noisy, clean, told if self.grows is None else self.grows.level_at(clean))
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]

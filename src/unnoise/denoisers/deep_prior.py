@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.blocks import Learner
+from unnoise.denoisers.exported import Learner
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from unnoise.card import Card
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.blocks import Exported, cores
+from unnoise.denoisers.exported import Exported
+from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
+from unnoise.system import cpu_count
 
 
 class Onnx(Exported):
@@ -27,7 +28,7 @@ class Onnx(Exported):
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = threads or cpu_count()
         options.enable_mem_pattern = False  # patterns of sizes that differ would add a third to the memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

@@ -11,9 +11,9 @@ import openvino
 from openvino import opset13 as ops
 from openvino.frontend import FrontEndManager
 
-from unnoise.card import KEY, Card
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.blocks import Exported
+from unnoise.denoisers.exported import Exported
+from unnoise.denoisers.model_card import KEY, Card
 from unnoise.errors import UnnoiseError
 
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Range, Spelled
-
-FULL_SCALE = 255.0
+from unnoise.units import FULL_SCALE
 
 
 class Noise(Spelled, ABC):

@@ -14,13 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from unnoise import __version__, denoisers
+from unnoise import denoisers
+from unnoise._version import __version__
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
-from unnoise.noise.base import FULL_SCALE
-from unnoise.service import bodies, problems, work
-from unnoise.service.door import Door
+from unnoise.service import operations, problems, request_body
+from unnoise.service.jobs import Jobs, Task
 from unnoise.service.limits import Limits
+from unnoise.service.middleware import Door
 from unnoise.service.pool import Pool
 from unnoise.service.problems import Problem
 from unnoise.service.schemas import (
@@ -39,8 +40,8 @@ from unnoise.service.schemas import (
     Selection,
     files,
 )
-from unnoise.service.tasks import Jobs, Task
-from unnoise.service.watch import Metrics, log
+from unnoise.service.telemetry import Metrics, log
+from unnoise.units import FULL_SCALE
 
 PAGE = {
     "": ("index.html", "text/html; charset=utf-8"),
@@ -65,8 +66,13 @@ class Service:
     """
 
     def __init__(self, limits: Limits, engine: str | None) -> None:
-        self.limits, self.jobs, self.store, self.pool = limits, Jobs(), bodies.Store(limits.held_bytes), Pool(limits)
-        self.workshop = work.Workshop(limits, engine, lambda: self.pool.working)
+        self.limits, self.jobs, self.store, self.pool = (
+            limits,
+            Jobs(),
+            request_body.Store(limits.held_bytes),
+            Pool(limits),
+        )
+        self.workshop = operations.Workshop(limits, engine, lambda: self.pool.working)
         self.ready = False
         self.metrics = Metrics(
             {
@@ -85,23 +91,23 @@ class Service:
         else:
             self.ready = True
 
-    async def serve(self, request: Request, job: str | None, do: Callable[[bytes, work.Report], T]) -> T:
+    async def serve(self, request: Request, job: str | None, do: Callable[[bytes, operations.Report], T]) -> T:
         """Take the picture of a request, and work on it in the pool."""
         with self.jobs.named(job) as task, self.store.shelf() as shelf:
-            data = await bodies.receive(request, self.limits, shelf, task)
+            data = await request_body.receive(request, self.limits, shelf, task)
             return await self.pool.run(lambda: do(data, task.report), task, lambda: _left(request))
 
-    def answer(self, request: Request, made: work.Made) -> Response:
+    def answer(self, request: Request, made: operations.Made) -> Response:
         """Return a file that was made, and note it."""
         if made.model:
             self.metrics.pixels.labels(made.model).inc(made.pixels)
         request.state.note.update(model=made.model, pixels=made.pixels)
-        headers = {"Content-Disposition": f'attachment; filename="clean{work.SUFFIXES[made.kind]}"'}
+        headers = {"Content-Disposition": f'attachment; filename="clean{operations.SUFFIXES[made.kind]}"'}
         if made.model:
             headers["Unnoise-Model"] = made.model
         if made.sigma is not None:
             headers["Unnoise-Sigma"] = f"{made.sigma:.2f}"
-        return bodies.Answer(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
+        return request_body.Answer(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
 
 
 async def _left(request: Request) -> None:
@@ -151,7 +157,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
     refusals = problems.described(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
     picture: dict[str, Any] = {"openapi_extra": BODY, "response_class": Response, "tags": ["pictures"]}
 
-    @app.post("/v1/denoise", responses=files(work.SUFFIXES) | refusals, **picture)
+    @app.post("/v1/denoise", responses=files(operations.SUFFIXES) | refusals, **picture)
     async def denoise(request: Request, ask: Annotated[Denoising, Query()]) -> Response:
         """Clean a picture; depth, colour profile, EXIF, transparency and pages are kept."""
         wish = ask.wish(format=ask.format and ask.format.value, quality=ask.quality)
@@ -249,7 +255,9 @@ def _offer(limits: Limits) -> Offer:
         for name, one in classes.items()
     ]
     told = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
-    return Offer(version=__version__, models=[found, *networks, *filters], formats=list(work.SUFFIXES), limits=told)
+    return Offer(
+        version=__version__, models=[found, *networks, *filters], formats=list(operations.SUFFIXES), limits=told
+    )
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from unnoise.service.jobs import Task
 from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
-from unnoise.service.tasks import Task
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from unnoise.service import bodies, work
-from unnoise.service.tasks import State
+from unnoise.service import operations, request_body
+from unnoise.service.jobs import State
 
-Model = StrEnum("Model", list(work.MODELS))
-Format = StrEnum("Format", list(work.SUFFIXES))
+Model = StrEnum("Model", list(operations.MODELS))
+Format = StrEnum("Format", list(operations.SUFFIXES))
 JOB = r"^[A-Za-z0-9_-]{16,64}$"
 """Names of jobs: long enough that nobody guesses another's."""
 DESCRIPTION = """
@@ -25,12 +25,12 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in bodies.KINDS},
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in request_body.KINDS},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": {bodies.FIELD: {"type": "string", "format": "binary"}},
-                    "required": [bodies.FIELD],
+                    "properties": {request_body.FIELD: {"type": "string", "format": "binary"}},
+                    "required": [request_body.FIELD],
                 }
             },
         },
@@ -56,9 +56,9 @@ class Choice(Selection):
         None, ge=0, le=255, description="Level of Gaussian noise, 8-bit units (25 is 25/255); found without it."
     )
 
-    def wish(self, **more: Any) -> work.Wish:
+    def wish(self, **more: Any) -> operations.Wish:
         """Return it as the workshop takes it."""
-        return work.Wish(self.model.value, self.sigma, page=self.page, **more)
+        return operations.Wish(self.model.value, self.sigma, page=self.page, **more)
 
 
 class Mapping(Choice):
@@ -72,7 +72,7 @@ class Cleaning(Choice):
 
     strength: float = Field(1.0, ge=0, le=1.5, description="0 leaves the picture, 1 is the model's own result.")
 
-    def wish(self, **more: Any) -> work.Wish:
+    def wish(self, **more: Any) -> operations.Wish:
         """Return it as the workshop takes it."""
         return super().wish(strength=self.strength, **more)
 

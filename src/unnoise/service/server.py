@@ -16,9 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unnoise.errors import UnnoiseError
 from unnoise.service import app
-from unnoise.service.door import LOCAL
 from unnoise.service.limits import Limits
-from unnoise.service.watch import Line, log
+from unnoise.service.middleware import LOCAL
+from unnoise.service.telemetry import Line, log
 
 _HEADERS = 32 * 1024  # bytes of the headers of a request; h11 refuses more
 _IDLE = 10  # seconds that a connection is kept between two requests

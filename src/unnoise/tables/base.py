@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unnoise import image_io
 from unnoise.datasets.table import NAME, image_columns
 from unnoise.errors import UnnoiseError
-from unnoise.image_io import Picture
+from unnoise.io import reader
+from unnoise.io.reader import Picture
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 GROUP = 16 << 20  # bytes of a row group: what is held at once to write it, and by many a reader
@@ -225,7 +225,7 @@ def cell(picture: Picture, name: str) -> Row:
     Raises:
         UnnoiseError: it has float samples, which PNG cannot hold.
     """
-    return {"bytes": image_io.encode(picture, ".png"), "path": f"{name}.png"}
+    return {"bytes": reader.encode(picture, ".png"), "path": f"{name}.png"}
 
 
 def metadata(features: Row, notes: list[str]) -> dict[str, str]:
@@ -268,7 +268,7 @@ def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None
         raise UnnoiseError(f"'{target}' is no name for a table: let it end in .parquet")
     if source is not None and target.exists() and target.samefile(source):
         raise UnnoiseError(f"'{target}' is what is read: give what is written another name")
-    image_io.check_target(target, overwrite=overwrite)
+    reader.check_target(target, overwrite=overwrite)
 
 
 @contextlib.contextmanager

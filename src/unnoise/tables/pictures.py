@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 from skimage import transform
 
-from unnoise import image_io, noise as noises
+from unnoise import noise as noises
 from unnoise.datasets.base import find, list_pictures
 from unnoise.datasets.table import NAME, NOISY, Rows, clean_column, decode
 from unnoise.errors import UnnoiseError
-from unnoise.image_io import Picture
+from unnoise.io import reader
+from unnoise.io.reader import Picture
 from unnoise.noise import Noise
 from unnoise.tables.base import IMAGE, How, Outcome, Row, cell, each, label
 
@@ -50,7 +51,7 @@ def build(
         path, name = files[number]
         if count[name] > 1:
             raise UnnoiseError(f"{path}: {count[name]} pictures have this name: rename the files")
-        return {column: cell(image_io.read(path), name)}
+        return {column: cell(reader.read(path), name)}
 
     note = f"built from {', '.join(place.name for place in places)}"
     return each(_Names([name for _, name in files]), target, change, {column: IMAGE}, note, how)

@@ -10,11 +10,14 @@ from typing import Any, Unpack
 import numpy as np
 import pyarrow as pa
 
-from unnoise import denoisers, image_io, report, tiling
+from unnoise import denoisers
 from unnoise.datasets.table import NAME, NOISY, Rows, check_sizes, clean_column, decode
+from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.metrics import psnr, ssim
+from unnoise.evaluation import report
+from unnoise.evaluation.metrics import psnr, ssim
+from unnoise.io import reader
 from unnoise.tables.base import IMAGE, Finding, How, Outcome, Row, cell, complain, each, label
 
 PREDICTION, SCORES = "prediction", ("psnr_noisy", "psnr", "ssim")
@@ -129,7 +132,7 @@ def show(
     """
     overwrite = how.get("overwrite", False)
     for path in (target, *([histograms] if histograms else [])):
-        image_io.check_target(path, overwrite=overwrite)
+        reader.check_target(path, overwrite=overwrite)
     bad, shown = list[Finding](), dict[str, tuple[str, dict[str, np.ndarray]]]()
     with Rows(table) as opened:
         order = sorted(opened.pictures, key=lambda column: (column != NOISY, column != PREDICTION))
@@ -149,7 +152,7 @@ def show(
     drawn = [shown[name] for name in names or shown if name in shown]
     cut = [{column: _middle(picture, crop) for column, picture in pictures.items()} for _, pictures in drawn]
     sheet = report.sheet(cut, captions=[caption for caption, _ in drawn])
-    image_io.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=overwrite)
+    reader.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=overwrite)
     if histograms:
         report.draw_histograms(drawn[0][1], Path(histograms))
     return Outcome(Path(target), len(drawn), bad)

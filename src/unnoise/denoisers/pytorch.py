@@ -1,0 +1,152 @@
+"""A network as a denoiser, in PyTorch, from memory or from a `.safetensors` file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+
+from unnoise import networks
+from unnoise.denoisers import clipping
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.model_card import Card
+from unnoise.errors import UnnoiseError
+from unnoise.networks.base import bf16_pays
+
+
+class Checkpoint(Denoiser):
+    """A PyTorch network behind the contract of a denoiser.
+
+    Args:
+        network: the network; it is run in evaluation mode where its parameters lie.
+        bf16: run convolutions in bfloat16.
+        title: what it is called.
+        declips: whether to make up for what was cut off, see `Card.declips`.
+    """
+
+    def __init__(
+        self, network: networks.Network, *, bf16: bool = False, title: str = "", declips: bool = False
+    ) -> None:
+        self.network = network
+        self.bf16, self.title, self.declips = bf16, title, declips
+        self.channels, self.multiple_of = network.channels, network.multiple_of
+        self.halo = clipping.reach(network.halo) if declips else network.halo
+        self.wants_sigma, self.margin = network.wants_sigma, network.margin
+
+    @torch.inference_mode()
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture."""
+        device = next(self.network.parameters()).device
+        batch = torch.from_numpy(np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]).to(device)
+        told = None
+        if sigma is not None:
+            level = np.asarray(sigma, dtype=np.float32)
+            told = torch.from_numpy(level.reshape(1, 1, *(level.shape or (1, 1)))).to(device)
+        learning = self.network.training
+        self.network.eval()
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            clean = self.network(batch.contiguous(memory_format=torch.channels_last), told)
+        self.network.train(learning)
+        return clean[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+def on_fastest_device(network: networks.Network, title: str = "", *, declips: bool = False) -> Checkpoint:
+    """Return a network on CUDA, Apple's GPU or the processor, in bfloat16 where that is faster."""
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Checkpoint(network, bf16=bf16_pays(device), title=title, declips=declips)
+
+
+def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:
+    """Write weights and card to a `.safetensors` file, at once or not at all; as 16-bit floats with `half`."""
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
+        for key, value in network.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(save_tensors(tensors, metadata=card.to_metadata()))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> tuple[networks.Network, Card]:
+    """Build the network that a `.safetensors` file describes, with its weights.
+
+    Raises:
+        UnnoiseError: the file is missing, is not safetensors, carries no card, or its weights do not fit.
+    """
+    tensors, metadata = _read(path)
+    card = Card.from_metadata(metadata, str(path))
+    network = networks.make(card.network)
+    network.margin = card.margin
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UnnoiseError(f"the weights in '{path}' do not fit the network {card.network}") from error
+    return network, card
+
+
+def fill(network: networks.Network, path: str | Path) -> None:
+    """Give a network the weights of a `.pt` file, a state dict as PyTorch saves it.
+
+    Only tensors are read: a file that holds, or does, anything else is refused.
+
+    Raises:
+        UnnoiseError: the file is missing, holds something else, or its weights do not fit.
+    """
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UnnoiseError(f"cannot read the weights '{path}': {error.strerror or error}") from error
+    except Exception as error:  # a broken file can raise anything
+        raise UnnoiseError(f"'{path}' is refused: it is broken, or holds more than weights") from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise UnnoiseError(f"'{path}' holds no weights: a state dict of names and tensors is expected")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UnnoiseError(f"the weights in '{path}' do not fit the network {network}") from error
+
+
+def begin(network: networks.Network, start: str | Path) -> str:
+    """Give a network the weights of a trained one; return how those were trained, for the card.
+
+    Raises:
+        UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
+    """
+    if Path(start).suffix == ".pt":
+        fill(network, start)
+        return f"weights of {Path(start).name}, then "
+    begun, card = load(start)
+    try:
+        network.begin_from(begun)
+    except UnnoiseError as error:
+        raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
+    return f"{card.trained}, then "
+
+
+def device(wanted: str | None = None) -> str:
+    """Return the device to work on, "cpu" or "cuda"; None is a GPU where there is one.
+
+    Raises:
+        UnnoiseError: it is "cuda", and there is none.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UnnoiseError("the device 'cuda' is asked for, and PyTorch finds none: set it to 'cpu'")
+    return wanted or ("cuda" if there else "cpu")
+
+
+def _read(path: str | Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str] | None]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118 (no iterator)
+    except (OSError, SafetensorError) as error:
+        raise UnnoiseError(f"cannot read the model '{path}': {error}") from error

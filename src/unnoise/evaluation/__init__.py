@@ -1,0 +1,1 @@
+"""Denoisers on noisy pictures whose truth is known, or not: metrics, tables of results, reports."""

@@ -1,0 +1,98 @@
+"""The kinds of things that a picture can be in Python: each is opened as a `Picture`, and made again from one."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from unnoise.errors import UnnoiseError
+from unnoise.io import reader
+from unnoise.io.formats import writable
+from unnoise.io.reader import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source = TypeVar("Source", str, Path, bytes, IO[bytes], np.ndarray, "Image", Picture)
+
+
+def opened(source: Any, channel_axis: int | None = -1) -> Picture:
+    """Return a `Picture` of anything that is one; see `api.denoise`.
+
+    Raises:
+        UnnoiseError: it is none, or cannot be read.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return reader.read(bytes(source))
+    if isinstance(source, str | os.PathLike):
+        return reader.read(Path(source))
+    if isinstance(source, np.ndarray):
+        return reader.from_array(_channels_last(source, channel_axis))
+    if hasattr(source, "convert") and hasattr(source, "getbands"):
+        return reader.from_array(np.asarray(_plain(source)))
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return reader.read(_bytes_of(source))
+    kinds = "a path, bytes, a file, an array or a PIL image"
+    raise UnnoiseError(f"a picture is {kinds}, not {type(source).__name__}")
+
+
+def alike(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
+    """Return a picture as the kind of thing that it came from."""
+    if isinstance(source, str | os.PathLike | Picture):
+        return picture
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _encoded(picture, bytes(source))
+    array = picture.to_array()
+    if isinstance(source, np.ndarray):
+        made = array.reshape(_channels_last(source, channel_axis).shape).astype(source.dtype, copy=False)
+        return made if channel_axis is None or made.ndim == 2 else np.moveaxis(made, -1, channel_axis)
+    if hasattr(source, "read"):
+        return io.BytesIO(_encoded(picture, _bytes_of(source)))
+    from PIL import Image
+
+    made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    made.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
+    return made
+
+
+def _encoded(picture: Picture, like: bytes) -> bytes:
+    return reader.encode(picture, writable(reader.suffix_of(like)))
+
+
+def _bytes_of(file: IO[bytes]) -> bytes:
+    """Read a file object from where it stands, and leave it there."""
+    place = file.tell()
+    data = file.read()
+    file.seek(place)
+    if not isinstance(data, bytes):
+        raise UnnoiseError("a file that is opened as text is no picture: open it as binary, open(path, 'rb')")
+    return data
+
+
+def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
+    """Return `[H, W]` as it is, and three axes with the channels last."""
+    if array.ndim == 2:
+        return array
+    if channel_axis is None or array.ndim != 3:
+        raise UnnoiseError(
+            f"an array of shape {array.shape} is no picture: pass [H, W], or [H, W, C] and its channel_axis"
+        )
+    if not -3 <= channel_axis < 3:
+        raise UnnoiseError(f"an array of shape {array.shape} has no channel_axis {channel_axis}")
+    return np.moveaxis(array, channel_axis, -1)
+
+
+def _plain(image: Image) -> Image:
+    """Turn a PIL image into one whose array is grey, RGB, or either with alpha, where nothing is lost by that."""
+    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
+    if mode not in ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L"):
+        raise UnnoiseError(f"a PIL image of mode {mode} cannot be cleaned: convert it to L, RGB, RGBA, I;16 or F")
+    return image if mode == image.mode else image.convert(mode)

@@ -1,0 +1,308 @@
+"""Pictures in memory, and how they become files: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from unnoise.errors import UnnoiseError
+from unnoise.io import atomic, exif, formats, remote
+from unnoise.io.atomic import Seal
+from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
+
+_ROWS = 16
+_TYPES = {
+    bytes: pyvips.GValue.blob_type,
+    str: pyvips.GValue.gstr_type,
+    int: pyvips.GValue.gint_type,
+    list: pyvips.GValue.array_int_type,
+}
+_SIDEWAYS = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory: what a denoiser may change, and what it may not.
+
+    Attributes:
+        pixels: `[H, W, C]`, C = 1, 3, or 4 for CMYK, nominally in [0, 1]: integers divided by the largest that there
+            is, floats as they are. Pages, all of one size, lie below each other.
+        alpha: `[H, W, 1]` in the samples of the file, or None.
+        dtype: one of `formats.SAMPLES`: the samples of the file, and of what is written.
+        metadata: Fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
+        file: the bytes that it was read from, for as long as it is all of what they hold and nothing else; or None.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    dtype: np.dtype[Any]
+    metadata: Mapping[str, Any]
+    file: bytes | None = None
+
+    @property
+    def header(self) -> Header:
+        """What can be said of it without its pixels."""
+        height, width, colours = self.pixels.shape
+        return Header(height, width, colours, self.alpha is not None, self.dtype, self.metadata)
+
+    def with_pixels(self, pixels: np.ndarray) -> Picture:
+        """Return this picture with other pixels of the same shape; all else stays."""
+        if pixels.shape != self.pixels.shape:
+            raise ValueError(f"pixels have shape {pixels.shape}, the picture has {self.pixels.shape}")
+        return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32), file=None)
+
+    def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
+        """Write the picture to a file; see `write`."""
+        write(self, target, overwrite=overwrite, quality=quality)
+
+    def to_array(self) -> np.ndarray:
+        """Return `[H, W, C]`, or `[H, W, C + 1]` with alpha last, in the samples of the file; pages are `[N, H, W, C]`.
+
+        Integers are clipped to what they hold and rounded to the nearest; NaN, which they cannot hold, becomes 0.
+        """
+        samples, pages = self.samples(), self.header.pages
+        return samples if pages == 1 else samples.reshape(pages, -1, *samples.shape[1:])
+
+    def samples(self) -> np.ndarray:
+        """Return what `to_array` does, with the pages below each other."""
+        if self.dtype.kind == "f":
+            samples = self.pixels.astype(self.dtype)
+        else:
+            samples = np.empty(self.pixels.shape, self.dtype)
+            for top in range(0, len(samples), _ROWS):  # few enough to stay in the processor's cache
+                samples[top : top + _ROWS] = _levels(self.pixels[top : top + _ROWS], self.dtype)
+        return samples if self.alpha is None else np.concatenate([samples, self.alpha], axis=2)
+
+
+def _levels(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return pixels as integers of a type, still floats."""
+    limits = np.iinfo(dtype)
+    exact = np.float64 if dtype.itemsize > 2 else np.float32
+    levels = np.clip(pixels, limits.min / limits.max, 1, dtype=exact)
+    levels *= limits.max
+    np.rint(levels, out=levels)
+    if np.isnan(levels.sum()):
+        np.nan_to_num(levels, copy=False)
+    return levels
+
+
+def from_array(array: np.ndarray) -> Picture:
+    """Make a picture of `[H, W]` or `[H, W, C]`: grey, grey and alpha, RGB, or RGB and alpha for C = 1 to 4.
+
+    uint8 and uint16 keep their depth; floats of any width, nominally in [0, 1], become float32.
+
+    >>> picture = from_array(np.full((2, 3), 51, np.uint8))
+    >>> picture.pixels.shape, float(picture.pixels[0, 0, 0])
+    ((2, 3, 1), 0.20000000298023224)
+    >>> read(encode(picture, ".png")).to_array()[0, 0]
+    array([51], dtype=uint8)
+    """
+    array = np.asarray(array)
+    samples = array[..., np.newaxis] if array.ndim == 2 else array
+    if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
+        raise UnnoiseError(f"an array of shape {array.shape} is no picture: pass [H, W] or [H, W, C] with C = 1 to 4")
+    sample = "float32" if array.dtype.kind == "f" else array.dtype.name
+    if sample not in ("uint8", "uint16", "float32"):
+        raise UnnoiseError(f"an array of {array.dtype} is no picture: pass uint8, uint16, or floats in [0, 1]")
+    return from_samples(samples.astype(sample, copy=False), {})
+
+
+def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int | None = None) -> Picture:
+    """Split `[H, W, 1..5]` into pixels and alpha; both are new arrays. Without `colours`, four channels are RGBA."""
+    colours = colours or (3 if samples.shape[2] >= 3 else 1)
+    pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
+    if samples.dtype.kind != "f":
+        pixels /= np.float32(np.iinfo(samples.dtype).max)
+    alpha = samples[..., colours:].copy() if samples.shape[2] > colours else None
+    return Picture(pixels, alpha, samples.dtype, metadata)
+
+
+def check_target(target: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that cannot be written: one that exists, or whose folder is missing or closed."""
+    target = Path(target)
+    if target.is_dir():
+        raise UnnoiseError(f"{target}: is a folder: give the name of a file")
+    if target.exists() and not overwrite:
+        raise UnnoiseError(f"{target}: exists already: give another name, or allow overwriting")
+    if not target.parent.is_dir():
+        raise UnnoiseError(f"{target}: there is no folder {target.parent}: make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"{target}: cannot be written: no permission for the folder {target.parent}")
+
+
+def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
+    """Return the bytes of a file of the kind that the suffix (`.png`) names.
+
+    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless, but for GIF's 256 colours. A
+    picture that is still its `file` comes back as that, where it is of that kind and no quality is asked for: written
+    anew, it would lose a little more.
+
+    Raises:
+        UnnoiseError: That kind `cannot_hold` the picture, or `quality` is out of range.
+    """
+    kind, options = _how_to_save(picture.header, suffix, quality)
+    if quality is None and picture.file is not None and kind.signature.match(picture.file):
+        return picture.file
+    samples = np.ascontiguousarray(picture.samples())
+    height, width, bands = samples.shape
+    sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
+    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample)
+    try:
+        data = getattr(_labelled(image, picture.header), f"{kind.save}_buffer")(**options)
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
+    if kind.name != "TIFF" or "exif-data" not in picture.metadata:
+        return data
+    file = io.BytesIO(data)
+    exif.put(file, picture.metadata["exif-data"])
+    return file.getvalue()
+
+
+def write(
+    picture: Picture,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    seal: Seal | None = None,
+) -> None:
+    """Write the picture to a file, whole or not at all: see `files.replacing`, which also says what `seal` is.
+
+    Raises:
+        UnnoiseError: As `check_target` and `encode`, or the disk fails. What stood at `target` is then still there.
+    """
+    check_target(target, overwrite=overwrite)
+    with _replacing(target, seal) as temporary:
+        temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality))
+
+
+def write_image(
+    image: pyvips.Image,
+    header: Header,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    seal: Seal | None = None,
+) -> None:
+    """Write an image of libvips as `write` does, row by row as they are made; what fails in making them is raised."""
+    check_target(target, overwrite=overwrite)
+    kind, options = _how_to_save(header, Path(target).suffix, quality)
+    with _replacing(target, seal) as temporary:
+        file = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names beyond UTF-8)
+        try:
+            getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
+        except (pyvips.Error, UnicodeDecodeError) as error:
+            raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
+        if kind.name == "TIFF" and "exif-data" in header.metadata:
+            with open(temporary, "r+b") as written:
+                exif.put(written, header.metadata["exif-data"])
+
+
+def copy(source: Path, target: Path, *, overwrite: bool = False, seal: Seal | None = None) -> None:
+    """Copy a file as `write` writes one."""
+    check_target(target, overwrite=overwrite)
+    with _replacing(target, seal) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
+    """Return the kind of file and the arguments of its saver."""
+    if why_not := formats.cannot_hold(header, suffix):
+        raise UnnoiseError(why_not)
+    if quality is not None and not 1 <= quality <= 100:
+        raise UnnoiseError(f"quality {quality} is not between 1 and 100")
+    kind = formats.kind_of(suffix)
+    # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
+    says = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
+    keep = "all" if says else "xmp|iptc|icc|other"
+    return kind, {"keep": keep, **kind.options(header, quality)}
+
+
+def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
+    """Return an image of bare samples with its colour space and all that its header carries."""
+    resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
+    image = image.copy(interpretation=header.colour_space, **resolution)
+    for field, value in header.metadata.items():
+        if field not in resolution:
+            image.set_type(_TYPES[type(value)], field, value)
+    if header.metadata.get("orientation") == 1:  # `read` turned it
+        for field in filter(_SIDEWAYS.fullmatch, image.get_fields()):  # set by libvips from inside exif-data
+            image.remove(field)
+    return image
+
+
+@contextlib.contextmanager
+def _replacing(target: str | Path, seal: Seal | None) -> Iterator[Path]:
+    """Replace a file as `files.replacing` does; what goes wrong is told with the name of the target."""
+    try:
+        with atomic.replacing(target, seal) as temporary:
+            yield temporary
+    except UnnoiseError as error:
+        raise UnnoiseError(f"{target}: {error}") from error
+    except OSError as error:
+        raise UnnoiseError(f"{target}: cannot be written: {reason(error)}") from error
+
+
+_BITS = (8, 10, 12, 14)  # of sensors, whose numbers come in 16 bits
+
+
+_USUAL = (1 / 16, 4)  # floats whose bright end lies between are taken as they are: 1 is white
+
+
+def span(pixels: np.ndarray, dtype: np.dtype[Any]) -> float:
+    """Return what is white in a picture.
+
+    Of 16-bit integers, it is the largest number of the fewest bits, 8 to 16, that hold them all; of 32-bit integers and
+    floats, 1, or where that would be black or far too bright a power of two above all but a thousandth.
+
+    Args:
+        pixels: `[H, W, C]`, integers divided by the largest of their type.
+        dtype: of the samples of the file.
+
+    >>> span(np.full((8, 8, 1), 3000 / 65535, np.float32), np.dtype(np.uint16)) * 65535
+    4095.0
+    >>> span(np.full((8, 8, 1), 3000, np.float32), np.dtype(np.float32))
+    4096.0
+    """
+    if dtype.itemsize == 1:
+        return 1.0
+    if dtype.itemsize == 2:
+        full = np.iinfo(dtype).max
+        top = float(max(pixels.max(), -pixels.min())) * full
+        return next(((2**bits - 1) / full for bits in _BITS if 0 < top < 2**bits - 0.5), 1.0)
+    seen = pixels.reshape(-1)[:: pixels.size // 10**6 | 1]
+    finite = np.abs(seen[np.isfinite(seen)])
+    top = float(np.quantile(finite, 0.999)) if finite.size else 0.0
+    if top == 0 or _USUAL[0] <= top <= _USUAL[1]:
+        return 1.0
+    return float(2.0 ** np.ceil(np.log2(top)))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made, or that cannot be written into; one of a store has to be tried."""
+    if remote.is_address(folder):
+        return
+    above = next(above for above in (folder, *folder.parents) if above.exists())
+    if not above.is_dir():
+        raise UnnoiseError(f"cannot make the output folder '{folder}': '{above}' is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"cannot write into the output folder '{folder}': no permission for '{above}'")
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder, and those above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnnoiseError(f"cannot make the output folder '{folder}': {error.strerror}") from error

@@ -1,0 +1,158 @@
+"""Files that are written while their rows are still being made."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import struct
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from unnoise.io import picture
+from unnoise.io.atomic import Seal
+from unnoise.io.formats import Header
+
+_BLOCK = 64  # rows of a strip of the plain TIFF that libvips is shown
+_PATIENCE = 0.2  # seconds between two looks whether the other side still works
+
+
+def write(
+    strips: Iterator[np.ndarray],
+    header: Header,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    seal: Seal | None = None,
+) -> None:
+    """Write a picture to a file as its rows come, whole or not at all; see `picture.write`.
+
+    The next strip is made while libvips, on a thread of its own, encodes the last: two are held, however many come.
+
+    Args:
+        strips: samples `[rows, W, 1..4]`, from the top; together `header.height` rows.
+        header: what is known of the picture.
+        target: the file.
+        overwrite: whether it may be there.
+        quality: of lossy formats, 1 to 100.
+        seal: as for `files.replacing`; called on that thread.
+
+    Raises:
+        UnnoiseError: as `picture.write`; and what `strips` raises.
+    """
+    rows = _Rows(header)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(_write, rows, header, target, overwrite=overwrite, quality=quality, seal=seal)
+        try:
+            for strip in strips:
+                rows.put(strip, written)
+                del strip  # while the next one is made
+        except BaseException:
+            rows.break_off()
+            raise
+        finally:
+            rows.end(written)
+        written.result()
+
+
+def _write(rows: _Rows, header: Header, target: str | Path, **how: Any) -> None:
+    picture.write_image(rows.image(), header, target, **how)
+
+
+class _Rows:
+    """Rows that one thread puts in, and that libvips takes out, as the data of a plain BigTIFF read from its start."""
+
+    def __init__(self, header: Header) -> None:
+        self._head = _tiff_header(header)
+        self._size = len(self._head) + header.size
+        self._strips: queue.Queue[memoryview | None] = queue.Queue(maxsize=1)
+        self._current, self._begins = memoryview(b""), len(self._head)
+        self._place, self._broken = 0, False
+
+    def put(self, strip: np.ndarray, written: Future[None]) -> None:
+        """Hand over the next rows; if nobody takes them any more, raise why."""
+        data = np.ascontiguousarray(strip).data.cast("B")
+        while True:
+            if written.done():
+                written.result()
+            with contextlib.suppress(queue.Full):
+                return self._strips.put(data, timeout=_PATIENCE)
+
+    def break_off(self) -> None:
+        """Let the reader run into an end that comes too soon."""
+        self._broken = True
+
+    def end(self, written: Future[None]) -> None:
+        """Say that no more rows come."""
+        while not written.done():
+            with contextlib.suppress(queue.Full):
+                return self._strips.put(None, timeout=_PATIENCE)
+
+    def image(self) -> pyvips.Image:
+        """Return the image, whose rows can be had once, in order."""
+        self._source = pyvips.SourceCustom()  # held, as libvips calls back to it
+        self._source.on_read(self._read)
+        self._source.on_seek(self._seek)
+        return pyvips.Image.tiffload_source(self._source, access="sequential", fail_on="error")
+
+    def _read(self, count: int) -> bytes:
+        if self._place < len(self._head):
+            data = self._head[self._place : self._place + count]
+            self._place += len(data)
+            return data
+        while self._place >= self._begins + len(self._current):
+            self._begins += len(self._current)
+            self._current = memoryview(b"")  # which lets it go before the next one comes
+            following = None if self._broken or self._place >= self._size else self._strips.get()
+            if following is None or self._broken:
+                return b""
+            self._current = following
+        start = self._place - self._begins
+        if start < 0:
+            return b""  # it seeks back among the rows, which it has no reason to
+        data = bytes(self._current[start : start + count])
+        self._place += len(data)
+        return data
+
+    def _seek(self, offset: int, whence: int) -> int:
+        self._place = offset + {0: 0, 1: self._place, 2: self._size}[whence]
+        return self._place
+
+
+def _tiff_header(header: Header) -> bytes:
+    """Return the beginning of a BigTIFF (little endian, uncompressed), up to its first sample."""
+    samples, bits = header.colours + header.alpha, 8 * header.dtype.itemsize
+    row = header.width * samples * header.dtype.itemsize
+    heights = [min(_BLOCK, header.height - top) for top in range(0, header.height, _BLOCK)]
+    tags: dict[int, tuple[str, list[int]]] = {
+        256: ("I", [header.width]),
+        257: ("I", [header.height]),
+        258: ("H", [bits] * samples),
+        259: ("H", [1]),  # not compressed
+        262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # grey from black, RGB, or CMYK
+        273: ("Q", [0] * len(heights)),  # where the strips are: known when all else is
+        277: ("H", [samples]),
+        278: ("I", [_BLOCK]),
+        279: ("Q", [height * row for height in heights]),
+        339: ("H", [{"u": 1, "i": 2, "f": 3}[header.dtype.kind]] * samples),
+    }
+    if header.alpha:
+        tags[338] = ("H", [2])
+    packed = {tag: struct.pack(f"<{len(values)}{kind}", *values) for tag, (kind, values) in tags.items()}
+    far, base = b"", 16 + 8 + 20 * len(tags) + 8
+    begin = base + sum(len(data) for data in packed.values() if len(data) > 8)
+    packed[273] = struct.pack(f"<{len(heights)}Q", *(begin + top * _BLOCK * row for top in range(len(heights))))
+    entries = b""
+    for tag, (kind, values) in sorted(tags.items()):
+        data = packed[tag]
+        if len(data) > 8:
+            data, far = struct.pack("<Q", base + len(far)), far + data
+        entries += struct.pack("<HHQ", tag, {"H": 3, "I": 4, "Q": 16}[kind], len(values)) + data.ljust(8, b"\0")
+    head = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(tags)) + entries + struct.pack("<Q", 0) + far
+    assert len(head) == begin
+    return head

@@ -1,0 +1,278 @@
+"""Photon transfer: gain, read noise and row noise of a camera out of flat and dark frames, or out of one picture.
+
+The variance of a sensor's counts grows with their mean along a line: its slope is the gain, and where there is no light
+it is that of the read noise (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288, release 4.0, chapter 6).
+Two frames of one exposure are subtracted, so that dust, vignetting and the pattern of the sensor fall out; what is left
+has twice the variance of one. It is taken within pieces of rows, which row noise only shifts, on tiles; the median over
+the tiles passes over hot pixels and saturated corners.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unnoise.errors import UnnoiseError
+from unnoise.io import reader as image_io
+from unnoise.io.picture import span
+from unnoise.noise import Noise, estimation
+from unnoise.noise.sensor import Sensor
+from unnoise.noise.synthetic import Gaussian
+from unnoise.units import FULL_SCALE
+
+TILE = 32
+"""Side of the tiles, pixels."""
+ALIKE = 1.1
+"""Flats whose light differs by less than this factor are of one exposure."""
+_ROUNDING = 1 / 12  # variance of rounding to whole counts
+_SURE = 3.0  # standard errors, from which row noise is believed
+_CLIPPED = 0.01  # share of the pixels of a dark frame at 0, from which its lower half is missed
+_CUT = 0.003  # share of the pixels of a tile at the largest count, from which the tile is saturated
+_SMOOTH = 1.4  # times the line: blocks whose variance is higher hold texture
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a camera's noise is made of; `counts` are steps of the file's integers, or units of its floats.
+
+    Attributes:
+        noise: the same as a noise of the small language, for `add`, `train` and `evaluate`.
+        counts_per_electron: the gain; None where the noise does not grow with the light.
+        black: counts without light.
+        read: deviation of the read noise, counts; that of rounding is left aside.
+        rows: deviation of what the pixels of a row share, counts; 0 where it is not seen.
+        frames: pictures that it rests on.
+        doubts: what makes it less sure, a line each.
+    """
+
+    noise: Noise
+    counts_per_electron: float | None
+    black: float
+    read: float
+    rows: float
+    frames: int
+    doubts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Tell it in counts and in electrons."""
+        gain = self.counts_per_electron
+        electrons = "" if gain is None else f" ({self.read / gain:.3g} electrons)"
+        light = "no noise of light" if gain is None else f"gain {gain:.4g} counts per electron"
+        parts = (light, f"read noise {self.read:.4g} counts{electrons}", f"row noise {self.rows:.3g}")
+        return f"{', '.join(parts)}, black {self.black:.5g}, of {self.frames} frames"
+
+
+@dataclass(frozen=True)
+class _Shots:
+    """The temporal noise of frames of one exposure: per tile and channel its mean and variance; that of row means."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    whole: np.ndarray  # tiles that are not cut off at the top
+    rows: float
+    unsure: float  # standard error of `rows`, a variance too
+
+
+def calibrate(
+    flats: Sequence[str | Path], darks: Sequence[str | Path], *, max_pixels: int = image_io.MAX_PIXELS
+) -> Calibration:
+    """Measure a camera.
+
+    Args:
+        flats: files of an evenly lit, blurred surface; two or more shots of each exposure, one or more exposures. Raw,
+            linear counts: what a camera has developed follows no line. Pages of a file are frames of their own.
+        darks: files without light; two or more, for one holds the pattern of the sensor as well.
+        max_pixels: as for `image_io.read`.
+
+    Raises:
+        UnnoiseError: a file cannot be read, frames differ in size or depth, or there are no two of one exposure.
+    """
+    reader = _Reader(max_pixels)
+    dark, flat = reader.frames(darks), reader.frames(flats)
+    doubts: list[str] = []
+    if len(dark) == 1:
+        doubts.append("one dark frame: its read and row noise hold the fixed pattern of the sensor, too")
+    if reader.zeros(dark) > _CLIPPED:
+        doubts.append("the dark frames are cut off at 0: the read noise is larger than found")
+    without = _shots([reader.frame(one) for one in dark])
+    black = float(np.median(without.mean))
+    read = float(np.median(without.variance))
+    groups = [group for group in _exposures(flat, reader, black) if len(group) > 1]
+    if not groups:
+        raise UnnoiseError("flat frames are compared in pairs: give two or more of one exposure, not dark")
+    gain = _gain([_shots([reader.frame(one) for one in group]) for group in groups], black, read)
+    rows = without.rows if without.rows > _SURE * without.unsure else 0.0
+    read = max(read - (_ROUNDING if reader.whole else 0.0), 0.0)
+    count = len(dark) + sum(map(len, groups))
+    if left := len(flat) + len(dark) - count:
+        doubts.append(f"{left} flat frames are alone at their exposure, and left aside")
+    full = reader.full
+    peak, levels = full / gain, [FULL_SCALE / full * value for value in (math.sqrt(read), math.sqrt(rows), black)]
+    noise = Sensor(*(_four(value) for value in (peak, *levels)))
+    return Calibration(noise, gain, black, math.sqrt(read), math.sqrt(rows), count, tuple(doubts))
+
+
+def blind(source: str | Path, *, max_pixels: int = image_io.MAX_PIXELS) -> Calibration:
+    """Find the line of noise against signal in one picture: in the flattest blocks of each shade.
+
+    What cannot be told apart in one picture is put together: black level and read noise, of which only the one that is
+    needed is above 0; row noise is not looked for.
+
+    Args:
+        source: a raw, linear picture, with parts of many shades that are flat.
+        max_pixels: as for `image_io.read`.
+
+    Raises:
+        UnnoiseError: it cannot be read, or is smaller than a block.
+    """
+    picture = image_io.read(source, max_pixels=max_pixels)
+    white = span(picture.pixels, picture.dtype)
+    pixels = picture.pixels / np.float32(white)
+    brightness, variance = estimation.noise_against_signal(pixels)
+    if not variance.size:
+        raise UnnoiseError(f"{source}: is too small to find its noise: 8 pixels a side, at least")
+    doubts = ["one picture: black level and read noise cannot be told apart, and row noise is not looked for"]
+    kind = estimation.inspect(pixels[:, :, :3]).kind
+    if kind in ("correlated", "impulse", "mixed"):
+        doubts.append(f"its noise looks {kind}: a developed picture follows no line; see the noise 'camera'")
+    slope, start = line(brightness.ravel(), variance.ravel())
+    full = _full(picture.dtype) * white
+    if slope <= 0:
+        deviation = math.sqrt(start)
+        found = Gaussian(_four(FULL_SCALE * white * deviation))
+        return Calibration(found, None, 0.0, deviation * full, 0.0, 1, tuple(doubts))
+    black, read = max(-start / slope, 0.0), math.sqrt(max(start, 0.0))
+    levels = [FULL_SCALE * white * value for value in (read, 0.0, black)]
+    found = Sensor(*(_four(value) for value in (1 / (slope * white), *levels)))
+    return Calibration(found, slope * full, black * full, read * full, 0.0, 1, tuple(doubts))
+
+
+class _Reader:
+    """Frames of one size and depth, in counts; the files read last are kept.
+
+    Attributes:
+        full: counts at white, 1 for floats.
+        whole: whether counts are whole numbers.
+    """
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._kind: tuple[Any, ...] | None = None
+        self._pages = functools.lru_cache(maxsize=2)(self._read)
+        self.full, self.whole = 1.0, False
+
+    def frames(self, paths: Sequence[str | Path]) -> list[tuple[Path, int]]:
+        """Return file and page of every frame."""
+        return [(Path(path), page) for path in paths for page in range(len(self._pages(Path(path))))]
+
+    def frame(self, place: tuple[Path, int]) -> np.ndarray:
+        """Return a frame, float32 `[H, W, C]`."""
+        return self._pages(place[0])[place[1]]
+
+    def zeros(self, places: Sequence[tuple[Path, int]]) -> float:
+        """Return the share of pixels at 0."""
+        return float(np.mean([(self.frame(place) <= 0).mean() for place in places])) if self.whole else 0.0
+
+    def _read(self, path: Path) -> list[np.ndarray]:
+        picture = image_io.read(path, max_pixels=self._max_pixels)
+        pages = np.split(picture.pixels, picture.header.pages)
+        kind = (pages[0].shape, picture.dtype)
+        if self._kind not in (None, kind):
+            raise UnnoiseError(f"{path}: differs in size or depth from the frames before it: take all by one camera")
+        self._kind, self.full, self.whole = kind, _full(picture.dtype), picture.dtype.kind != "f"
+        if min(pages[0].shape[:2]) < TILE:
+            raise UnnoiseError(f"{path}: is too small for a calibration: {TILE} pixels a side, at least")
+        return [page * np.float32(self.full) for page in pages]
+
+
+def _full(dtype: np.dtype[Any]) -> float:
+    """Return the number that stands for white in files of a type."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
+def _four(value: float) -> float:
+    """Round to four digits."""
+    return float(f"{value:.4g}")
+
+
+def _exposures(flat: list[tuple[Path, int]], reader: _Reader, black: float) -> Iterator[list[tuple[Path, int]]]:
+    """Yield the frames of each exposure, the darkest first; those without light are left out."""
+    light = {place: float(reader.frame(place).mean()) - black for place in flat}
+    group: list[tuple[Path, int]] = []
+    for place in sorted((place for place in flat if light[place] > 0), key=lambda place: light[place]):
+        if group and light[place] > ALIKE * light[group[0]]:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def _shots(frames: list[np.ndarray]) -> _Shots:
+    """Measure frames of one exposure by their differences, each with the next; one frame is measured by itself."""
+    pairs = list(itertools.pairwise(frames)) or [(frames[0],)]
+    mean = np.mean([_tiles(frame).mean(axis=(1, 3)) for frame in frames], axis=0)
+    variance = 0.0
+    for pair in pairs:
+        change = (pair[1] - pair[0]) / math.sqrt(2) if len(pair) == 2 else pair[0]
+        variance = variance + _tiles(change).var(axis=3, ddof=1).mean(axis=1) / len(pairs)
+    height, width = frames[0].shape[:2]
+    means = np.stack([frame.mean(axis=1, dtype=np.float64) for frame in frames])
+    means -= means.mean(axis=0) if len(frames) > 1 else 0
+    means -= means.mean(axis=1, keepdims=True)  # the lamp flickers
+    freedom = max(len(frames) - 1, 1) * (height - 1)
+    alone = float(np.median(variance)) / width  # what row means vary by without row noise
+    rows = float((means**2).sum(axis=(0, 1)).mean()) / freedom - alone
+    top = np.max([frame.max(axis=(0, 1)) for frame in frames], axis=0)
+    cut = np.max([(_tiles(frame) >= top).mean(axis=(1, 3)) for frame in frames], axis=0)
+    return _Shots(mean, np.asarray(variance), cut < _CUT, rows, alone * math.sqrt(2 / freedom))
+
+
+def _tiles(frame: np.ndarray) -> np.ndarray:
+    """Cut `[H, W, C]` into `[rows, TILE, columns, TILE, C]`; what is left at the right and below falls off."""
+    height, width = (side // TILE for side in frame.shape[:2])
+    return frame[: height * TILE, : width * TILE].reshape(height, TILE, width, TILE, frame.shape[2])
+
+
+def _gain(exposures: list[_Shots], black: float, read: float) -> float:
+    """Return the slope of variance over mean, through the darks; beyond the largest variance, all is saturated."""
+    middles = [float(np.median(shots.variance)) for shots in exposures]
+    slopes, weights = [], []
+    for shots in exposures[: int(np.argmax(middles)) + 1]:
+        light = shots.mean - black
+        sound = (light > 0) & shots.whole
+        slope = float(np.median((shots.variance[sound] - read) / light[sound])) if sound.any() else 0.0
+        if slope > 0:  # its standard error is that of the variance, over the light
+            slopes.append(slope)
+            weights.append(sound.sum() / (slope + read / float(np.median(light[sound]))) ** 2)
+    if not slopes:
+        raise UnnoiseError("the flats are no noisier than the darks, or all saturated: give others, of raw counts")
+    return float(np.average(slopes, weights=weights))
+
+
+def line(light: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+    """Fit variance = slope light + start to shades, each with an error in proportion to its variance.
+
+    Shades that stand far above the line hold texture, and are left out. Where the light hardly differs, or the slope is
+    not upward, it is 0.
+    """
+    seen = variance > 0
+    if not seen.any():
+        return 0.0, 0.0
+    light, variance = light[seen].astype(np.float64), variance[seen].astype(np.float64)
+    flat = 0.0, float(np.median(variance))
+    fitted, (slope, start) = variance, flat
+    for _ in range(10):
+        kept = variance < _SMOOTH * fitted
+        if kept.sum() < 4 or np.ptp(light[kept]) < 0.05:
+            return flat
+        slope, start = np.polyfit(light[kept], variance[kept], 1, w=1 / fitted[kept])
+        fitted = np.maximum(slope * light + start, 0.05 * flat[1])
+    return (float(slope), float(start)) if slope > 0 else flat

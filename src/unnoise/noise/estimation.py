@@ -1,0 +1,284 @@
+"""What noise is in a picture: its kind, and the level to denoise at, found from the picture alone.
+
+In the flattest 8x8 blocks of a picture, the high frequencies of the discrete cosine transform hold little but noise.
+The blocks are chosen by their low frequencies, on which white noise bears alike everywhere, so that the choice does not
+favour weak noise (Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007).
+They are taken in groups of like brightness, so that noise which grows with the light is seen to grow.
+
+This is done on the picture averaged down by 1, 2, 4 and 8, each level multiplied by that number: its *profile*. White
+noise has a flat one. The noise of cameras, smeared over a few pixels by demosaicing, filters and JPEG, hides at the
+finest scale, rises at once, and then rises less; the picture itself goes on rising as steeply. So a profile that bends
+is noise; where texture hides the bend, that of the colour differences, which pictures have little of, may show it. A
+denoiser for white noise does best on such noise when it is told far more than the finest scale shows.
+
+Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise. And where JPEG has
+smoothed what is flat, nothing is left to be seen there of noise that still lies on the rest. But its own grid shows
+(`blockiness.py`): what it added and what it hides are then to be taken out alike.
+
+The constants were chosen on the PolyU development pairs, and on pictures of BSDS500's training part and of `photos`,
+clean and with noise put in; no test set was looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unnoise.noise import blockiness, impulses
+
+BEND = 0.5
+"""How far, in natural logarithms, a profile stands above a straight line before its noise counts as correlated."""
+RISE = 1.8
+"""Or: how many times scale 1 is in scale 2 ..."""
+EARLY = 1.5 / 255
+"""... when that stands above the geometric mean of this and scale 4, too: the picture itself rises later ..."""
+PLAIN = 2 / 255
+"""... and above this."""
+MOTTLED = 0.25
+"""Or, below `FAINT`: how far, in logarithms, scale 4 of the colour differences stands above scales 2 and 8 ..."""
+MOTTLES = 4 / 255
+"""... and their level there."""
+TOLD = 3.0
+"""What a denoiser for white noise is told of noise that bends, as a multiple of its level at scale 4."""
+LARGEST = 15 / 255
+"""Correlated noise is not told higher: what looks stronger is mostly picture."""
+VISIBLE = 1 / 3 / 255
+"""White noise below this is that of rounding to 8 bits, or none; a grid of JPEG below it does not count."""
+BLOCKY = 8.0
+"""What a denoiser for white noise is told of JPEG, as a multiple of how far its grid stands out."""
+FAINT = 2.5 / 255
+"""Below this, what grows with the scale by more than half is the picture, and not noise."""
+GROWTH = 0.55
+"""Power of the brightness with which the variance grows, from which noise counts as signal-dependent."""
+ALIGNED = 0.85
+"""Correlation, both axes logarithmic, from which that growth is believed."""
+DARK = 0.02
+"""Light below this counts as this: rounding and read noise are all that grows no less."""
+BESIDE = 3 / 255
+"""Noise from this level on, beside impulses, makes them mixed."""
+
+_SCALES = (1, 2, 4, 8)
+_SIDE = 8  # of a block, pixels
+_BLOCKS = 4096  # looked at per scale, on a grid over the picture that does not follow JPEG's own blocks
+_SHADES = 8  # groups of equal brightness, each with flat blocks of its own: neither sky nor shadow decides alone
+_FLATTEST = 0.05  # of the blocks of a group
+_FLATTEST_OF_MANY = 0.01  # where more blocks are looked at
+_BIAS = 0.988  # of the median of the blocks' deviations, on white noise
+_CLIPPED = 0.05  # of a block's pixels: from here on, what was cut off is missed
+
+_ORDER = np.add.outer(np.arange(_SIDE), np.arange(_SIDE))
+_COSINES = np.cos(np.pi / _SIDE * np.outer(np.arange(_SIDE), np.arange(_SIDE) + 0.5)) * np.sqrt(2 / _SIDE)
+_COSINES[0] /= np.sqrt(2)
+_COSINES = _COSINES.astype(np.float32)  # orthonormal DCT-II, `scipy.fft.dctn` without its long import
+_LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
+
+
+@dataclass(frozen=True)
+class NoiseReport:
+    """What noise is in a picture; levels are standard deviations in [0, 1] units.
+
+    Attributes:
+        kind: "none", "gaussian" (white, and alike everywhere), "signal-dependent" (white, and stronger where it is
+            brighter), "impulse" (lost pixels), "correlated" as cameras and JPEG make it, or "mixed" (lost pixels and
+            other noise).
+        sigma: the level to tell a denoiser for white Gaussian noise, impulses left aside; 0 to leave the picture as
+            it is.
+        profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them, or with impulses.
+        impulses: the share of lost pixels, 0 to 1.
+        growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
+            is speckle's; 0 for all other kinds.
+        white: of signal-dependent noise, its level on white; 0 for all other kinds.
+        model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
+    """
+
+    kind: str
+    sigma: float
+    profile: tuple[float, ...]
+    impulses: float = 0.0
+    growth: float = 0.0
+    white: float = 0.0
+    model: str | None = None
+
+    def level_at(self, light: np.ndarray) -> np.ndarray:
+        """Return the level of signal-dependent noise on values `light`, float32, the same shape."""
+        return np.float32(self.white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.growth / 2)
+
+    def map_for(self, light: np.ndarray) -> np.ndarray:
+        """Return that level over a picture `[H, W, C]`, the root mean square of its channels, `[H, W]`."""
+        return np.sqrt(np.mean(self.level_at(light) ** 2, axis=2))
+
+    def __str__(self) -> str:
+        """Tell it in 8-bit units, in which levels are spelt."""
+        if self.kind == "none":
+            return "no noise"
+        said = f"{self.kind} noise"
+        if self.impulses:
+            said += f", {100 * self.impulses:.1f} % of the pixels lost"
+        if self.kind != "impulse":
+            said += f", to be cleaned at level {255 * self.sigma:.1f}"
+        if self.kind == "correlated":
+            said += f" ({255 * self.profile[0]:.1f} at the finest scale)"
+        return said + (f"; the model that fits is {self.model}" if self.model else "")
+
+
+def inspect(pixels: np.ndarray) -> NoiseReport:
+    """Find kind and level of the noise in a picture.
+
+    Args:
+        pixels: float32 `[H, W, C]`, nominally in [0, 1]; blocks that hold NaN or infinity are passed over.
+    """
+    blocks = _blocks(pixels)
+    lost, share = impulses.find(blocks)
+    if share:
+        level = _level(_shades(impulses.without(blocks, lost))[1])
+        return NoiseReport("impulse" if level < BESIDE else "mixed", level, (level,), share)
+    scales = list(_scales(pixels))
+    profile = _profile(scales)
+    finest = profile[0] if profile else 0.0
+    rises = len(profile) > 1 and profile[1] > 1.5 * finest
+    brightness, variance = _shades(blocks)
+    mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
+    growth, white = _growth(brightness, variance)
+    if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
+        return NoiseReport("signal-dependent", mean, profile, growth=growth, white=white)
+    smeared = _smeared(profile)
+    if smeared is None and finest < FAINT and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
+        smeared = finest
+    if smeared is not None:
+        return NoiseReport("correlated", smeared, profile)
+    if finest < VISIBLE or (finest < FAINT and rises):
+        grid = blockiness.measure(pixels)
+        if grid > VISIBLE:
+            return NoiseReport("correlated", min(BLOCKY * grid, LARGEST), profile)
+        return NoiseReport("none", 0.0, profile)
+    return NoiseReport("gaussian", finest, profile)
+
+
+def estimate_sigma(pixels: np.ndarray) -> float:
+    """Return the level of white Gaussian noise in a picture `[H, W, C]`, in [0, 1] units: that of its finest scale."""
+    return max(_profile(itertools.islice(_scales(pixels), 1)), default=0.0)
+
+
+def noise_against_signal(pixels: np.ndarray, shades: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the flattest blocks of each shade, and the variance of the noise there; white noise only.
+
+    Args:
+        pixels: float32 `[H, W, C]`, linear or not, in any range.
+        shades: groups of equal brightness; fewer where the picture has fewer than 8 blocks for each.
+
+    Returns:
+        Two arrays `[C, shades]`, empty for a picture smaller than a block.
+    """
+    brightness, variance = _shades(_blocks(pixels, 16 * _BLOCKS), count=shades, flattest=_FLATTEST_OF_MANY)
+    return brightness, variance / _BIAS**2
+
+
+def _smeared(profile: tuple[float, ...]) -> float | None:
+    """Return the level to tell of correlated noise; None where the profile shows none."""
+    if len(profile) < len(_SCALES):
+        return None
+    one, two, four, eight = profile
+    if _bend(one, two, eight) > BEND:
+        return max(one, min(TOLD * four, LARGEST))
+    return one if two > max(RISE * one, PLAIN) and two**2 > EARLY * four else None
+
+
+def _bend(one: float, two: float, eight: float) -> float:
+    """Return how far scale 2 stands above the line through scales 1 and 8, both axes logarithmic."""
+    one, two, eight = np.log(np.maximum((one, two, eight), 0.05 / 255))
+    return float(two - (2 * one + eight) / 3)
+
+
+def _growth(brightness: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+    """Return the power of the brightness with which the variance grows, and the deviation that it comes to at white.
+
+    The power is 0 where it is not believed.
+    """
+    seen = (brightness > 0) & (variance > 0)
+    x, y = np.log(np.maximum(brightness[seen], DARK)), np.log(variance[seen])
+    if len(x) < _SHADES // 2 or x.std() < 0.1 or y.std() == 0:
+        return 0.0, 0.0
+    aligned = np.corrcoef(x, y)[0, 1]
+    power = float(aligned * y.std() / x.std()) if aligned > ALIGNED else 0.0
+    return power, float(np.exp((y.mean() - power * x.mean()) / 2)) / _BIAS
+
+
+def _mottled(scales: Sequence[np.ndarray]) -> bool:
+    """Say whether the colour differences hold noise that is smeared over a few pixels."""
+    differences = [np.stack([blocks[:, 0] - blocks[:, 1], blocks[:, 2] - blocks[:, 1]], axis=1) for blocks in scales]
+    _, two, four, eight = np.maximum(_profile(differences), 0.05 / 255) / np.sqrt(2)
+    return bool(four > MOTTLES and np.log(four) - np.log(two * eight) / 2 > MOTTLED)
+
+
+def _profile(scales: Iterable[np.ndarray]) -> tuple[float, ...]:
+    """Return the level at each scale."""
+    return tuple(
+        scale * _level(_shades(blocks, finest=scale == 1)[1]) for scale, blocks in zip(_SCALES, scales, strict=False)
+    )
+
+
+def _scales(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield blocks, `[N, C, 8, 8]`, of each scale that still has one."""
+    for _ in _SCALES:
+        if min(pixels.shape[:2]) < _SIDE:
+            return
+        yield _blocks(pixels)
+        with np.errstate(invalid="ignore"):  # infinities of both signs
+            pixels = _halved(pixels)
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    """Return the means of 2x2 pixels; an odd last row or column is left out."""
+    height, width = (side // 2 for side in pixels.shape[:2])
+    half = np.empty((height, width, pixels.shape[2]), pixels.dtype)
+    for top in range(0, height, 64):  # few enough rows to stay in the processor's cache
+        rows = pixels[2 * top : 2 * min(top + 64, height), : 2 * width]
+        pairs = rows[::2] + rows[1::2]
+        np.add(pairs[:, ::2], pairs[:, 1::2], out=half[top : top + 64])
+    half /= 4
+    return half
+
+
+def _level(variance: np.ndarray) -> float:
+    """Return the deviation in the quieter shades of each channel, mean over the channels."""
+    return float(np.quantile(np.sqrt(variance), 0.25, axis=1).mean()) / _BIAS if variance.size else 0.0
+
+
+def _shades(
+    blocks: np.ndarray, *, finest: bool = True, count: int = _SHADES, flattest: float = _FLATTEST
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean brightness and variance of the high frequencies in the flat blocks of each shade, both `[C, shades]`.
+
+    At the finest scale, blocks that are clipped in part hold less than their noise, and are left out, unless hardly any
+    others are there.
+    """
+    total, channels = blocks.shape[:2]
+    shades = min(count, max(1, total // 8)) if total else 0
+    brightness, variance = np.zeros((2, channels, shades))
+    by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable") if total else np.zeros(0, int)
+    for channel in range(channels if total else 0):
+        chosen = blocks[by_shade, channel]
+        clipped = ((chosen == 0) | (chosen == 1)).mean(axis=(1, 2))
+        whole = (clipped <= _CLIPPED) | (clipped == 1)
+        if finest and whole.sum() >= total / 8:
+            chosen = chosen[whole]
+        frequencies = (_COSINES @ chosen @ _COSINES.T) ** 2
+        low, high = frequencies[:, _LOW].sum(axis=1), frequencies[:, _HIGH].mean(axis=1)
+        for shade, group in enumerate(np.array_split(np.arange(len(chosen)), shades)):
+            flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(flattest * len(group)))]]
+            brightness[channel, shade], variance[channel, shade] = chosen[flat].mean(), np.median(high[flat])
+    return brightness, variance
+
+
+def _blocks(pixels: np.ndarray, count: int = _BLOCKS) -> np.ndarray:
+    """Cut finite blocks on an even grid, `[N, C, 8, 8]`; none from a picture smaller than a block."""
+    if min(pixels.shape[:2]) < _SIDE:
+        return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
+    height, width = (side - _SIDE + 1 for side in pixels.shape[:2])
+    step = max(1, int((height * width / count) ** 0.5))
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (_SIDE, _SIDE), axis=(0, 1))  # type: ignore[call-overload]
+    blocks = windows[::step, ::step].reshape(-1, pixels.shape[2], _SIDE, _SIDE)
+    return blocks[np.isfinite(blocks).all(axis=(1, 2, 3))]

@@ -1,0 +1,326 @@
+"""From noisy pictures to clean ones: one picture, one file, many files.
+
+A picture keeps all that is not noise. A file that fails is told and does not stop the others; outputs appear whole or
+not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unnoise.denoisers import rescaled, tiling
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.errors import UnnoiseError, one_line
+from unnoise.io import formats, picture, reader
+from unnoise.io.atomic import Seal
+from unnoise.io.formats import Header, writable
+from unnoise.io.picture import check_folder, make_folder, span
+from unnoise.io.reader import Picture
+from unnoise.pipeline import streaming
+from unnoise.pipeline.jobs import Job
+from unnoise.units import FULL_SCALE
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of every picture alike.
+
+    Attributes:
+        denoiser: does the work.
+        sigma: noise level as a share of white; None to find it in each picture.
+        strength: 0 leaves the picture, 1 is the denoiser's own result, up to 1.5 goes beyond it.
+        max_pixels: pictures of more pixels are refused before they are decoded.
+        overwrite: replace outputs that exist.
+        quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
+
+    Raises:
+        UnnoiseError: a value is out of its range.
+    """
+
+    denoiser: Denoiser
+    sigma: float | None = None
+    strength: float = 1.0
+    max_pixels: int = reader.MAX_PIXELS
+    overwrite: bool = False
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range before any picture is touched."""
+        if self.sigma is not None and not 0 <= self.sigma < math.inf:
+            raise UnnoiseError("sigma is a noise level: a number from 0 up, or none to find it")
+        if not 0 <= self.strength <= 1.5:
+            raise UnnoiseError(f"strength {self.strength:g} is not between 0 and 1.5")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
+
+    def leaves(self, sigma: Sigma | None) -> bool:
+        """Tell whether a picture of that level is left as it is: no noise is in it, or none is to be taken out."""
+        return self.strength == 0 or (sigma is not None and not np.any(sigma))
+
+    def settle(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
+        """Return who is to clean a picture, and the level to tell it; see `Denoiser.settle` and `spanned`."""
+        white = span(pixels, dtype)
+        if white == 1:
+            return self.denoiser.settle(pixels, self.sigma)
+        denoiser, sigma = self.denoiser.settle(pixels / np.float32(white), self.sigma)
+        return rescaled.Spanned(denoiser, white), sigma
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        error: one line, or None where the target was written.
+        model: what it was cleaned by.
+        sigma: the level it was cleaned at, a share of white; None where the denoiser takes none.
+        megapixels: size of the picture.
+        seconds: from file to file.
+        skipped: it had been done before, as asked now, out of the same input.
+    """
+
+    job: Job
+    error: str | None = None
+    model: str = ""
+    sigma: float | None = None
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    skipped: bool = False
+
+    def row(self) -> dict[str, str | float | None]:
+        """Return all of it as machines are told, the level in 8-bit units."""
+        return {
+            "source": str(self.job.source),
+            "target": str(self.job.target),
+            "error": self.error,
+            "model": self.model,
+            "sigma": None if self.sigma is None else round(self.sigma * FULL_SCALE, 2),
+            "megapixels": round(self.megapixels, 3),
+            "seconds": round(self.seconds, 3),
+            "skipped": self.skipped,
+        }
+
+
+Report = Callable[[float], None]
+Work = Callable[[Job, Settings, Report], Outcome]
+_Sealing = Callable[[str, "float | None"], Seal]  # model, level -> what is called when the file is there
+
+
+def clean_pixels(
+    denoiser: Denoiser,
+    noisy: np.ndarray,
+    sigma: Sigma | None,
+    *,
+    strength: float = 1.0,
+    progress: Report = lambda _: None,
+) -> np.ndarray:
+    """Clean an array of any size: in tiles, but where the denoiser sees everything and the array is not large.
+
+    Args:
+        denoiser: does the work.
+        noisy: float32 `[H, W, C]`.
+        sigma: the level to tell it, [0, 1] units; see `Denoiser.settle`.
+        strength: moves along the line from the noisy picture (0) through the clean one (1).
+        progress: called with the share that is done.
+
+    Returns:
+        The clean picture, float32 `[H, W, C]`.
+    """
+    how = {"multiple_of": denoiser.multiple_of, "progress": progress}
+    if denoiser.halo is not None:
+        clean = tiling.tiled(denoiser, noisy, sigma, halo=denoiser.halo, **how)
+    elif noisy.shape[0] * noisy.shape[1] > streaming.LARGE:
+        clean = tiling.blended(denoiser, noisy, sigma, **how)
+    else:
+        clean = denoiser(noisy, sigma)
+    progress(1.0)
+    return streaming.at_strength(noisy, clean, strength)
+
+
+def clean_picture(
+    picture: Picture, settings: Settings, progress: Report = lambda _: None
+) -> tuple[Picture, str, float | None]:
+    """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`.
+
+    Pages are cleaned one by one, by the same model at the same level.
+    """
+    denoiser, sigma = settings.settle(picture.pixels, picture.dtype)
+    model, level = str(denoiser), None if sigma is None else float(sigma)
+    if settings.leaves(sigma):
+        progress(1.0)
+        return picture, model, level
+    pages = np.split(picture.pixels, picture.header.pages)
+    clean = [
+        clean_pixels(
+            denoiser, page, sigma, strength=settings.strength,
+            progress=lambda share, before=before: progress((before + share) / len(pages)),
+        )
+        for before, page in enumerate(pages)
+    ]  # fmt: skip
+    whole = clean[0] if len(clean) == 1 else np.concatenate(clean)
+    return picture.with_pixels(whole), model, level
+
+
+def clean_file(
+    job: Job,
+    settings: Settings,
+    progress: Report = lambda _: None,
+    seal: Callable[[Outcome, Path], None] = lambda outcome, file: None,
+) -> Outcome:
+    """Read, clean and write one file; the folder of its target is made when the clean picture is there.
+
+    Args:
+        job: the file and its target.
+        settings: what is asked.
+        progress: called with the share that is done.
+        seal: called with the outcome and the file that holds the clean picture, just before that takes its place.
+
+    Raises:
+        UnnoiseError: it cannot be read, or its target cannot be written or cannot hold it; told before the work.
+    """
+    start = time.perf_counter()
+    settings = replace(settings, overwrite=settings.overwrite or job.ours)
+    check_target(job.target, overwrite=settings.overwrite)
+    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
+    header = rows.header
+    _check_kind(header, job.target.suffix, str(job.source))
+    outcome = Outcome(job)
+
+    def sealing(model: str, sigma: float | None) -> Seal:
+        def tell(file: Path) -> None:
+            nonlocal outcome
+            seconds = time.perf_counter() - start
+            outcome = Outcome(job, None, model, sigma, header.height * header.width / 1e6, seconds)
+            seal(outcome, file)
+
+        return tell
+
+    large = header.height * header.width > streaming.LARGE and not formats.needs_turning(header, job.target.suffix)
+    (_clean_large if large else _clean_small)(job, settings, progress, sealing)
+    return outcome
+
+
+def _clean_small(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> None:
+    """Clean a file that fits into memory."""
+    noisy = reader.read(job.source, max_pixels=settings.max_pixels)
+    clean, model, sigma = clean_picture(noisy, settings, progress)
+    make_folder(job.target.parent)
+    how = {"overwrite": settings.overwrite, "quality": settings.quality}
+    picture.write(clean, job.target, **how, seal=sealing(model, sigma))
+
+
+def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> None:
+    """Clean a file strip by strip, as it lies."""
+    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
+    seen = streaming.glimpse(rows)
+    denoiser, sigma = settings.settle(seen, rows.header.dtype)
+    make_folder(job.target.parent)
+    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
+    seal = sealing(str(denoiser), None if sigma is None else float(sigma))
+    if settings.quality is None and settings.leaves(sigma) and rows.kind == formats.kind_of(job.target.suffix):
+        picture.copy(job.source, job.target, overwrite=settings.overwrite, seal=seal)
+        progress(1.0)
+        return
+    how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
+    streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, seal=seal)
+
+
+def _check_kind(header: Header, suffix: str, name: str) -> None:
+    """Refuse a kind of file that cannot hold a picture; warn of one that has no place for all that comes with it."""
+    if why_not := formats.cannot_hold(header, suffix):
+        raise UnnoiseError(f"{name}: {why_not}")
+    if lost := formats.leaves_out(header, suffix):
+        log.warning("%s: %s", name, lost)
+
+
+def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:
+    """Clean the bytes of a file; they come back as a file of the same kind, or are written to `target`.
+
+    Raises:
+        UnnoiseError: as `clean_file`.
+    """
+    if target is not None:
+        check_target(Path(target), overwrite=settings.overwrite)
+    suffix = writable(reader.suffix_of(data)) if target is None else Path(target).suffix
+    picture = reader.read(data, max_pixels=settings.max_pixels)
+    _check_kind(picture.header, suffix, "the picture")
+    clean, *_ = clean_picture(picture, settings)
+    if target is None:
+        return reader.encode(clean, suffix, quality=settings.quality)
+    make_folder(Path(target).parent)
+    clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
+
+
+def run(
+    jobs: Iterable[Job],
+    settings: Settings,
+    progress: Callable[[Job, float], None] = lambda job, done: None,
+    *,
+    workers: int = 1,
+    work: Work = clean_file,
+) -> Iterator[Outcome]:
+    """Do jobs; one that fails yields its error and the rest go on.
+
+    Args:
+        jobs: what `plan` made.
+        settings: the same for all.
+        progress: called with the job at hand and how many jobs are done, the finished parts of others included.
+        workers: jobs done at the same time, each on a thread; their outcomes come in the order of the jobs.
+        work: does one job.
+    """
+    total, lock = 0.0, threading.Lock()
+
+    def do(job: Job) -> Outcome:
+        last = 0.0
+
+        def report(share: float) -> None:
+            nonlocal total, last
+            with lock:
+                total, last = total + share - last, share
+                progress(job, total)
+
+        report(0)
+        try:
+            outcome = work(job, settings, report)
+        except Exception as error:
+            if not isinstance(error, UnnoiseError):
+                log.debug("%s", job.source, exc_info=True)
+            outcome = Outcome(job, told(job, error))
+        report(1)
+        return outcome
+
+    if workers == 1:
+        yield from map(do, jobs)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(do, jobs)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interruption waits for the jobs at hand alone
+            raise
+
+
+def told(job: Job, error: Exception) -> str:
+    """Tell in one line why a job failed."""
+    return str(error) if isinstance(error, UnnoiseError) else f"{job.source}: {one_line(error)}"
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be written, as `image_io.check_target`; its folder need not be there yet."""
+    if target.parent.is_dir():
+        reader.check_target(target, overwrite=overwrite)
+    else:
+        check_folder(target.parent)

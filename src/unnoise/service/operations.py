@@ -1,0 +1,241 @@
+"""What is done with a picture that has come: clean it, say what noise is in it, show a piece of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyvips
+
+from unnoise import denoisers
+from unnoise.denoisers.auto import Auto
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.onnx import Onnx
+from unnoise.errors import UnnoiseError
+from unnoise.io import formats, reader
+from unnoise.io.picture import Picture, span
+from unnoise.noise import estimation
+from unnoise.noise.estimation import NoiseReport
+from unnoise.pipeline import error_maps, process
+from unnoise.service.limits import Limits
+from unnoise.units import FULL_SCALE
+
+SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
+"""Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
+MODELS = (Auto.title, *denoisers.shipped(), *denoisers.DENOISERS)
+"""Models that can be asked for: a closed list, and never a path."""
+
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a picture; levels in 8-bit units, see `pipeline.Settings`."""
+
+    model: str = Auto.title
+    sigma: float | None = None
+    strength: float = 1.0
+    format: str | None = None
+    quality: int | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file that was made.
+
+    Attributes:
+        data: its bytes.
+        kind: its kind, a key of `SUFFIXES`.
+        model: what the picture was cleaned by.
+        sigma: at which level, 8-bit units; None where the model takes none.
+        pixels: how many were cleaned.
+    """
+
+    data: bytes
+    kind: str
+    model: str
+    sigma: float | None
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a picture is, and what noise is in it."""
+
+    width: int
+    height: int
+    pages: int
+    colours: int
+    kind: str
+    noise: NoiseReport
+
+
+class Workshop:
+    """Models, opened once and shared by all threads, and the work that they do.
+
+    Args:
+        limits: on pictures, and the number of threads.
+        engine: what runs the networks; None for the fastest that is installed.
+        busy: tells how many pictures are at work.
+    """
+
+    def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
+        self.limits, self.engine, self._busy = limits, engine, busy
+        self._opened: dict[str, Denoiser] = {}
+        self._lock = threading.Lock()
+        self._auto = Auto(self._open, denoisers.shipped())
+        pyvips.cache_set_max(0)  # it would hold the pictures of past requests
+
+    def open(self, model: str) -> Denoiser:
+        """Return a model of `MODELS`."""
+        return self._auto if model == Auto.title else self._open(model)
+
+    def warm_up(self) -> None:
+        """Open the model that most pictures need, and run it once."""
+        self.open("color")(np.zeros((8, 8, 3), np.float32), 0.1)
+
+    def denoise(self, data: bytes, wish: Wish, report: Report) -> Made:
+        """Clean the bytes of a file, into those of another.
+
+        Raises:
+            UnnoiseError: as `image_io.read`, or the kind of file that was asked for cannot hold the picture.
+        """
+        suffix = SUFFIXES[wish.format] if wish.format else reader.suffix_of(data)
+        picture = self._read(data, wish.page)
+        if reason := reader.cannot_hold(picture, suffix):
+            raise UnnoiseError(reason)
+        report(0.0)
+        clean, model, sigma = process.clean_picture(picture, self._settings(wish), report)
+        report(1.0)
+        level = None if sigma is None else FULL_SCALE * sigma
+        made = reader.encode(clean, suffix, quality=wish.quality)
+        return Made(made, formats.kind_of(suffix).name.lower(), model, level, picture.pixels[..., 0].size)
+
+    def inspect(self, data: bytes, page: int | None, report: Report) -> Found:
+        """Say what a picture is, and what noise is in it."""
+        picture = self._read(data, page)
+        report(0.5)
+        pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
+        noise = denoisers.fitted(estimation.inspect(pixels), pixels)
+        header, kind = picture.header, formats.recognise(data[:4096], "the picture").name.lower()
+        return Found(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
+
+    def preview(self, data: bytes, wish: Wish, box: tuple[int, int, int | None, int | None], report: Report) -> Made:
+        """Show a piece of a picture, cleaned as it would be in the whole, as browsers show pictures.
+
+        Args:
+            data: the bytes of the file; of several pages, the first is shown unless another is asked for.
+            wish: what is asked; strength 0 shows the picture as it is.
+            box: left, top, width, height in pixels; None for all that there is.
+            report: called with the share that is done.
+
+        Returns:
+            A PNG of 8 bits in sRGB, white at its brightest.
+
+        Raises:
+            UnnoiseError: as `image_io.read`, or the piece lies outside of the picture.
+        """
+        picture = self._read(data, wish.page or 1)
+        report(0.0)
+        left, top, width, height = box
+        high, wide = picture.pixels.shape[:2]
+        if left >= wide or top >= high:
+            raise UnnoiseError(f"the piece begins outside of the picture, which has {wide} x {high} pixels")
+        inner = slice(top, min(top + (height or high), high)), slice(left, min(left + (width or wide), wide))
+        model, sigma = "", None
+        if wish.strength:
+            denoiser, sigma = self._settings(wish).settle(picture.pixels, picture.dtype)
+            model, pixels = str(denoiser), _piece(denoiser, sigma, picture.pixels, inner, wish.strength, report)
+        else:
+            pixels = picture.pixels[inner]
+        alpha = None if picture.alpha is None else picture.alpha[inner]
+        shown = _on_screen(picture, pixels, alpha, span(picture.pixels, picture.dtype))
+        level = None if sigma is None else FULL_SCALE * float(sigma)
+        return Made(shown, "png", model, level, pixels[..., 0].size)
+
+    def uncertainty(self, data: bytes, wish: Wish, gain: float, report: Report) -> Made:
+        """Map the error to be expected in the clean picture, see `uncertainty.of`, as a grey PNG of 16 bits.
+
+        White stands for an error of 255 / `gain` in 8-bit units; pages lie below each other.
+        """
+        picture = self._read(data, wish.page)
+        report(0.0)
+        made = error_maps.clean_picture(picture, self._settings(wish), report)
+        shown = reader.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
+        level = None if made.sigma is None else FULL_SCALE * made.sigma
+        return Made(shown, "png", made.model, level, made.error.size)
+
+    def _read(self, data: bytes, page: int | None) -> Picture:
+        limits = self.limits
+        return reader.read(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
+
+    def _settings(self, wish: Wish) -> process.Settings:
+        level = None if wish.sigma is None else wish.sigma / FULL_SCALE
+        return process.Settings(self.open(wish.model), level, wish.strength, quality=wish.quality)
+
+    def _open(self, name: str) -> Denoiser:
+        with self._lock:
+            if name not in self._opened:
+                opened = denoisers.make(name, engine=self.engine)
+                if isinstance(opened, Onnx) and self.limits.workers > 1:
+                    crowded = denoisers.make(name, engine=self.engine, callers=self.limits.workers)
+                    opened = _Sharing(opened, crowded, self._busy)
+                self._opened[name] = opened
+            return self._opened[name]
+
+
+class _Sharing(Denoiser):
+    """A network on all cores where its caller is alone, and on as many threads as there are callers where not."""
+
+    def __init__(self, alone: Denoiser, crowded: Denoiser, busy: Callable[[], int]) -> None:
+        self._alone, self._crowded, self._busy = alone, crowded, busy
+        self.title, self.channels, self.multiple_of = str(alone), alone.channels, alone.multiple_of
+        self.halo, self.wants_sigma, self.margin = alone.halo, alone.wants_sigma, alone.margin
+        self.declips = alone.declips
+
+    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
+        """Clean one picture, or one tile."""
+        return (self._alone if self._busy() <= 1 else self._crowded).run(noisy, sigma)
+
+
+def _piece(
+    denoiser: Denoiser,
+    sigma: Sigma | None,
+    pixels: np.ndarray,
+    inner: tuple[slice, slice],
+    strength: float,
+    report: Report,
+) -> np.ndarray:
+    """Clean a rectangle with the margin that it needs, which begins on the denoiser's grid."""
+    if denoiser.halo is None:
+        return process.clean_pixels(denoiser, pixels, sigma, strength=strength, progress=report)[inner]
+    first = [max(side.start - denoiser.halo, 0) // denoiser.multiple_of * denoiser.multiple_of for side in inner]
+    outer = tuple(slice(start, side.stop + denoiser.halo) for start, side in zip(first, inner, strict=True))
+    crop = tuple(slice(side.start - start, side.stop - start) for start, side in zip(first, inner, strict=True))
+    return process.clean_pixels(denoiser, pixels[outer], sigma, strength=strength, progress=report)[crop]
+
+
+def _on_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, white: float) -> bytes:
+    """Return pixels of a picture as a PNG of 8 bits in sRGB."""
+    levels = np.nan_to_num(pixels / np.float32(white)).clip(0, 1) * np.float32(65535)
+    image = pyvips.Image.new_from_array(np.rint(levels).astype(np.uint16))
+    space = {1: "grey16", 3: "rgb16", 4: "cmyk"}[pixels.shape[2]]
+    if space == "cmyk":
+        image = (image >> 8).cast("uchar")
+    image = image.copy(interpretation=space)
+    profile = picture.metadata.get("icc-profile-data")
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    try:
+        shown = image.icc_transform("srgb", embedded=True) if profile else image.colourspace("srgb")
+    except pyvips.Error:  # a broken profile: its numbers are taken for sRGB
+        image.remove("icc-profile-data")
+        shown = image.colourspace("srgb")
+    if alpha is not None:
+        scale = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+        opaque = np.rint(np.clip(alpha / np.float32(scale), 0, 1) * 255).astype(np.uint8)
+        shown = shown.bandjoin(pyvips.Image.new_from_array(opaque))
+    return shown.pngsave_buffer(compression=1, keep="none")  # type: ignore[arg-type]

@@ -1,0 +1,247 @@
+"""Batches, as a training is fed with them: of patches that processors make, or made on the device that trains.
+
+The latter is for GPUs, which would wait for the former. All pictures lie in the device's memory. Which squares are cut
+from them, how they are turned, and which noise spoils them is what `Patches` plans, so that patch n shows the same here
+and there; the noise itself is drawn on the device, by the same laws and from another source of chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.utils.data import DataLoader
+
+from unnoise.datasets.base import LUMA, Dataset, as_float
+from unnoise.errors import UnnoiseError
+from unnoise.noise import Noise
+from unnoise.noise.base import Chain, Choice, level
+from unnoise.noise.codec import Clip
+from unnoise.noise.synthetic import Gaussian, Poisson, SaltPepper, Speckle, Uniform
+from unnoise.training import distributed
+from unnoise.training.patches import STEEPEST, Patches, Plan
+
+# Where row i and column j of a patch, both counted from its middle, lie in the picture, after each quarter turn.
+_TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))
+
+
+class Batches:
+    """Batches of patches on a device, whose memory holds all pictures.
+
+    Args:
+        dataset: the clean pictures.
+        device: where batches are made.
+
+    Raises:
+        UnnoiseError: there are pairs among the pictures.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.device = device
+        stored: list[np.ndarray] = []
+        starts: dict[int, int] = {}  # one that stands twice in the dataset is held once
+        places: list[tuple[int, int]] = []
+        held = 0
+        for index in range(len(dataset)):
+            picture = dataset[index]
+            if isinstance(picture, tuple):
+                raise UnnoiseError("data.on_device takes clean pictures alone, and no pairs")
+            if id(picture) not in starts:
+                starts[id(picture)] = held
+                stored.append(picture)
+                held += picture.shape[0] * picture.shape[1]
+            places.append((starts[id(picture)], picture.shape[1]))
+        if any(one.dtype != np.uint8 for one in stored):
+            stored = [as_float(one) for one in stored]
+        pixels = np.concatenate([one.reshape(-1, one.shape[2]) for one in stored])
+        self._pixels = torch.from_numpy(pixels).to(device)
+        self._places = np.array(places)
+
+    def make(self, patches: Patches, first: int, count: int) -> dict[str, torch.Tensor]:
+        """Make patches `first` to `first + count`, as `Patches` of the same dataset plan them.
+
+        Returns:
+            As `Patches` does, `[B, C, size, size]` and `sigma` `[B, 1, 1, 1]`, on the device.
+        """
+        plans = [patches.plan(index)[0] for index in range(first, first + count)]
+        chance = torch.Generator(self.device)
+        chance.manual_seed(int(np.random.default_rng((patches.seed, 2, first)).integers(2**62)))
+        gray = column([plan.gray for plan in plans], self.device)
+        noises = [plan.noise for plan in plans if plan.noise is not None]
+
+        def spoilt() -> torch.Tensor:
+            noisy = spoil(target, noises, chance)
+            return torch.where(gray, noisy[:, :1], noisy) if patches.gray else noisy
+
+        target = self._cut(plans, patches.size)
+        if patches.gray:
+            target = torch.where(gray, _luma(target), target)
+        if patches.stretch:
+            target = _stretched(target, plans)
+        told = [np.nan if plan.sigma is None else plan.sigma for plan in plans]
+        batch = {"noisy": spoilt(), "sigma": column(told, self.device)}
+        if patches.target == "none":
+            return batch
+        return {**batch, patches.target: target if patches.target == "clean" else spoilt()}
+
+    def _cut(self, plans: Sequence[Plan], size: int) -> torch.Tensor:
+        """Cut and turn the squares, in one look at all pixels: `[B, C, size, size]` in [0, 1]."""
+        starts, widths = self._places[[plan.picture for plan in plans]].T
+        corners = starts + widths * [plan.top for plan in plans] + [plan.left for plan in plans]
+        turned = np.array([_TURNED[plan.turns] for plan in plans])
+        turned[:, :, 1] *= np.where([plan.mirrored for plan in plans], -1, 1)[:, None]
+        numbers = np.stack([*turned.reshape(-1, 4).T, corners, widths])[:, :, None, None]
+        a, b, c, d, corner, width = torch.from_numpy(numbers).to(self.device, non_blocking=True)
+        middle = 2 * torch.arange(size, device=self.device) - (size - 1)  # in half pixels
+        down, across = middle[:, None], middle[None, :]
+        rows, columns = (a * down + b * across + size - 1) // 2, (c * down + d * across + size - 1) // 2
+        cut = self._pixels[corner + rows * width + columns].permute(0, 3, 1, 2)
+        return cut / 255 if cut.dtype == torch.uint8 else cut
+
+
+def feed(
+    patches: Patches, held: Batches | None, fabric: Fabric, first: int, batch: int, workers: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield one process's share of every batch, without end.
+
+    Args:
+        patches: what they are made of.
+        held: what makes them on the device; None has processors make them.
+        fabric: that of the process.
+        first: number of the first patch of the first batch.
+        batch: patches of all processes together; a multiple of their number.
+        workers: processes that prepare patches; 0 has this one do so.
+    """
+    own = batch // fabric.world_size
+    if held is None:
+        loader = DataLoader(
+            patches,  # type: ignore[arg-type]
+            batch_size=own,
+            sampler=distributed.shares(first, batch, fabric.global_rank, fabric.world_size),
+            num_workers=workers,
+            # A process that is forked after libvips has worked waits forever for threads that it has not got.
+            multiprocessing_context="spawn" if workers else None,
+            pin_memory=fabric.device.type == "cuda",
+        )
+        for made in loader:
+            yield fabric.to_device(made)
+    else:
+        for start in itertools.count(first + own * fabric.global_rank, batch):
+            yield held.make(patches, start, own)
+
+
+def check_noise(noise: Noise | None) -> None:
+    """Refuse a noise that is made on processors alone.
+
+    Raises:
+        UnnoiseError: it is none, or not among those that are made here.
+    """
+    if noise is None:
+        raise UnnoiseError("data.on_device needs a noise to put into clean pictures, such as gaussian:25")
+    for option in noise.options if isinstance(noise, Choice) else (noise,):
+        for step in option.steps if isinstance(option, Chain) else (option,):
+            if type(step) not in _LAWS:
+                names = ", ".join(sorted(one.name for one in _LAWS))
+                raise UnnoiseError(f"data.on_device makes {names}, and not '{step.name}'")
+
+
+def spoil(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator) -> torch.Tensor:
+    """Spoil a batch of images, each by its own noise.
+
+    Args:
+        images: `[B, C, H, W]`, nominally in [0, 1].
+        noises: one for each, settled (see `Noise.draw`).
+        chance: the source of all randomness, on the images' device.
+    """
+    chains = [noise.steps if isinstance(noise, Chain) else (noise,) for noise in noises]
+    for place in range(max(map(len, chains))):
+        kinds: dict[type[Noise], list[int]] = {}
+        for index, steps in enumerate(chains):
+            if place < len(steps):
+                kinds.setdefault(type(steps[place]), []).append(index)
+        for kind, indices in kinds.items():
+            steps = [chains[index][place] for index in indices]
+            if len(indices) == len(chains):
+                images = _LAWS[kind](images, steps, chance)
+            else:
+                rows = torch.tensor(indices).to(images.device, non_blocking=True)
+                images = images.index_copy(0, rows, _LAWS[kind](images[rows], steps, chance))
+    return images
+
+
+def _stretched(clean: torch.Tensor, plans: Sequence[Plan]) -> torch.Tensor:
+    """Stretch the patches that are planned so, as `patches.stretched` does."""
+    ordered = clean.flatten(1).sort(dim=1).values
+    copies = np.array([clean.shape[1] if plan.gray else 1 for plan in plans])[:, None]  # of each value, in a row
+    last = ordered.shape[1] // copies - 1
+    shares = np.array([plan.stretch or (0.0, 0.0) for plan in plans])
+    ends = np.stack([shares[:, 0], 1 - shares[:, 1]], axis=1) * last
+    below = np.minimum(ends.astype(np.int64), last - 1)
+    low, high, part = (
+        torch.from_numpy(one).to(clean.device, non_blocking=True)
+        for one in (below * copies, (below + 1) * copies, (ends - below).astype(np.float32))
+    )
+    values = ordered.gather(1, low).lerp(ordered.gather(1, high), part)
+    lowest, highest = values[:, :, None, None].split(1, dim=1)
+    gain = (1 / (highest - lowest).clamp(min=1e-6)).clamp(max=STEEPEST)
+    wide = ((clean - (lowest + highest) / 2) * gain + 0.5).clamp(0, 1)
+    return torch.where(column([plan.stretch is not None for plan in plans], clean.device), wide, clean)
+
+
+def column(values: Sequence[Any], device: torch.device) -> torch.Tensor:
+    """Lay out a number, or a yes or no, of each picture as `[B, 1, 1, 1]`."""
+    flags = all(isinstance(value, bool) for value in values)
+    kind = torch.bool if flags else torch.float32
+    return torch.tensor(values, dtype=kind)[:, None, None, None].to(device, non_blocking=True)  # does not wait
+
+
+def _luma(x: torch.Tensor) -> torch.Tensor:
+    """Return the brightness `[B, 1, H, W]` of colours, or grey as it is."""
+    if x.shape[1] == 1:
+        return x
+    return sum(float(share) * x[:, [channel]] for channel, share in enumerate(LUMA))  # type: ignore[return-value]
+
+
+def _gaussian(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    sd = column([level(step.sd) for step in steps], x.device)
+    return x + sd * torch.empty_like(x).normal_(generator=chance)
+
+
+def _uniform(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    width = column([level(step.width) for step in steps], x.device)
+    return x + width * torch.empty_like(x).uniform_(-1, 1, generator=chance)
+
+
+def _speckle(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    sd = column([level(step.sd) for step in steps], x.device)
+    return x + x * sd * torch.empty_like(x).normal_(generator=chance)
+
+
+def _poisson(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    peak = column([float(step.peak) for step in steps], x.device)
+    return torch.poisson(x.clamp(min=0) * peak, generator=chance) / peak
+
+
+def _salt_pepper(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    half = column([float(step.share) / 2 for step in steps], x.device)
+    u = torch.empty_like(x).uniform_(generator=chance)
+    u = torch.where(column([step.independent for step in steps], x.device), u, u[:, :1])
+    return torch.where(u < half, 0, torch.where(u >= 1 - half, 1, x))
+
+
+def _clip(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> torch.Tensor:
+    return x.clamp(0, 1)
+
+
+_LAWS: dict[type[Noise], Callable[[torch.Tensor, Sequence[Any], torch.Generator], torch.Tensor]] = {
+    Clip: _clip,
+    Gaussian: _gaussian,
+    Poisson: _poisson,
+    SaltPepper: _salt_pepper,
+    Speckle: _speckle,
+    Uniform: _uniform,
+}

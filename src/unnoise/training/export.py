@@ -1,0 +1,147 @@
+"""From a `.safetensors` model to the `.onnx` file that runs without PyTorch, checked against the original."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import itertools
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from unnoise.denoisers import pytorch
+from unnoise.denoisers.model_card import Card
+from unnoise.denoisers.onnx import Onnx
+from unnoise.denoisers.pytorch import Checkpoint
+from unnoise.errors import UnnoiseError
+from unnoise.networks import Network
+
+TOLERANCE = 0.25 / 255  # a quarter of an 8-bit level
+
+
+def export(
+    model: str | Path,
+    target: str | Path | None = None,
+    *,
+    scores: dict[str, float] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write a model as ONNX, of any picture size, with its card; the file appears only if it agrees with the original.
+
+    Args:
+        model: the `.safetensors` file.
+        target: the file to write; beside the model by default.
+        scores: measured results to put on the card, of both files.
+        half: round the weights to 16-bit floats in both files, which are half as large; it is computed in 32 bits.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UnnoiseError: the model cannot be read, the target is not named `.onnx`, or the two disagree by more than a
+            quarter of an 8-bit level.
+    """
+    model, target = Path(model), Path(target or Path(model).with_suffix(".onnx"))
+    if target.suffix != ".onnx":
+        raise UnnoiseError(f"'{target}': the name of an ONNX model ends in .onnx")
+    network, card = pytorch.load(model)
+    if scores:
+        card = dataclasses.replace(card, scores=scores)
+    if half:
+        network.half().float()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(to_onnx(network, card, half=half))
+        difference = disagreement(network, temporary)
+        if not difference <= TOLERANCE:  # or it is no number
+            raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} levels of 255")
+        if scores or half:
+            pytorch.save(network, card, model, half=half)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def to_onnx(network: Network, card: Card, *, half: bool = False) -> bytes:
+    """Return the network as an ONNX model: `noisy` (and `sigma`, a map) in, `clean` out, all `[1, C, H, W]` float32.
+
+    With `half`, kernels that 16-bit floats hold exactly are stored in them.
+    """
+    network = fold_norms(network)
+    side = 8 * network.multiple_of
+    inputs: dict[str, torch.Tensor] = {"noisy": torch.zeros(1, network.channels, side, side)}
+    if network.wants_sigma:
+        inputs["sigma"] = torch.zeros(1, 1, side, side)
+    axes = {name: {2: "height", 3: "width"} for name in [*inputs, "clean"]}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The TorchScript exporter is the one that leaves sizes free without a proof for each network; it says that it
+        # is not the newest.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            buffer,  # type: ignore[arg-type]
+            input_names=list(inputs),
+            output_names=["clean"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
+    exported = onnx.load_from_string(buffer.getvalue())
+    if half:
+        _store_in_half(exported.graph)
+    onnx.helper.set_model_props(exported, card.to_metadata())
+    onnx.checker.check_model(exported)
+    return exported.SerializeToString()
+
+
+def _store_in_half(graph: onnx.GraphProto) -> None:
+    """Store kernels in 16 bits where nothing is lost; a node widens each, which runtimes do once, as they load."""
+    widened = []
+    for stored in graph.initializer:
+        kernel = onnx.numpy_helper.to_array(stored)
+        halves = kernel.astype(np.float16)
+        if stored.data_type == onnx.TensorProto.FLOAT and kernel.ndim > 1 and np.array_equal(halves, kernel):
+            name = stored.name
+            stored.CopyFrom(onnx.numpy_helper.from_array(halves, f"{name}.half"))
+            widened.append(onnx.helper.make_node("Cast", [stored.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*widened, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def fold_norms(network: Network) -> Network:
+    """Return a copy in evaluation mode whose batch normalisations are part of the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for row in folded.modules():
+        if isinstance(row, nn.Sequential):
+            for (index, layer), (_, norm) in itertools.pairwise(list(enumerate(row))):
+                if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    row[index], row[index + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+    return folded
+
+
+def disagreement(network: Network, exported: Path) -> float:
+    """Return the largest difference between a network and its export, in [0, 1] units, on noise of several sizes.
+
+    It is not a number where a difference is none.
+    """
+    rng = np.random.default_rng(0)
+    sides = [(1, 1), (2, 3), (5, 4)]
+    copy, differences = Onnx(exported), []
+    original = Checkpoint(network, declips=copy.declips)
+    for tall, wide in sides:
+        height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
+        noisy = rng.random((height, width, network.channels), dtype=np.float32)
+        sigma = 0.1 if network.wants_sigma else None
+        differences.append(np.abs(original(noisy, sigma) - copy(noisy, sigma)).max())
+    return float(np.max(differences))

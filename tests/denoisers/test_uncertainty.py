@@ -1,0 +1,127 @@
+"""The expected error is the real one: on photographs that nothing was fitted to, and for denoisers that were not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from unnoise import denoisers, noise
+from unnoise.cli import main
+from unnoise.denoisers import uncertainty
+from unnoise.io import reader
+from unnoise.noise.estimation import NoiseReport
+
+PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
+
+
+POISSON = NoiseReport("signal-dependent", 0.1, (), growth=1.0, white=30**-0.5)
+
+
+def cleaned(model: str, picture: np.ndarray, sd: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the expected and the real root mean square error of each pixel, 8-bit units; no `sd` is Poisson noise."""
+    denoiser = denoisers.make(model) if sd else denoisers.make(model).fitted_to(POISSON)
+    noisy, sigma = noise.make(f"gaussian:{sd}" if sd else "poisson:30")(picture, 0), (sd or 25) / 255
+    clean = denoiser(noisy, sigma)
+    real = 255 * np.sqrt(np.mean((clean - picture) ** 2, axis=2))
+    return uncertainty.of(denoiser, noisy, clean, sigma), real
+
+
+@pytest.mark.parametrize("model", ["color", "gray"])
+@pytest.mark.parametrize("sd", [15, 25, 50, None])
+def test_every_fifth_of_the_pixels_errs_as_expected(model: str, sd: int | None) -> None:
+    channels, pairs = 1 if model == "gray" else 3, []
+    for load in PICTURES.values():
+        piece = load()[60:220, 100:300].astype(np.float32) / 255
+        pairs.append([np.ravel(one) for one in cleaned(model, piece[:, :, :channels], sd)])
+    expected, real = np.concatenate(pairs, axis=1)
+    fifths = np.array_split(np.argsort(expected), 5)
+    ratios = [np.sqrt((real[one] ** 2).mean() / (expected[one] ** 2).mean()) for one in fifths]
+    np.testing.assert_allclose(ratios, 1, atol=0.3)
+    assert expected[fifths[-1]].mean() > 1.7 * expected[fifths[0]].mean()
+
+
+@pytest.mark.parametrize("model", ["median:5", "tv", "wavelet"])
+def test_other_denoisers_are_scaled_to_what_they_really_miss(model: str) -> None:
+    expected, real = cleaned(model, data.astronaut()[:256, :256].astype(np.float32) / 255, 25)
+    assert np.sqrt((expected**2).mean()) == pytest.approx(np.sqrt((real**2).mean()), rel=0.1)
+
+
+@pytest.mark.parametrize("model", ["tv", "wavelet"])
+def test_steins_estimate_is_the_mean_square_error(model: str) -> None:
+    picture = data.coffee()[:256, :256].astype(np.float32) / 255
+    noisy, denoiser = noise.make("gaussian:25")(picture, 1), denoisers.make(model)
+    truth = float(((denoiser(noisy, 25 / 255) - picture) ** 2).mean())
+    assert uncertainty.mean_square_error(denoiser, noisy, 25 / 255) == pytest.approx(truth, rel=0.1)
+
+
+def test_no_noise_is_no_error_and_more_noise_is_more(photograph: np.ndarray) -> None:
+    assert not uncertainty.expected_error(photograph, 0).any()
+    means = [float(uncertainty.expected_error(photograph, sd / 255).mean()) for sd in (5, 15, 30, 60)]
+    assert means == sorted(means) and 0 < means[0] < 5 and means[-1] < 60
+
+
+def test_what_is_not_finite_has_no_error(photograph: np.ndarray) -> None:
+    holed = photograph.copy()
+    holed[10:12, 5] = np.nan
+    found = uncertainty.of(denoisers.make("color"), holed, holed, 0.1)
+    assert np.isfinite(found).all() and not found[10:12, 5].any() and found[20, 20] > 0
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray):
+    monkeypatch.chdir(tmp_path)
+    noisy = noise.make("gaussian:25 + clip + quantize:8")(photograph, 0)
+    reader.from_array(np.rint(255 * noisy).astype(np.uint8)).save("a.png")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main.main(list(words))
+        return int(left.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_writes_picture_and_map(call) -> None:
+    status, out, err = call("a.png", "--uncertainty", "error.tif")
+    assert (status, out.split(), err) == (0, ["a.clean.png", "error.tif"], "")
+    floats = reader.read("error.tif").pixels
+    assert floats.shape == (128, 160, 1) and 3 < floats.mean() < 12
+    assert call("a.png", "--uncertainty", "error.png", "-o", "b.png")[0] == 0
+    np.testing.assert_allclose(255 * reader.read("error.png").pixels, floats, atol=0.01)
+    call("a.png", "-o", "c.png")
+    assert Path("b.png").read_bytes() == Path("c.png").read_bytes() == Path("a.clean.png").read_bytes()
+
+
+def test_what_the_scale_does_not_hold_for_is_said(call) -> None:
+    for spec, doubt in (("poisson:30 + clip", ""), ("salt-pepper:0.1", "calibrated for white noise")):
+        reader.from_array(noise.make(spec)(data.coffee().astype(np.float32) / 255, 0)).save("b.tif", overwrite=True)
+        status, _, err = call("b.tif", "--uncertainty", "error.tif", "--overwrite")
+        assert status == 0 and (doubt in err if doubt else not err)
+
+
+def test_mistakes_are_told_before_the_work(call) -> None:
+    Path("there.tif").write_text("mine")
+    Path("b.png").write_bytes(Path("a.png").read_bytes())
+    for words, told in {
+        ("a.png", "--uncertainty", "error.jpg"): ".tif",
+        ("a.png", "--uncertainty", "there.tif"): "exists already",
+        ("a.png", "b.png", "--uncertainty", "e.tif"): "one picture",
+        ("a.png", "-o", "folder/", "--uncertainty", "e.tif"): "one picture",
+        ("a.png", "--strength", "0.5", "--uncertainty", "e.tif"): "--strength",
+        ("-", "--uncertainty", "e.tif"): "not in a pipe",
+        ("gone.png", "--uncertainty", "e.tif"): "gone.png",
+    }.items():
+        status, out, err = call(*words)
+        assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1, words
+    assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png", "there.tif"]
+
+
+@pytest.mark.parametrize("model", ["color", "median"])
+@pytest.mark.parametrize("sigma", [1e-253, 1e-7, 1e30, 1e200])
+def test_levels_that_no_picture_has_are_no_trouble(model: str, sigma: float) -> None:
+    picture = data.astronaut()[:24, :32].astype(np.float32) / 255
+    expected = uncertainty.of(denoisers.make(model), picture, picture, sigma)
+    assert np.isfinite(expected).all() and (expected == 0).all() == (sigma < 1)

@@ -1,0 +1,129 @@
+"""EXIF in TIFF files: what Pillow writes is taken, what we put Pillow reads, and what is broken does no harm."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import ExifTags, Image
+
+from unnoise.io import exif, reader
+
+MAKER_NOTE = b"Maker" + bytes(range(256))
+SHOT = {0x829A: (1, 125), 0x8827: 3200, 0x9003: "2020:01:02 03:04:05", 0x927C: MAKER_NOTE, 0x9209: 16}
+PLACE = {1: "N", 2: (51.0, 30.0, 12.5)}
+
+
+def tags(order: str = "<", maker_note: bytes = MAKER_NOTE) -> Image.Exif:
+    made = Image.Exif()
+    made.endian = order  # type: ignore[assignment]
+    made[0x010F], made[0x0110], made[0x8298] = "A maker of cameras", "One", "nobody"
+    made.get_ifd(ExifTags.IFD.Exif).update(SHOT | {0x829A: 0.008, 0x927C: maker_note})
+    made.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R98"}
+    made.get_ifd(ExifTags.IFD.GPSInfo).update(PLACE)
+    return made
+
+
+def flat(**options: object) -> io.BytesIO:
+    """Return a TIFF of one grey."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.full((20, 30), 77, np.uint8), **options)
+    return file
+
+
+def told(found: Image.Exif) -> tuple[dict, dict, dict]:
+    """Return what a block says of camera, shot and place."""
+    camera = {tag: found.get(tag) for tag in (0x010F, 0x0110, 0x8298)}
+    shot, place = found.get_ifd(ExifTags.IFD.Exif), found.get_ifd(ExifTags.IFD.GPSInfo)
+    return camera, {tag: shot.get(tag) for tag in SHOT}, {tag: place.get(tag) for tag in PLACE}
+
+
+def loaded(block: bytes | None) -> Image.Exif:
+    found = Image.Exif()
+    assert block is not None
+    found.load(block)
+    return found
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_what_is_put_into_a_tiff_is_read_by_pillow_and_taken_again(order: str, options: dict) -> None:
+    file = flat(**options)
+    exif.put(file, tags(order).tobytes())
+    with Image.open(file) as image:
+        assert told(image.getexif()) == told(tags())
+        assert (np.asarray(image) == 77).all()
+        assert image.getexif().get_ifd(ExifTags.IFD.Interop) == {1: "R98"}
+    again = exif.take(file)
+    assert told(loaded(again)) == told(tags())
+    assert loaded(again).get_ifd(ExifTags.IFD.Interop) == {1: "R98"}
+    file.seek(0)
+    assert (tifffile.imread(file) == 77).all()
+
+
+def test_pages_and_what_the_file_says_already_stay() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.full((3, 20, 30), 77, np.uint8), software="ours", photometric="minisblack", metadata=None)
+    block = tags()
+    block[0x0131] = "theirs"
+    exif.put(file, block.tobytes())
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        assert len(tiff.pages) == 3
+        assert tiff.pages[0].software == "ours"
+        assert tiff.pages[0].tags[0x010F].value == "A maker of cameras"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [(".jpg", ".tif"), (".tif", ".jpg"), (".tif", ".tif"), (".tif", ".webp")]
+)
+def test_it_goes_through_pictures_in_memory(source: str, target: str) -> None:
+    file = flat()
+    if source == ".tif":
+        exif.put(file, tags().tobytes())
+    else:
+        Image.new("RGB", (30, 20)).save(file := io.BytesIO(), "JPEG", exif=tags())
+    picture = reader.read(file.getvalue())
+    made = reader.encode(picture.with_pixels(picture.pixels), target)
+    with Image.open(io.BytesIO(made)) as image:
+        assert told(image.getexif()) == told(tags())
+
+
+def test_where_there_is_none_there_is_none() -> None:
+    assert exif.take(flat(metadata=None, software=False)) is None
+    assert exif.take(io.BytesIO(b"no TIFF at all")) is None
+
+
+def test_a_maker_note_too_large_for_a_jpeg_is_left_out() -> None:
+    file = flat()
+    exif.put(file, tags(maker_note=bytes(59_900)).tobytes())
+    found = loaded(exif.take(file))
+    assert found[0x010F] == "A maker of cameras"
+    assert 0x927C not in found.get_ifd(ExifTags.IFD.Exif)
+
+
+def test_directories_in_a_circle_end() -> None:
+    """The directory of the shot points to itself."""
+    entry = struct.pack("<HHII", 0x8769, 4, 1, 8)
+    block = b"II" + struct.pack("<HIH", 42, 8, 1) + entry + bytes(4)
+    assert exif.take(io.BytesIO(block)) is not None
+    file = flat()
+    exif.put(file, block)
+    assert (tifffile.imread(io.BytesIO(file.getvalue())) == 77).all()
+
+
+def test_broken_blocks_and_files_do_no_harm(rng: np.random.Generator) -> None:
+    whole = tags().tobytes()
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 6):
+            data[place] = rng.integers(256)
+        block = bytes(data[: rng.integers(6, len(data) + 1)])
+        file = flat()
+        exif.put(file, block)
+        assert (tifffile.imread(io.BytesIO(file.getvalue())) == 77).all()
+        taken = exif.take(io.BytesIO(block.removeprefix(exif.MARK)))
+        assert taken is None or len(taken) <= exif.LARGEST

@@ -1,0 +1,161 @@
+"""What is found, where it goes, and how names that collide are told apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from unnoise.errors import UnnoiseError
+from unnoise.pipeline import jobs as planning
+
+
+def put(path: Path) -> Path:
+    """Put a file there; nobody looks inside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with b.png, a.jpg, notes.txt, what is hidden, and in/deep.PNG."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.jpg", ".hidden.png", ".cache/c.png", "notes.txt", "in/deep.PNG"):
+        put(Path(name))
+    return Path()
+
+
+def targets(paths: list[str], out: str | None = None) -> dict[str, str]:
+    return {job.source.as_posix(): job.target.as_posix() for job in planning.plan(paths, out)}
+
+
+def refusal(paths: list[str], out: str | None = None) -> str:
+    with pytest.raises(UnnoiseError) as refused:
+        planning.plan(paths, out)
+    return str(refused.value)
+
+
+# What is found
+
+
+def test_a_folder_gives_its_pictures_in_order(here: Path) -> None:
+    assert [path.as_posix() for path in planning.find(["."])] == ["a.jpg", "b.png", "in/deep.PNG"]
+    assert [place.as_posix() for place in planning.find(["in", "b.png"]).values()] == ["deep.PNG", "b.png"]
+
+
+def test_every_file_counts_once(here: Path) -> None:
+    assert list(planning.find(["b.png", "*.png", ".", "b.png"])) == [Path("b.png"), Path("a.jpg"), Path("in/deep.PNG")]
+
+
+def test_a_pattern_that_is_also_a_name_is_the_name(here: Path) -> None:
+    put(Path("[b].png"))
+    assert list(planning.find(["[b].png"])) == [Path("[b].png")]
+
+
+@pytest.mark.parametrize("name", ["missing.png", "*.gif", "x" * 300, ".hidden.png", "notes.txt"])
+def test_what_is_named_stands_for_a_file(here: Path, name: str) -> None:
+    assert list(planning.find([name])) == [Path(name)]
+
+
+def test_what_cannot_be_searched_is_refused(here: Path) -> None:
+    Path("empty").mkdir()
+    assert refusal(["empty"]) == "no pictures in empty"
+    assert "empty name" in refusal(["b.png", ""])
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe.png")
+        assert "pipe it in" in refusal(["pipe.png"])
+
+
+# Where it goes
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("photo.jpg", "photo.clean.jpg"),
+        ("a b.c.TIFF", "a b.c.clean.TIFF"),
+        ("x/y.gif", "x/y.clean.gif"),
+        ("x/y.scan", "x/y.clean.png"),
+        ("upload", "upload.clean.png"),
+    ],
+)
+def test_the_output_lies_beside_the_input(name: str, target: str) -> None:
+    assert planning.beside(Path(name)) == Path(target)
+
+
+@pytest.mark.parametrize(
+    ("out", "target"),
+    [
+        ("c.jpg", "c.jpg"),
+        ("new/c.jpg", "new/c.jpg"),
+        ("new", "new/b.png"),
+        ("new.d/", "new.d/b.png"),
+        ("in", "in/b.png"),
+    ],
+)
+def test_out_is_a_file_or_a_folder(here: Path, out: str, target: str) -> None:
+    assert targets(["b.png"], out) == {"b.png": target}
+    assert not Path("new").exists(), "a plan touches nothing"
+
+
+def test_folders_are_mirrored(here: Path) -> None:
+    assert targets(["."], "out") == {"a.jpg": "out/a.jpg", "b.png": "out/b.png", "in/deep.PNG": "out/in/deep.PNG"}
+
+
+def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
+    put(Path("b.clean.png"))
+    assert targets(["b.png", "b.clean.png"]) == {"b.png": "b.clean.png"}
+    assert targets(["b.clean.png"]) == {"b.clean.png": "b.clean.clean.png"}, "alone, it is meant"
+    put(Path("out/b.png"))
+    assert set(targets(["."], "out")) == {"a.jpg", "b.png", "in/deep.PNG"}
+    assert targets(["out/b.png"], "out") == {"out/b.png": "out/b.png"}, "named itself, it is meant"
+
+
+def test_one_file_does_not_take_several(here: Path) -> None:
+    assert "there are 2 pictures: name a folder" in refusal(["b.png", "a.jpg"], "c.png")
+
+
+def test_names_that_collide_are_told_apart(here: Path) -> None:
+    put(Path("b.scan"))
+    put(Path("other/b.png"))
+    assert targets(["b.scan", "b.png"], "out") == {"b.scan": "out/b.scan.png", "b.png": "out/b.png"}
+    assert targets(["b.scan", "b.png"]) == {"b.scan": "b.scan.clean.png", "b.png": "b.clean.png"}
+    assert targets(["b.scan"], "out") == {"b.scan": "out/b.png"}
+    assert targets(["b.png", "other/b.png"], "out") == {"b.png": "out/b.png", "other/b.png": "out/b.2.png"}
+    put(Path("b.2.png"))
+    assert targets(["b.png", "other/b.png", "b.2.png"], "out") == {
+        "b.png": "out/b.png",
+        "other/b.png": "out/b.3.png",
+        "b.2.png": "out/b.2.png",
+    }
+
+
+def test_what_is_told_apart_is_no_input_later(here: Path) -> None:
+    for name in ("b.scan", "b.clean.png", "b.scan.clean.png"):
+        put(Path(name))
+    assert set(targets(["b*"])) == {"b.scan", "b.png"}
+
+
+def test_a_name_that_belongs_to_another_is_left_to_it(here: Path) -> None:
+    owners = {Path("out/b.png"): Path("b.scan")}
+
+    def taken(target: Path, source: Path) -> bool:
+        return owners.get(target, source) != source
+
+    put(Path("b.scan"))
+    jobs = planning.plan(["b.png", "b.scan"], "out", taken)
+    assert [job.target.as_posix() for job in jobs] == ["out/b.2.png", "out/b.png"]
+
+
+@pytest.mark.parametrize(("out", "why"), [("", "empty name"), ("notes.txt/x", "is a file"), ("b.png/", "is a file")])
+def test_an_output_that_cannot_be_is_refused(here: Path, out: str, why: str) -> None:
+    assert why in refusal(["a.jpg"], out)
+
+
+def test_a_closed_output_folder_is_refused(here: Path) -> None:
+    Path("closed").mkdir(mode=0o555)
+    if os.access("closed", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert "no permission" in refusal(["b.png"], "closed/new")

@@ -1,0 +1,289 @@
+"""Pictures larger than memory: strip by strip means the same as at once, and what fails leaves nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from unnoise import denoisers
+from unnoise.denoisers import tiling
+from unnoise.denoisers.base import Denoiser
+from unnoise.errors import UnnoiseError
+from unnoise.io import reader, stream_writer
+from unnoise.io.formats import Header
+from unnoise.pipeline import process, streaming
+from unnoise.pipeline.process import Job, Settings
+
+HEIGHT, WIDTH = 230, 170
+
+
+class Blur(Denoiser):
+    """The mean of each pixel and those above and below: a reach of one, and no two tiles alike."""
+
+    title, halo, multiple_of = "blur", 1, 2
+
+    def run(self, noisy, sigma):
+        padded = np.pad(noisy, ((1, 1), (0, 0), (0, 0)), mode="edge")
+        return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+
+
+class Nothing(Denoiser):
+    """Leaves all as it is, and says that it sees everything."""
+
+    title = "nothing"
+
+    def run(self, noisy, sigma):
+        return noisy
+
+
+class Shifty(Denoiser):
+    """Moves a whole tile by what its size and the number of calls come to."""
+
+    title = "shifty"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, noisy, sigma):
+        self.calls += 1
+        return noisy + np.float32(0.2 * (self.calls * 0.37 % 1))
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "OVERLAP", 16)
+    monkeypatch.setattr(tiling, "TILE", 48)
+    monkeypatch.setattr(streaming, "LARGE", 100)
+    monkeypatch.setattr(streaming, "TILE", 48)
+
+
+def samples(rng: np.random.Generator, bands: int, dtype: str) -> np.ndarray:
+    values = rng.random((HEIGHT, WIDTH, bands))
+    return values.astype(dtype) if dtype == "float32" else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+def clean(source: Path, target: Path, denoiser: Denoiser, **settings: float) -> process.Outcome:
+    return process.clean_file(Job(source, target), Settings(denoiser, **settings))  # type: ignore[arg-type]
+
+
+def working() -> set[threading.Thread]:
+    """Return the threads of pools; libvips' own, which call back into Python, are none of them."""
+    return {thread for thread in threading.enumerate() if "ThreadPool" in thread.name}
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("suffix", "bands", "dtype"),
+    [
+        (".png", 1, "uint8"),
+        (".png", 2, "uint8"),
+        (".png", 3, "uint16"),
+        (".tif", 4, "uint8"),
+        (".tif", 4, "uint16"),
+        (".tif", 3, "float32"),
+        (".tif", 1, "float32"),
+        (".webp", 3, "uint8"),
+        (".jpg", 3, "uint8"),
+    ],
+)
+def test_strips_mean_the_same_as_the_whole(
+    rng: np.random.Generator, tmp_path: Path, suffix: str, bands: int, dtype: str, strength: float
+) -> None:
+    source, target, whole = (tmp_path / f"{name}{suffix}" for name in ("source", "target", "whole"))
+    reader.from_array(samples(rng, bands, dtype)).save(source)
+    outcome = clean(source, target, Blur(), strength=strength)
+    assert outcome.error is None
+    assert outcome.model == "blur"
+    picture, *_ = process.clean_picture(reader.read(source), Settings(Blur(), strength=strength))
+    picture.save(whole)
+    np.testing.assert_array_equal(reader.read(target).to_array(), reader.read(whole).to_array())
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "top"),
+    [
+        ("pages", "uint8", 255),
+        ("pages", "uint16", 4000),
+        ("cmyk", "uint8", 255),
+        ("grey", "int16", 3000),
+        ("grey", "int32", 10**6),
+        ("grey", "float32", 5000),
+    ],
+)
+def test_strips_of_other_kinds_mean_the_same(
+    rng: np.random.Generator, tmp_path: Path, kind: str, dtype: str, top: float
+) -> None:
+    import tifffile
+
+    shape = {"pages": (3, 90, WIDTH), "cmyk": (HEIGHT, WIDTH, 4), "grey": (HEIGHT, WIDTH)}[kind]
+    source, target, whole = (tmp_path / f"{name}.tif" for name in ("source", "target", "whole"))
+    photometric = "separated" if kind == "cmyk" else "minisblack"
+    tifffile.imwrite(source, (top * rng.random(shape)).astype(dtype), photometric=photometric)
+    clean(source, target, Blur())
+    picture, *_ = process.clean_picture(reader.read(source), Settings(Blur()))
+    picture.save(whole)
+    made = tifffile.imread(target)
+    assert made.dtype == dtype and made.shape == shape
+    np.testing.assert_array_equal(made, tifffile.imread(whole))
+    assert reader.read(target).header.colour_space == reader.read(source).header.colour_space
+
+
+def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    reader.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)
+    color = denoisers.make("color", engine="onnx")
+    clean(source, target, color, sigma=20 / 255)
+    picture, *_ = process.clean_picture(reader.read(source), Settings(color, sigma=20 / 255))
+    difference = reader.read(target).to_array().astype(int) - picture.to_array()
+    assert np.abs(difference).max() <= 1
+
+
+def test_what_is_not_noise_is_kept(rng: np.random.Generator, tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E] = "a garden"
+    array = samples(rng, 3, "uint8")
+    Image.fromarray(array).save(tmp_path / "a.jpg", icc_profile=profile, exif=exif.tobytes(), dpi=(300, 300))
+    clean(tmp_path / "a.jpg", tmp_path / "b.jpg", Blur())
+    with Image.open(tmp_path / "b.jpg") as made:
+        assert made.info["icc_profile"] == profile
+        assert made.getexif()[0x010E] == "a garden"
+        assert made.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_a_picture_on_its_side_stays_so_with_its_tag(rng: np.random.Generator, tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
+    target = tmp_path / f"b{suffix}"
+    clean(tmp_path / "a.png", target, Blur())
+    assert reader.read(target).pixels.shape == (WIDTH, HEIGHT, 3)
+    with Image.open(target) as made:
+        assert ImageOps.exif_transpose(made).size == (HEIGHT, WIDTH)
+
+
+def test_a_tiff_on_its_side_tells_a_jpeg(rng: np.random.Generator, tmp_path: Path) -> None:
+    import tifffile
+
+    turn = (274, "H", 1, 8, True)
+    tifffile.imwrite(tmp_path / "a.tif", samples(rng, 3, "uint8"), photometric="rgb", extratags=[turn])
+    clean(tmp_path / "a.tif", tmp_path / "b.jpg", Blur())
+    with Image.open(tmp_path / "b.jpg") as made:
+        assert made.size == (WIDTH, HEIGHT)
+        assert made.getexif()[0x0112] == 8
+
+
+def test_a_gif_which_knows_no_sides_is_turned(rng: np.random.Generator, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
+    clean(tmp_path / "a.png", tmp_path / "b.gif", Blur())
+    assert reader.read(tmp_path / "b.gif").pixels.shape == (WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_what_sees_everything_is_blended(rng: np.random.Generator, tmp_path: Path, bands: int) -> None:
+    """A denoiser that moves each tile by a constant leaves ramps from one to the next, and no edges."""
+    flat = np.full((HEIGHT, WIDTH, bands), 30000, np.uint16)
+    reader.from_array(flat).save(tmp_path / "a.png")
+    seen = clean(tmp_path / "a.png", tmp_path / "b.png", Shifty())
+    made = reader.read(tmp_path / "b.png")
+    steps = [np.abs(np.diff(made.pixels, axis=axis)).max() for axis in (0, 1)]
+    assert seen.model == "shifty"
+    assert made.pixels.std() > 0.02
+    assert max(steps) < 0.2 / (2 * 16) + 1e-3  # two tiles differ by 0.2 at most, and share 32 pixels
+    assert made.alpha is None or (made.alpha == 30000).all()
+    whole = process.clean_pixels(Shifty(), reader.read(tmp_path / "a.png").pixels, None)
+    assert max(np.abs(np.diff(whole, axis=axis)).max() for axis in (0, 1)) < 0.2 / 32 + 1e-3
+
+
+def test_blending_gives_back_what_is_equal(rng: np.random.Generator, tmp_path: Path) -> None:
+    reader.from_array(samples(rng, 3, "uint16")).save(tmp_path / "a.tif")
+    clean(tmp_path / "a.tif", tmp_path / "b.tif", Nothing())
+    difference = reader.read(tmp_path / "b.tif").to_array().astype(int) - reader.read(tmp_path / "a.tif").to_array()
+    assert np.abs(difference).max() <= 1
+
+
+def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_path: Path) -> None:
+    reader.from_array(samples(rng, 3, "uint8")).save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnnoiseError, match=r"cut\.png: damaged, cut short"):
+        clean(tmp_path / "cut.png", tmp_path / "out.png", Blur())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.png", "whole.png"]
+
+
+def test_an_error_of_the_denoiser_leaves_nothing_and_no_thread(rng: np.random.Generator, tmp_path: Path) -> None:
+    class Fails(Blur):
+        calls = 0
+
+        def run(self, noisy, sigma):
+            self.calls += 1
+            if self.calls == 9:
+                raise MemoryError
+            return noisy
+
+    reader.from_array(samples(rng, 3, "uint8")).save(tmp_path / "a.png")
+    before = working()
+    with pytest.raises(MemoryError):
+        clean(tmp_path / "a.png", tmp_path / "b.png", Fails())
+    assert working() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_disk_that_fails_ends_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise UnnoiseError("no space left")
+
+    monkeypatch.setattr(stream_writer.picture, "write_image", full)
+    header = Header(1000, 10, 1, False, np.dtype(np.uint8), {})
+    strips = (np.zeros((10, 10, 1), np.uint8) for _ in range(100))
+    with pytest.raises(UnnoiseError, match="no space left"):
+        stream_writer.write(strips, header, tmp_path / "a.png")
+
+
+def test_no_more_than_a_few_strips_are_held(tmp_path: Path) -> None:
+    """The maker is never far ahead of the writer: what is made is bounded, however tall the picture."""
+    height, made = 64 * 200, 0
+
+    def strips():
+        nonlocal made
+        for _ in range(200):
+            made += 1
+            yield np.zeros((64, 8, 1), np.uint8)
+
+    seen: list[int] = []
+    taken = stream_writer._Rows._read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream_writer._Rows, "_read", lambda self, count: seen.append(made) or taken(self, count))
+        stream_writer.write(strips(), Header(height, 8, 1, False, np.dtype(np.uint8), {}), tmp_path / "a.tif")
+    assert made == 200
+    assert min(seen) <= 4
+    assert reader.read(tmp_path / "a.tif").pixels.shape == (height, 8, 1)
+
+
+def test_progress_rises_to_one(rng: np.random.Generator, tmp_path: Path) -> None:
+    reader.from_array(samples(rng, 1, "uint8")).save(tmp_path / "a.png")
+    seen: list[float] = []
+    process.clean_file(Job(tmp_path / "a.png", tmp_path / "b.png"), Settings(Blur()), seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert len(seen) > 10
+
+
+def test_a_glimpse_holds_windows_from_all_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_WINDOW", 16)
+    rows = np.repeat(np.arange(HEIGHT, dtype=np.uint8)[:, None], WIDTH, axis=1)
+    reader.from_array(rows).save(tmp_path / "a.png")
+    seen = np.rint(255 * streaming.glimpse(reader.Rows(tmp_path / "a.png")))
+    assert seen.shape == (8 * 16, 8 * 16, 1)
+    assert (seen.min(), seen.max()) == (0, HEIGHT - 1)
+    monkeypatch.setattr(streaming, "_WINDOW", 64)
+    assert streaming.glimpse(reader.Rows(tmp_path / "a.png")).shape == (HEIGHT, WIDTH, 1), "all of a small one"
