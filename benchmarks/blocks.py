@@ -57,7 +57,7 @@ def parts(network: ResUNet) -> Iterator[tuple[str, Network]]:
 
 def measure(model: str, folder: Path, crop: int) -> Iterator[Worth]:
     """Measure the whole network, then what it loses without each of its parts."""
-    network, _ = pytorch.load(denoisers.trained(model))
+    network, _ = pytorch.load(denoisers.training_weights(model))
     if not isinstance(network, ResUNet):
         raise UnnoiseError(f"'{model}' is no resunet: it is {network}")
     pictures = datasets.make(f"images:{folder / 'bsds500/val'}", channels=network.channels)
@@ -69,7 +69,7 @@ def measure(model: str, folder: Path, crop: int) -> Iterator[Worth]:
 
 def _psnr(network: Network, pictures: Dataset, crop: int) -> list[float]:
     how = {"crop": crop, "with_ssim": False}
-    rows = evaluate({"": pytorch.Checkpoint(network)}, pictures, [noise.make(level) for level in LEVELS], **how)
+    rows = evaluate({"": pytorch.TorchDenoiser(network)}, pictures, [noise.make(level) for level in LEVELS], **how)
     return [row.psnr for row in rows]
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import datasets, noise
+from unnoise import datasets, io, noise
 from unnoise.datasets.base import as_float
 from unnoise.evaluation import report
-from unnoise.io import reader
 from unnoise.noise import calibration
 
 CAMERAS = (
@@ -71,7 +70,7 @@ def transfer(spec: str, folder: Path) -> Transfer:
         light = (black + exposure * seen)[:, :, None].astype(np.float32)
         counts = np.rint(np.clip(camera(light, rng), 0, 1) * 65535).astype(np.uint16)
         names.append(folder / f"{shot}.tif")
-        reader.from_array(counts).save(names[-1], overwrite=True)
+        io.from_array(counts).save(names[-1], overwrite=True)
     found = calibration.calibrate(names[:10], names[10:]).noise
     errors = [_percent(vars(found)[field], vars(camera)[field]) for field in ("peak", "read", "rows")]
     return Transfer(spec, str(found), *errors)
@@ -83,7 +82,7 @@ def blind(spec: str, pictures: datasets.Dataset, folder: Path) -> Blind:
     for index in range(len(pictures)):
         clean = as_float(pictures[index])  # type: ignore[arg-type]
         counts = np.rint(np.clip(camera(clean, index), 0, 1) * 65535).astype(np.uint16)
-        reader.from_array(counts).save(folder / "picture.tif", overwrite=True)
+        io.from_array(counts).save(folder / "picture.tif", overwrite=True)
         found = calibration.blind(folder / "picture.tif").noise
         errors.append([_percent(_deviation(found, shade), _deviation(camera, shade)) for shade in SHADES])
     return Blind(spec, len(pictures), *np.mean(errors, axis=0).tolist(), *np.abs(errors).mean(axis=0).tolist())

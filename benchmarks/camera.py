@@ -86,8 +86,8 @@ def real(folder: Path, trained: Path) -> list[Real]:
 
 def _as_picked(auto: Denoiser, noisy: np.ndarray, photo: Denoiser) -> np.ndarray:
     """Clean by the model that `auto` picks, with another in the place of `photo`."""
-    model, told = auto.settle(noisy)
-    return photo(noisy) if model.title == "photo" else model(noisy, told)
+    model, told = auto.resolve(noisy)
+    return photo(noisy) if model.name == "photo" else model(noisy, told)
 
 
 def clean(folder: Path) -> list[Clean]:

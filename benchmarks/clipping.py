@@ -53,13 +53,13 @@ def measure(folder: Path, model: str, channels: int, pictures: int) -> list[Gain
     """Measure one model on all noises."""
     dataset, denoiser = datasets.make(f"images:{folder / 'bsds500/val'}", channels=channels), denoisers.make(model)
     alone, impulse, rows = denoisers.make(model), denoisers.make("impulse"), []
-    alone.declips = False
+    alone.corrects_clipping = False
     for spec, told in [(spec, True) for spec in TOLD] + [(spec, False) for spec in FOUND]:
         spoil, scores = noise.make(f"{spec} + clip + quantize:8"), []
         for index in range(0, len(dataset), max(1, len(dataset) // pictures)):
             clean = as_float(dataset[index])[:CROP, :CROP]  # type: ignore[arg-type]
             noisy = spoil(clean, index)
-            sigma = spoil.sigma if told else estimation.inspect(noisy).sigma
+            sigma = spoil.sigma if told else estimation.estimate_noise(noisy).sigma
             made = noisy, alone(noisy, sigma), denoiser(noisy, sigma if told else None), impulse(noisy)
             scores.append([min(psnr(clean, one), 60.0) for one in made])
         rows.append(Gain(model, spec, "told" if told else "found", *np.mean(scores, axis=0)))

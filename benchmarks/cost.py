@@ -30,15 +30,14 @@ import quality
 import speed
 import torch
 
-from unnoise import denoisers, networks
+from unnoise import denoisers, io, networks
 from unnoise.denoisers import pytorch
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
-from unnoise.io import reader
 from unnoise.networks.base import multiply_adds
-from unnoise.pipeline.process import clean_pixels
+from unnoise.pipeline.process import denoise_array
 
 SIGMA = 25
 
@@ -55,7 +54,7 @@ class Size:
 def sizes() -> dict[str, Size]:
     """Count every network that ships."""
     found = {}
-    for name, path in denoisers.shipped().items():
+    for name, path in denoisers.bundled_models().items():
         network = networks.make(Onnx(path).card.network)
         found[name] = Size(name, network.parameter_count / 1e6, multiply_adds(network) / 1e3)
     return found
@@ -64,8 +63,8 @@ def sizes() -> dict[str, Size]:
 def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Return every colour model that ships, on every engine that is here, and the classical filters."""
     found: dict[str, Denoiser] = {}
-    for name in quality.models_for(3, denoisers.shipped()):
-        path = denoisers.shipped()[name]
+    for name in quality.models_for(3, denoisers.bundled_models()):
+        path = denoisers.bundled_models()[name]
         learned = path.with_suffix(".safetensors")
         if not learned.exists():  # it came out of another model, by `unnoise quantize`
             found[f"{name}, ONNX Runtime, int8 inside"] = Onnx(path)
@@ -80,13 +79,13 @@ def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
                 found[f"{name}, OpenVINO, bf16"] = fastest
         network, _ = pytorch.load(learned)
         network.to(memory_format=torch.channels_last)
-        found[f"{name}, PyTorch, bfloat16"] = pytorch.Checkpoint(network, bf16=True)
+        found[f"{name}, PyTorch, bfloat16"] = pytorch.TorchDenoiser(network, bf16=True)
     found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
     return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
 
 
 def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
-    return clean_pixels(denoiser, noisy, SIGMA / 255)
+    return denoise_array(denoiser, noisy, SIGMA / 255)
 
 
 def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
@@ -136,7 +135,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
     arguments = parser.parse_args()
     if arguments.plot:
-        reader.check_target(arguments.plot, overwrite=True)
+        io.check_target(arguments.plot, overwrite=True)
         plot(arguments.plot, psnrs(arguments.rows, arguments.data, arguments.limit))
         return
     print(report.markdown(list(sizes().values())))

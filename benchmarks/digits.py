@@ -32,12 +32,11 @@ import torch
 import yaml
 from torch.utils.data import DataLoader, default_collate
 
-from unnoise import datasets, networks, noise
+from unnoise import datasets, io, networks, noise
 from unnoise.datasets.mnist import Mnist
 from unnoise.denoisers import pytorch
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 from unnoise.networks import Network
 from unnoise.training import losses, recipe as recipes
 from unnoise.training.optimizers import OPTIMIZERS
@@ -169,7 +168,7 @@ def sheet(models: list[Path], labels: list[int]) -> np.ndarray:
     rows = {"noisy": noisy}
     for path in models:
         network, card = pytorch.load(path)
-        denoiser = pytorch.Checkpoint(network)
+        denoiser = pytorch.TorchDenoiser(network)
         rows[card.name] = [denoiser(picture) for picture in noisy]
     rows["truth"] = truth
     names = [f"{dataset.labels[index]} #{index}" for index in shown]
@@ -197,7 +196,7 @@ def main() -> None:
     print(report.markdown(rows, decimals=decimals))
     if arguments.verb == "compare" and arguments.sheet:
         drawn = sheet(arguments.models, arguments.labels)
-        reader.from_array(np.rint(drawn * 255).astype(np.uint8)).save(arguments.sheet, overwrite=True)
+        io.from_array(np.rint(drawn * 255).astype(np.uint8)).save(arguments.sheet, overwrite=True)
 
 
 if __name__ == "__main__":

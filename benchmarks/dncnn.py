@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers, io, noise
 from unnoise.datasets.base import Dataset
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import curves, evaluate, noisy_pairs
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 
 HEADLINE = 20.530  # dB: the noisy picture that the published run of this recipe shows, cleaned to 31.193 dB
 LEVELS = (5, 15, 25, 35, 45, 55, 65, 75)
@@ -113,7 +112,7 @@ def curve(models: Path, pictures: Dataset, out: Path) -> None:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write a picture of 8 bits in the place of an older one."""
-    reader.from_array(np.rint(pixels * 255).astype(np.uint8)).save(path, overwrite=True)
+    io.from_array(np.rint(pixels * 255).astype(np.uint8)).save(path, overwrite=True)
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ CROP = 256  # side of the pictures of `picks`
 WITHIN = 0.2  # dB behind the best model, that a pick may be
 
 METHODS: dict[str, Callable[[np.ndarray], float]] = {
-    "unnoise": lambda pixels: estimation.inspect(pixels).sigma,
+    "unnoise": lambda pixels: estimation.estimate_noise(pixels).sigma,
     "wavelet median": wavelet,
 }
 
@@ -158,7 +158,7 @@ def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
         for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec))):
             if index == pictures:
                 break
-            seen = estimation.inspect(noisy)
+            seen = estimation.estimate_noise(noisy)
             counted[seen.kind] += 1
             true.append(255 * float(np.std(other(clean, index) - clean)))
             found.append(255 * seen.sigma)
@@ -169,7 +169,7 @@ def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
 def picks(folder: Path, pictures: int) -> Iterator[Pick]:
     """Give crops of Kodak24, in colour and in grey, to every shipped model of a size and to the one that fits."""
     auto = denoisers.make("auto", engine="onnx")
-    names = [name for name in denoisers.shipped() if not name.endswith("-large")]
+    names = [name for name in denoisers.bundled_models() if not name.endswith("-large")]
     models = {name: denoisers.make(name, engine="onnx") for name in names}
     for channels in (3, 1):
         kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
@@ -180,8 +180,8 @@ def picks(folder: Path, pictures: int) -> Iterator[Pick]:
                 if index == pictures:
                     break
                 for name, model in able.items():
-                    scores[name].append(_score(*model.settle(noisy), noisy, clean))
-                model, told = auto.settle(noisy)
+                    scores[name].append(_score(*model.resolve(noisy), noisy, clean))
+                model, told = auto.resolve(noisy)
                 picked[str(model)] += 1
                 chosen.append(_score(model, told, noisy, clean))
             top = np.max(list(scores.values()), axis=0)
@@ -192,7 +192,7 @@ def picks(folder: Path, pictures: int) -> Iterator[Pick]:
 
 
 def _score(model: denoisers.Denoiser, told: Sigma | None, noisy: np.ndarray, clean: np.ndarray) -> float:
-    return min(psnr(clean, process.clean_pixels(model, noisy, told)), 60.0)
+    return min(psnr(clean, process.denoise_array(model, noisy, told)), 60.0)
 
 
 def main() -> None:

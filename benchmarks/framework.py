@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import api, datasets, denoisers, noise
+from unnoise import api, datasets, denoisers, io, noise
 from unnoise.datasets import stl10
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 from unnoise.training import restoration_config
 
 CHANGES = {  # run -> what differs from its recipe
@@ -121,7 +120,7 @@ def main() -> None:
     models = {name: train(run) for name, run in restoration_config.MODELS.items()}
     for spec, sheet in sheets(models):
         target = arguments.out / f"{spec.partition(':')[0]}.png"
-        reader.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=True)
+        io.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=True)
     for dataset, place, title in (
         ("STL10", stand_in, "Crops of photographs in STL-10's layout, not trained on"),
         ("Cifar100", arguments.data, "The test part of CIFAR-100; nothing of it was trained on"),

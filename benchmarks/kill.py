@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from unnoise import io
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
-from unnoise.io import reader
 from unnoise.pipeline.manifest import NAME
 
 SUFFIXES = (".png", ".jpg", ".tif", ".webp")
@@ -54,7 +54,7 @@ def generate(folder: Path, count: int, seed: int) -> None:
         noisy = np.clip(128 + 40 * rng.standard_normal((200, 300, 3)), 0, 255).astype(np.uint8)
         place = folder / ("deep ü" if number % 3 == 0 else "") / f"{number}{SUFFIXES[number % len(SUFFIXES)]}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        reader.from_array(noisy).save(place, overwrite=True)
+        io.from_array(noisy).save(place, overwrite=True)
 
 
 def hashes(folder: Path) -> dict[str, str]:

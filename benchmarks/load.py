@@ -40,9 +40,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from unnoise import api, denoisers
+from unnoise import api, denoisers, io
 from unnoise.evaluation import report
-from unnoise.io import reader as image_io
 from unnoise.system import cpu_count
 
 SIGMA = 25
@@ -83,7 +82,7 @@ def photograph() -> bytes:
     from skimage import data
 
     clean = np.tile(data.chelsea(), (4, 3, 1))[:SIDE, :SIDE]
-    return image_io.encode(api.add_noise(image_io.from_array(clean), f"gaussian:{SIGMA} + clip"), ".jpg", quality=92)
+    return io.encode(api.add_noise(io.from_array(clean), f"gaussian:{SIGMA} + clip"), ".jpg", quality=92)
 
 
 @contextlib.contextmanager
@@ -171,7 +170,7 @@ def bare(engine: str, seconds: float) -> float:
     pixels = np.random.default_rng(0).random((SIDE, SIDE, 3), dtype=np.float32)
 
     def speed(callers: int) -> float:
-        model = denoisers.make("color", engine=engine, callers=callers)
+        model = denoisers.make("color", engine=engine, concurrency=callers)
         model(pixels, SIGMA / 255)
         done, start = itertools.count(), time.perf_counter()
 
@@ -240,7 +239,7 @@ def abusers(data: bytes) -> dict[str, tuple[bytes, bool]]:
         return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
     headers = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 90) for number in range(2000))
-    black = image_io.encode(image_io.from_array(np.zeros((6300, 6300), np.uint8)), ".png")
+    black = io.encode(io.from_array(np.zeros((6300, 6300), np.uint8)), ".png")
     layers = zlib.compress(zlib.compress(bytes(10**8)))
     return {
         "slow headers": (b"POST /v1/denoise HTTP/1.1\r\nHost: ", True),

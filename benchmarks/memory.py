@@ -46,7 +46,7 @@ def generate(side: int, target: Path) -> None:
             grain = rng.integers(-40, 41, (len(rows), side, 3), dtype=np.int16)
             yield np.clip(128 + 60 * columns * np.cos(rows / 61) + grain, 0, 255).astype(np.uint8)
 
-    stream_writer.write(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
+    stream_writer.write_stream(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
 
 
 def measure(megapixels: float, engine: str, folder: Path) -> Row:

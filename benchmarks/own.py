@@ -29,13 +29,12 @@ from typing import Any
 import folds
 import numpy as np
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers, io, noise
 from unnoise.datasets.base import as_float
 from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 from unnoise.training import recipe as recipes, trainer
 
 NOISES = ("gaussian:25", "poisson:30")
@@ -105,7 +104,7 @@ def shots(data: Path, spec: str, out: Path) -> Path:
             f"clean/{index}_noisy.tif": first,
             f"clean/{index}_clean.tif": picture,
         }.items():
-            reader.from_array(pixels).save(folder / name, overwrite=True)
+            io.from_array(pixels).save(folder / name, overwrite=True)
     (folder / "done").touch()
     return folder
 

@@ -22,12 +22,11 @@ from pathlib import Path
 import numpy as np
 import published
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers, io, noise
 from unnoise.datasets.base import Dataset
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import benchmark, report
-from unnoise.io import reader
 
 CHANNELS = {"cbsd68": 3, "kodak24": 3, "mcmaster": 3, "bsd68": 1, "set12": 1}
 SIGMAS = (15, 25, 50)
@@ -74,7 +73,7 @@ def models_for(channels: int, names: Iterable[str] | None = None) -> dict[str, D
         channels: 3 leaves out models that know grey alone, which would clean colours one by one.
         names: of models, filters or files; None for what ships and is told the level, and the classical filters.
     """
-    opened = {name: denoisers.make(name, engine="onnx") for name in names or (*denoisers.shipped(), *CLASSICAL)}
+    opened = {name: denoisers.make(name, engine="onnx") for name in names or (*denoisers.bundled_models(), *CLASSICAL)}
     fit = {name: model for name, model in opened.items() if channels == 1 or model.channels != 1}
     return fit if names else {name: model for name, model in fit.items() if model.wants_sigma}
 
@@ -127,7 +126,7 @@ def main() -> None:
     if not there:
         parser.error(f"none of {', '.join(arguments.sets)} is in {arguments.data}")
     if arguments.json:
-        reader.check_target(arguments.json, overwrite=True)
+        io.check_target(arguments.json, overwrite=True)
     rows = []
     for name in there:
         models = models_for(CHANNELS[name], arguments.models)

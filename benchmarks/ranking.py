@@ -63,12 +63,12 @@ def ranked(models: Sequence[str], data: str, spec: str, side: int) -> list[Ranke
     """Rank models on spoilt pictures, best first, and say what each really makes of them."""
     pictures, opened = Spoilt(data, spec, side), {name: denoisers.make(name, engine="onnx") for name in models}
     rows = []
-    for row in no_reference.rank(opened, pictures, data=data, blind=True):
+    for row in no_reference.rank_models(opened, pictures, data=data, blind=True):
         model, scores = opened[row.model], []
         for index in range(len(pictures)):
             noisy, clean = pictures[index]
-            settled, told = model.settle(noisy)
-            scores.append(psnr(clean, process.clean_pixels(settled, noisy, told)))
+            settled, told = model.resolve(noisy)
+            scores.append(psnr(clean, process.denoise_array(settled, noisy, told)))
         truth = float(np.mean(scores))
         rows.append(Ranked(spec, row.model, row.images, row.psnr_extra, row.psnr_blind_spot, truth))
     return rows

@@ -21,7 +21,7 @@ from unnoise.datasets.base import as_float
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr
 from unnoise.pipeline import process
-from unnoise.training.patches import stretched
+from unnoise.training.patches import stretch_contrast
 
 NOISES = ("gaussian:0", "salt-pepper:0.05", "salt-pepper:0.3", "salt-pepper:0.1 + gaussian:15", "gaussian:25")
 MODELS = ("auto", "impulse", "color", "adaptive-median")
@@ -61,7 +61,7 @@ def photographs(folder: Path, count: int) -> list[np.ndarray]:
         picture = as_float(kodak[index])  # type: ignore[arg-type]
         top, left = ((side - CROP) // 2 for side in picture.shape[:2])
         crop = picture[top : top + CROP, left : left + CROP]
-        crops.append(stretched(crop, BLACK, WHITE))
+        crops.append(stretch_contrast(crop, BLACK, WHITE))
     return crops
 
 
@@ -86,8 +86,8 @@ def main() -> None:
 
 
 def _score(model: denoisers.Denoiser, noisy: np.ndarray, picture: np.ndarray) -> float:
-    chosen, told = model.settle(noisy)
-    return min(psnr(picture, process.clean_pixels(chosen, noisy, told)), BEST)
+    chosen, told = model.resolve(noisy)
+    return min(psnr(picture, process.denoise_array(chosen, noisy, told)), BEST)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand be
 
 import numpy as np
 
-from unnoise import denoisers
+from unnoise import denoisers, io
 from unnoise.evaluation import report
-from unnoise.io import atomic, reader
+from unnoise.io import atomic
 from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume
 from unnoise.pipeline.manifest import Manifest
-from unnoise.pipeline.process import Outcome, Settings
+from unnoise.pipeline.process import DenoiseOptions, JobResult
 from unnoise.system import cpu_count
 
 MODEL, ENGINE, SIGMA = "color", "onnx", 25 / 255
@@ -94,23 +94,23 @@ class Step:
     core_milliseconds: float
 
 
-def plain(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
+def plain(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:
     """Clean a folder by the plain pipeline."""
-    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cpu_count())
+    denoiser = denoisers.make(MODEL, engine=ENGINE, concurrency=cpu_count())
     with Manifest(out) as manifest:
-        work = resume.Archive(manifest, ASKED).clean
-        jobs = planning.plan([folder], out, manifest.taken)
-        yield from process.run(jobs, Settings(denoiser, SIGMA), workers=workers, work=work)
+        work = resume.ResumableRun(manifest, ASKED).clean
+        jobs = planning.plan_jobs([folder], out, manifest.taken)
+        yield from process.run_jobs(jobs, DenoiseOptions(denoiser, SIGMA), workers=workers, work=work)
 
 
-def on_ray(folder: Path, out: Path, workers: int) -> Iterator[Outcome]:
+def on_ray(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:
     """Clean a folder by the cluster."""
-    order = ray_jobs.Order(MODEL, False, ENGINE, Settings(denoisers.make("median"), SIGMA), ASKED)
+    order = ray_jobs.RayRun(MODEL, False, ENGINE, DenoiseOptions(denoisers.make("median"), SIGMA), ASKED)
     with Manifest(out) as manifest:
-        yield from order.run(planning.plan([folder], out, manifest.taken), manifest, workers=workers)
+        yield from order.run(planning.plan_jobs([folder], out, manifest.taken), manifest, workers=workers)
 
 
-def timed(outcomes: Iterator[Outcome], total: int) -> Measured:
+def timed(outcomes: Iterator[JobResult], total: int) -> Measured:
     """Measure a run of so many pictures."""
     begun = time.perf_counter()
     moments: list[float] = []
@@ -144,7 +144,7 @@ def ticks() -> dict[int, int]:
 
 def rates(folder: Path, place: Path, rounds: int) -> tuple[list[Rate], list[Cost]]:
     """Measure both, with one and two workers, in turn."""
-    ways: dict[str, Callable[[Path, Path, int], Iterator[Outcome]]] = {"plain": plain, "Ray": on_ray}
+    ways: dict[str, Callable[[Path, Path, int], Iterator[JobResult]]] = {"plain": plain, "Ray": on_ray}
     best: dict[tuple[int, str], list[Measured]] = {}
     for number in range(rounds):
         for workers in (1, 2):
@@ -171,16 +171,16 @@ def contents(folder: Path) -> frozenset[tuple[str, str]]:
 
 def steps(pictures: list[Path], place: Path) -> list[Step]:
     """Take apart what is done for a picture, and what the driver does of it."""
-    denoiser = denoisers.make(MODEL, engine=ENGINE, callers=cpu_count())
+    denoiser = denoisers.make(MODEL, engine=ENGINE, concurrency=cpu_count())
     place.mkdir()
-    read = [reader.read(path) for path in pictures]
-    clean = [one.with_pixels(process.clean_pixels(denoiser, one.pixels, SIGMA)) for one in read]
-    tiny = reader.from_array(np.zeros((8, 8, 3), np.uint8))
+    read = [io.read(path) for path in pictures]
+    clean = [one.with_pixels(process.denoise_array(denoiser, one.pixels, SIGMA)) for one in read]
+    tiny = io.from_array(np.zeros((8, 8, 3), np.uint8))
     done: dict[str, Callable[[int], object]] = {
         "hash of the input": lambda number: atomic.sha256(pictures[number]),
-        "read and decode": lambda number: reader.read(pictures[number]).pixels,
-        "network": lambda number: process.clean_pixels(denoiser, read[number].pixels, SIGMA),
-        "encode as PNG": lambda number: reader.encode(clean[number], ".png"),
+        "read and decode": lambda number: io.read(pictures[number]).pixels,
+        "network": lambda number: process.denoise_array(denoiser, read[number].pixels, SIGMA),
+        "encode as PNG": lambda number: io.encode(clean[number], ".png"),
         "write, sync and rename a small file": lambda number: tiny.save(place / f"{number}.png", overwrite=True),
     }
     found = [Step(name, *fastest(call, len(pictures))) for name, call in done.items()]
@@ -189,11 +189,11 @@ def steps(pictures: list[Path], place: Path) -> list[Step]:
         (place / "driver").mkdir(exist_ok=True)
 
         def settle(number: int) -> None:
-            held = atomic.held(jobs[number].target)
+            held = atomic.staging_path(jobs[number].target)
             held.touch()
-            outcome = Outcome(jobs[number], model=MODEL)
-            resume.Archive(manifest, ASKED).fail(outcome)
-            atomic.place(held, jobs[number].target)
+            outcome = JobResult(jobs[number], model=MODEL)
+            resume.ResumableRun(manifest, ASKED).fail(outcome)
+            atomic.commit(held, jobs[number].target)
 
         found.append(Step("the driver: a line that is synced, and a rename", *fastest(settle, len(pictures))))
     return found
@@ -234,7 +234,7 @@ def main() -> None:
             for source in sources:
                 shutil.copy(source, place / "noisy" / str(copy))
         (place / "made").mkdir()
-        with ray_pool.connected("local"):
+        with ray_pool.ray_session("local"):
             measured, costs = rates(place / "noisy", place / "made", arguments.rounds)
         print(report.markdown(measured, decimals={"pictures_per_second": 2, "start_seconds": 1}))
         print(f"\n{report.markdown(costs, decimals={'core_seconds': 3})}")

@@ -22,11 +22,10 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-from unnoise import denoisers, noise
+from unnoise import denoisers, io, noise
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
-from unnoise.pipeline.process import clean_pixels
+from unnoise.pipeline.process import denoise_array
 
 SIDE = 1000  # one megapixel
 NLM = "non-local means, scikit-image"
@@ -67,7 +66,7 @@ def methods(sigma: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     for name, label in (("color", "unnoise color, ONNX Runtime"), ("nlm", NLM),
                         ("wavelet", "wavelet, scikit-image"), ("tv", "total variation, scikit-image")):  # fmt: skip
         denoiser = denoisers.make(name, engine="onnx")
-        found[label] = lambda noisy, denoiser=denoiser: clean_pixels(denoiser, noisy, sigma)
+        found[label] = lambda noisy, denoiser=denoiser: denoise_array(denoiser, noisy, sigma)
     if importlib.util.find_spec("cv2"):
         import cv2
 
@@ -101,7 +100,7 @@ def compare(compared: Mapping[str, Callable[[np.ndarray], np.ndarray]], sigma: f
 def start_up(repeats: int) -> list[Start]:
     """Time whole processes: `--version`, and a picture of 0.1 megapixels from file to file."""
     with tempfile.TemporaryDirectory() as folder:
-        small = reader.from_array(np.rint(photograph()[:316, :316] * 255).astype(np.uint8))
+        small = io.from_array(np.rint(photograph()[:316, :316] * 255).astype(np.uint8))
         small.save(Path(folder) / "small.png")
         cleaning = ["small.png", "-o", "clean.png", "--overwrite"]
         rows = []

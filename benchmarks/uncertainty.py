@@ -43,13 +43,13 @@ class Bin:
 
 def bins(model: str, spec: str, pictures: datasets.Dataset, count: int) -> list[Bin]:
     """Clean pictures, and compare."""
-    denoiser, squares = denoisers.make(model, engine="onnx" if model in denoisers.shipped() else None), []
+    denoiser, squares = denoisers.make(model, engine="onnx" if model in denoisers.bundled_models() else None), []
     for index, (noisy, clean, level) in enumerate(noisy_pairs(pictures, noise.make(spec))):
         if index == count:
             break
-        settled, told = denoiser.settle(noisy, level)
+        settled, told = denoiser.resolve(noisy, level)
         cleaned = settled(noisy, told)
-        expected = uncertainty.of(settled, noisy, cleaned, float(np.mean(told or 0)))
+        expected = uncertainty.estimate_error(settled, noisy, cleaned, float(np.mean(told or 0)))
         real = 255**2 * np.mean((cleaned - clean) ** 2, axis=2)
         squares.append(np.stack([expected.ravel() ** 2, real.ravel()]))
     expected, real = np.concatenate(squares, axis=1)
@@ -75,7 +75,7 @@ def fit(channels: int, folder: Path, count: int) -> list[float]:
             rng = np.random.default_rng((sigma, index))
             cleaned = denoiser(noise.make(f"gaussian:{sigma}")(clean, rng), sigma / 255)
             chosen = rng.choice(PIECE * PIECE, SAMPLES, replace=False)
-            found = uncertainty.terms(cleaned, sigma / 255)
+            found = uncertainty.features(cleaned, sigma / 255)
             measured.append(np.stack([np.broadcast_to(one, (PIECE, PIECE)).ravel()[chosen] for one in found], axis=1))
             errors.append(np.mean((cleaned - clean) ** 2, axis=2).ravel()[chosen] / (sigma / 255) ** 2)
     terms, ratio = np.concatenate(measured).astype(np.float64), np.concatenate(errors).astype(np.float64)

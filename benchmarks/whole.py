@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 from speed import photograph
 
-from unnoise import denoisers, noise
+from unnoise import denoisers, io, noise
 from unnoise.evaluation import report
-from unnoise.io import reader
-from unnoise.pipeline.process import clean_pixels
+from unnoise.pipeline.process import denoise_array
 
 SIGMA = 15
 
@@ -46,7 +45,7 @@ def noisy_jpeg(megapixels: float, target: Path) -> None:
     sheet = photograph()
     clean = np.tile(sheet, (-(-height // sheet.shape[0]), -(-height * 4 // 3 // sheet.shape[1]), 1))
     noisy = noise.make(f"gaussian:{SIGMA}")(clean[:height, : height * 4 // 3], 0)
-    reader.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(target, quality=95)
+    io.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(target, quality=95)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -66,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "noisy.jpg", Path(folder) / "clean.jpg"
         noisy_jpeg(asked.megapixels, source)
-        pixels = reader.read(source).pixels
+        pixels = io.read(source).pixels
         color = denoisers.make("color", engine=asked.engine)
         command = [sys.executable, "-m", "unnoise", source, "-o", target, "--overwrite", "--engine", asked.engine]
 
@@ -74,12 +73,12 @@ def main() -> None:
             return lambda: subprocess.run([*command, *words], check=True, capture_output=True)
 
         ways: dict[str, Callable[[], object]] = {
-            "the network alone": lambda: clean_pixels(color, pixels, SIGMA / 255),
+            "the network alone": lambda: denoise_array(color, pixels, SIGMA / 255),
             f"unnoise noisy.jpg --model color --sigma {SIGMA}": call("--model", "color", "--sigma", str(SIGMA)),
             "unnoise noisy.jpg --model color": call("--model", "color"),
             "unnoise noisy.jpg": call(),
         }
-        clean_pixels(color, pixels[:256, :256], SIGMA / 255)  # warms up
+        denoise_array(color, pixels[:256, :256], SIGMA / 255)  # warms up
         turns = [{way: seconds(work) for way, work in ways.items()} for _ in range(asked.repeats)]
         best = {way: min(turn[way] for turn in turns) for way in ways}
         size = pixels.shape[0] * pixels.shape[1] / 1e6

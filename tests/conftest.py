@@ -89,12 +89,12 @@ def photograph() -> np.ndarray:
 @pytest.fixture(scope="module")
 def three_pictures(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> Path:
     """Return a folder of three PNGs of 32 x 40 pixels, to learn on."""
-    from unnoise.io import reader
+    from unnoise import io
 
     folder = tmp_path_factory.mktemp("pictures")
     for index in range(3):
         piece = photograph[30 * index :][:32, 40 * index :][:, :40]
-        reader.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
+        io.from_array(np.rint(piece * 255).astype(np.uint8)).save(folder / f"{index}.png")
     return folder
 
 

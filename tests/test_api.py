@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 import unnoise
-from unnoise import api, denoisers
+from unnoise import api, denoisers, io as image_io
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 
 MODEL = "median"
 
@@ -56,7 +55,7 @@ def test_a_path_gives_a_picture_that_can_be_saved(levels: np.ndarray, clean: np.
 
 
 def test_a_picture_gives_a_picture(levels: np.ndarray, clean: np.ndarray) -> None:
-    picture = unnoise.denoise(reader.from_array(levels), MODEL)
+    picture = unnoise.denoise(image_io.from_array(levels), MODEL)
     assert isinstance(picture, unnoise.Picture)
     np.testing.assert_array_equal(picture.to_array(), clean)
 
@@ -205,7 +204,7 @@ def test_add_noise_clips_what_holds_integers(levels: np.ndarray) -> None:
 
 def test_inspect_is_the_same_for_every_kind(levels: np.ndarray) -> None:
     noisy = unnoise.add_noise(levels, "gaussian:20")
-    kinds = (noisy, Image.fromarray(noisy), file_of(noisy), reader.from_array(noisy))
+    kinds = (noisy, Image.fromarray(noisy), file_of(noisy), image_io.from_array(noisy))
     assert len({str(unnoise.inspect(kind)) for kind in kinds}) == 1
 
 
@@ -288,7 +287,7 @@ def test_the_expected_error_comes_with_the_clean_picture(photograph: np.ndarray,
     np.testing.assert_array_equal(clean, unnoise.denoise(noisy, "color", sigma=25))
     real = 255 * np.sqrt(np.mean((clean - photograph) ** 2))
     assert error.shape == noisy.shape[:2] and 0.7 < real / np.sqrt(np.mean(error**2)) < 1.3
-    reader.from_array(noisy).save(file)
+    image_io.from_array(noisy).save(file)
     made, same = unnoise.denoise_with_error(file, "color", sigma=25)
     np.testing.assert_array_equal(made.pixels, clean)
     np.testing.assert_array_equal(same, error)
@@ -296,10 +295,10 @@ def test_the_expected_error_comes_with_the_clean_picture(photograph: np.ndarray,
 
 def test_a_model_is_opened_once_and_anew_when_its_file_changes(levels: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "mine.onnx"
-    file.write_bytes(denoisers.shipped()["color"].read_bytes())
+    file.write_bytes(denoisers.bundled_models()["color"].read_bytes())
     assert api._opened(file, False, "onnx") is api._opened(str(file), False, "onnx")
     before = api._opened(file, False, "onnx")
-    file.write_bytes(denoisers.shipped()["color-fast"].read_bytes())
+    file.write_bytes(denoisers.bundled_models()["color-fast"].read_bytes())
     os.utime(file, ns=(1, 1))
     assert str(api._opened(file, False, "onnx")) != str(before)
 

@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from unnoise.io import reader
+from unnoise import io
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -52,7 +52,7 @@ def test_the_cells_have_the_noise_that_is_asked_for(tmp_path: Path, monkeypatch:
     words = f"cells.py {tmp_path} --pages 3 --side 128 --photons 90 --read 5 --rows 3".split()
     monkeypatch.setattr(sys, "argv", words)
     runpy.run_path(str(FOLDER / "cells.py"), run_name="__main__")
-    noisy, truth = (reader.read(tmp_path / part / "cells.tif") for part in ("noisy", "truth"))
+    noisy, truth = (io.read(tmp_path / part / "cells.tif") for part in ("noisy", "truth"))
     assert (noisy.dtype, noisy.header.pages) == (np.uint16, 3)
     counts, clean = (one.samples()[:, :, 0].astype(float) for one in (noisy, truth))
     rows = (counts - clean).mean(axis=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import typer
 
+from unnoise import io
 from unnoise.cli import main
-from unnoise.io import reader
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,9 +20,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_python_runs(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
     monkeypatch.chdir(tmp_path)
-    reader.from_array(np.rint(photograph * 255).astype(np.uint8)).save("photo.png")
+    io.from_array(np.rint(photograph * 255).astype(np.uint8)).save("photo.png")
     exec(compile(code, "README.md", "exec"), {})
-    assert reader.read("clean.png").pixels.shape == photograph.shape
+    assert io.read("clean.png").pixels.shape == photograph.shape
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,11 +13,11 @@ from unnoise.denoisers import DENOISERS
 from unnoise.errors import UnnoiseError
 from unnoise.noise import NOISES
 from unnoise.noise.base import chain, choice
-from unnoise.spec import Call, Range, Registry, Spelled, parse
+from unnoise.spec import Call, HasSpec, Range, Registry, parse
 
 
 @dataclass(frozen=True)
-class Toy(Spelled):
+class Toy(HasSpec):
     name: ClassVar[str] = "toy"
     size: Any = 3
     kind: Any = None

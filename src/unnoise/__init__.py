@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unnoise.api import add_noise, denoise, denoise_with_error, evaluate, inspect, train
     from unnoise.denoisers import Denoiser
     from unnoise.errors import UnnoiseError
-    from unnoise.io.reader import Picture
+    from unnoise.io import Picture
     from unnoise.noise import Noise
 
 # Left to itself, ONNX Runtime keeps an identifier of this machine and sends events to its maker.

@@ -17,10 +17,10 @@ from unnoise.evaluation import benchmark
 from unnoise.evaluation.benchmark import Row
 from unnoise.io import adapters
 from unnoise.io.adapters import Source
-from unnoise.io.picture import span
+from unnoise.io.picture import white_level
 from unnoise.noise import Noise, estimation
-from unnoise.noise.estimation import NoiseReport
-from unnoise.optional import need
+from unnoise.noise.estimation import NoiseEstimate
+from unnoise.optional import require
 from unnoise.pipeline import error_maps, process
 from unnoise.units import FULL_SCALE
 
@@ -63,9 +63,9 @@ def denoise(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = process.Settings(_opened(model, ensemble, engine), sigma=level, strength=strength)
-    clean, *_ = process.clean_picture(adapters.opened(source, channel_axis), settings, progress)
-    return adapters.alike(source, clean, channel_axis)
+    settings = process.DenoiseOptions(_opened(model, ensemble, engine), sigma=level, strength=strength)
+    clean, *_ = process.denoise_picture(adapters.to_picture(source, channel_axis), settings, progress)
+    return adapters.like_source(source, clean, channel_axis)
 
 
 def denoise_with_error(
@@ -100,9 +100,9 @@ def denoise_with_error(
     (8, 8)
     """
     level = None if sigma is None else sigma / FULL_SCALE
-    settings = process.Settings(_opened(model, ensemble=False, engine=engine), sigma=level)
-    made = error_maps.clean_picture(adapters.opened(source, channel_axis), settings, progress)
-    return adapters.alike(source, made.clean, channel_axis), made.error
+    settings = process.DenoiseOptions(_opened(model, ensemble=False, engine=engine), sigma=level)
+    made = error_maps.clean_picture(adapters.to_picture(source, channel_axis), settings, progress)
+    return adapters.like_source(source, made.clean, channel_axis), made.error
 
 
 def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:
@@ -114,20 +114,20 @@ def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis
         seed: the same seed gives the same noise.
         channel_axis: as for `denoise`.
     """
-    picture = adapters.opened(source, channel_axis)
-    return adapters.alike(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
+    picture = adapters.to_picture(source, channel_axis)
+    return adapters.like_source(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
 
 
-def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseReport:
+def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseEstimate:
     """Find what noise is in a picture, and the shipped model that fits; see `estimation.NoiseReport`.
 
     Args:
         source: as for `denoise`.
         channel_axis: as for `denoise`.
     """
-    picture = adapters.opened(source, channel_axis)
-    pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
-    return denoisers.fitted(estimation.inspect(pixels), pixels)
+    picture = adapters.to_picture(source, channel_axis)
+    pixels = picture.pixels[:, :, :3] / np.float32(white_level(picture.pixels, picture.dtype))
+    return denoisers.with_model(estimation.estimate_noise(pixels), pixels)
 
 
 def evaluate(
@@ -174,7 +174,7 @@ def train(
     Raises:
         UnnoiseError: the recipe does not fit, or the run fails; or a config.json asks for a test (see `measure`).
     """
-    need("torch", extra="train")
+    require("torch", extra="train")
     from unnoise.training import recipe as recipes, trainer
 
     if isinstance(recipe, recipes.Recipe):
@@ -206,7 +206,7 @@ def measure(
     Raises:
         UnnoiseError: it is another file; or there is no such model, device or data.
     """
-    need("torch", extra="train")
+    require("torch", extra="train")
     from unnoise import networks
     from unnoise.denoisers import pytorch
     from unnoise.training import recipe as recipes, restoration_config
@@ -216,11 +216,11 @@ def measure(
         raise UnnoiseError("only a config.json with a load_weight_path can be measured: see also unnoise.evaluate")
     if job.weights.endswith(".pt"):
         network = networks.make(recipes.load(config, overrides).network)
-        pytorch.fill(network, job.weights)
-        model = pytorch.Checkpoint(network)
+        pytorch.load_state_dict(network, job.weights)
+        model = pytorch.TorchDenoiser(network)
     else:
         model = denoisers.make(job.weights)
-    if isinstance(model, pytorch.Checkpoint):
+    if isinstance(model, pytorch.TorchDenoiser):
         model.network.to(pytorch.device(job.device))
     opened = {"input": _Input(), job.recipe["name"]: model}
     pictures = datasets.make(job.test, channels=3, size=restoration_config.SIZE)

@@ -8,7 +8,7 @@ from types import ModuleType
 from unnoise.errors import UnnoiseError
 
 
-def need(module: str, *, extra: str) -> ModuleType:
+def require(module: str, *, extra: str) -> ModuleType:
     """Import a library that comes with an extra.
 
     Args:

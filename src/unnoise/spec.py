@@ -78,7 +78,7 @@ def parse(text: str) -> list[list[Call]]:
     return _Parser(text).alternatives()
 
 
-def spell(thing: Spelled) -> str:
+def format_spec(thing: HasSpec) -> str:
     """Write an object of the language as the shortest spec that makes it again.
 
     Arguments that have their default value are left out; the first positional one stands without its name.
@@ -96,14 +96,14 @@ def spell(thing: Spelled) -> str:
     return f"{thing.name}:{arguments}" if arguments else thing.name
 
 
-class Spelled:
+class HasSpec:
     """Something that the small language can name; `str` of it is its spec."""
 
     name: ClassVar[str]
 
     def __str__(self) -> str:
         """Spell the object as a spec."""
-        return spell(self)
+        return format_spec(self)
 
 
 class Registry(Generic[T]):

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unnoise import io
 from unnoise.cli import console
-from unnoise.io import reader
 
 SOURCE = Path(console.__file__).parents[2]
 
@@ -31,7 +31,7 @@ class Look:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("[red].png", "[b].png"):
-        reader.from_array(np.full((20, 20, 3), 99, np.uint8)).save(tmp_path / name)
+        io.from_array(np.full((20, 20, 3), 99, np.uint8)).save(tmp_path / name)
     return tmp_path
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import __version__
+from unnoise import __version__, io as image_io
 from unnoise.cli import main
-from unnoise.io import reader
 from unnoise.pipeline import process as pipeline, resume
 
 SOURCE = Path(main.__file__).parents[2]
@@ -27,7 +26,7 @@ Call = Callable[..., tuple[int, str, str]]
 @functools.cache
 def encoded(suffix: str) -> bytes:
     noisy = np.random.default_rng(0).integers(60, 190, (24, 31, 3), dtype=np.uint8)
-    return reader.encode(reader.from_array(noisy), suffix)
+    return image_io.encode(image_io.from_array(noisy), suffix)
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def process(*words: str, **options: int) -> subprocess.Popen[bytes]:
 
 def test_a_picture_is_cleaned_beside_itself(unnoise: Call, here: Path) -> None:
     assert unnoise("a.png", "-m", "median") == (0, "a.clean.png\n", "")
-    assert reader.read("a.clean.png").pixels.std() < 0.7 * reader.read("a.png").pixels.std()
+    assert image_io.read("a.clean.png").pixels.std() < 0.7 * image_io.read("a.png").pixels.std()
     assert Path("a.png").read_bytes() == encoded(".png")
 
 
@@ -195,7 +194,7 @@ def test_watching_goes_on_until_it_is_interrupted(unnoise: Call, here: Path, mon
         if len(slept) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(resume.watch, "__defaults__", (sleep,))
+    monkeypatch.setattr(resume.watch_folder, "__defaults__", (sleep,))
     status, out, _ = unnoise("*.png", "-o", "out", "-m", "median", "--watch")
     assert (status, out.splitlines()) == (130, [str(Path("out") / name) for name in ("a.png", "new.png")])
 
@@ -222,7 +221,7 @@ def test_a_pipe_keeps_the_format(
         main.main(["-", "-m", "median"])
     out, err = capfdbinary.readouterr()
     assert (left.value.code, err) == (0, b"")
-    assert reader.suffix_of(out) == suffix and reader.read(out).pixels.std() < 0.1
+    assert image_io.suffix_of(out) == suffix and image_io.read(out).pixels.std() < 0.1
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded(".png")[:500]])
@@ -376,7 +375,7 @@ def test_an_ensemble_does_otherwise(unnoise: Call, here: Path) -> None:
 
 
 def test_json_has_no_word_for_nan(unnoise: Call, tmp_path: Path) -> None:
-    reader.from_array(np.full((5, 5), 99, np.uint8)).save(tmp_path / "small.png")
+    image_io.from_array(np.full((5, 5), 99, np.uint8)).save(tmp_path / "small.png")
     out = unnoise("evaluate", "median", "--data", f"images:{tmp_path}", "--noise", "gaussian:5", "--json")[1]
     assert json.loads(out, parse_constant=pytest.fail)["ssim"] is None
 

@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq  # noqa: TID253
 import pytest
 
-from unnoise import tables
+from unnoise import io, tables
 from unnoise.cli import main
-from unnoise.io import reader
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -26,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray
         Path(name).mkdir()
     for index in range(5):
         piece = np.rint(photograph[20 * index : 20 * index + 24, :32] * 255).astype(np.uint8)
-        reader.from_array(piece).save(f"set/{index}.png")
+        io.from_array(piece).save(f"set/{index}.png")
     Path("bad/cut.png").write_bytes(Path("set/0.png").read_bytes()[:300])
     return tmp_path
 
@@ -65,7 +64,7 @@ def test_from_folders_to_a_scored_table(table: Call, here: Path) -> None:
     assert re.fullmatch(r"\| 2 \| \d\d\.\d\d \| \d\d\.\d\d \| 0\.\d{4} \|", row)
     assert table("show", "scored.parquet", "-o", "sheet.png", "--crop", "16", "--histograms", "h.png")[0] == 0
     assert Path("h.png").is_file()
-    assert reader.read("sheet.png").pixels.shape[0] > 32
+    assert io.read("sheet.png").pixels.shape[0] > 32
 
 
 def test_merge_tells_who_has_no_partner(table: Call, here: Path) -> None:

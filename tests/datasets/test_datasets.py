@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from skimage import transform
 
-from unnoise import datasets
-from unnoise.datasets.base import Joined, as_float, with_channels
+from unnoise import datasets, io
+from unnoise.datasets.base import ConcatDataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 
 
 def save(array: np.ndarray, path: Path) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
-    reader.from_array(array).save(path)
+    io.from_array(array).save(path)
     return array
 
 
@@ -101,7 +100,7 @@ def test_as_float_divides_by_the_full_scale() -> None:
 
 def test_what_stands_twice_counts_twice(folder: Path) -> None:
     dataset = datasets.make([f"images:{folder}", f"images:{folder / 'sub'}", f"images:{folder}"], channels=1)
-    assert isinstance(dataset, Joined)
+    assert isinstance(dataset, ConcatDataset)
     labels = [dataset.label(index) for index in range(len(dataset))]
     assert labels == ["a.png", "b.png", str(Path("sub/c.png")), "c.png", "a.png", "b.png", str(Path("sub/c.png"))]
     assert dataset[0] is dataset[4], "kept in memory once"
@@ -165,7 +164,7 @@ def test_pairs_are_resized_alike_and_what_fits_is_left(folder: Path, rng: np.ran
 
 def stack(pages: list[np.ndarray], path: Path) -> None:
     """Write pages of one size as a TIFF."""
-    whole = reader.from_array(np.concatenate(pages))
+    whole = io.from_array(np.concatenate(pages))
     dataclasses.replace(whole, metadata={"page-height": len(pages[0])}).save(path)
 
 
@@ -204,7 +203,7 @@ def test_two_shots_have_the_white_of_the_brighter(tmp_path: Path) -> None:
 def test_whole_pictures_of_many_are_held_back(tmp_path: Path) -> None:
     for index in range(12):
         save(np.full((4, 4, 1), index, np.uint8), tmp_path / f"{index:02d}.png")
-    learned, held = datasets.hold_back(datasets.make(f"images:{tmp_path}"), 0.25, 4)
+    learned, held = datasets.split(datasets.make(f"images:{tmp_path}"), 0.25, 4)
     values = [[int(one[index][0, 0, 0]) for index in range(len(one))] for one in (learned, held)]
     assert values == [[0, 1, 3, 4, 5, 7, 8, 9, 11], [2, 6, 10]]
     assert held.label(1) == "06.png"
@@ -214,16 +213,16 @@ def test_of_few_pictures_the_lowest_rows_are_held_back(tmp_path: Path, rng: np.r
     tall = save(rng.integers(256, size=(50, 8, 1), dtype=np.uint8), tmp_path / "tall.png")
     dataset = datasets.make(f"images:{tmp_path}")
     for share, least, rows in ((0.1, 16, 16), (0.4, 16, 20)):
-        learned, held = datasets.hold_back(dataset, share, least)
+        learned, held = datasets.split(dataset, share, least)
         np.testing.assert_array_equal(learned[0], tall[: 50 - rows])
         np.testing.assert_array_equal(held[0], tall[50 - rows :])
     with pytest.raises(UnnoiseError, match=r"'tall.png' has 50 rows, too few to hold some back beside a patch of 32"):
-        datasets.hold_back(dataset, 0.1, 32)
+        datasets.split(dataset, 0.1, 32)
 
 
 def test_both_of_a_pair_are_held_back_alike(tmp_path: Path, rng: np.random.Generator) -> None:
     for name in ("x_shot1.png", "x_shot2.png"):
         save(rng.integers(256, size=(40, 8, 1), dtype=np.uint8), tmp_path / name)
     dataset = datasets.make(f"pairs:{tmp_path}")
-    _, held = datasets.hold_back(dataset, 0.1, 8)
+    _, held = datasets.split(dataset, 0.1, 8)
     np.testing.assert_array_equal(held[0], np.array(dataset[0])[:, 32:])

@@ -7,11 +7,11 @@ import pytest
 
 from unnoise import denoisers, noise
 from unnoise.denoisers import tiling
-from unnoise.denoisers.auto import FITTING, Auto, choose, fitted
-from unnoise.denoisers.base import Denoiser, colours
+from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto, select_model, with_model
+from unnoise.denoisers.base import Denoiser, channel_count
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import process
 
 ALL = ("color", "gray", "photo", "impulse")
@@ -23,10 +23,10 @@ class Named(Denoiser):
     halo = 0
 
     def __init__(self, name: str) -> None:
-        self.title, self.wants_sigma = name, name in ("color", "gray")
+        self.name, self.wants_sigma = name, name in ("color", "gray")
 
     def run(self, noisy, sigma):
-        return np.full_like(noisy, ALL.index(self.title))
+        return np.full_like(noisy, ALL.index(self.name))
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def auto() -> Auto:
     ],
 )
 def test_every_kind_has_its_model(kind: str, in_color: str, in_grey: str) -> None:
-    report = NoiseReport(kind, 0.05, (0.05,))
-    assert [choose(report, channels, ALL) for channels in (3, 1)] == [in_color, in_grey]
-    assert [choose(report, channels, ["color"]) for channels in (3, 1)] == ["color", "color"]
-    assert fitted(report, 3, ALL).model == (None if kind == "none" else in_color)
+    report = NoiseEstimate(kind, 0.05, (0.05,))
+    assert [select_model(report, channels, ALL) for channels in (3, 1)] == [in_color, in_grey]
+    assert [select_model(report, channels, ["color"]) for channels in (3, 1)] == ["color", "color"]
+    assert with_model(report, 3, ALL).model == (None if kind == "none" else in_color)
 
 
 @pytest.mark.parametrize("spec", ["poisson:30", "speckle:40"])
@@ -61,8 +61,8 @@ def test_every_kind_has_its_model(kind: str, in_color: str, in_grey: str) -> Non
 def test_the_real_one_tells_how_noise_grows_with_the_light(spec: str, channels: int, photograph: np.ndarray) -> None:
     clean = photograph[:, :, :channels]
     noisy = noise.make(f"{spec} + clip + quantize:8")(clean, 0)
-    denoiser, sigma = denoisers.make("auto").settle(noisy)
-    assert str(denoiser) == ("color" if channels == 3 else "gray") and denoiser.grows is not None
+    denoiser, sigma = denoisers.make("auto").resolve(noisy)
+    assert str(denoiser) == ("color" if channels == 3 else "gray") and denoiser.signal_noise is not None
     evenly = denoisers.make(str(denoiser))(noisy, sigma)
     assert psnr(clean, denoiser(noisy, sigma)) > psnr(clean, evenly) + 0.3
 
@@ -70,15 +70,15 @@ def test_the_real_one_tells_how_noise_grows_with_the_light(spec: str, channels: 
 def test_a_grey_picture_that_is_kept_as_three_channels_is_grey(auto: Auto, photograph: np.ndarray) -> None:
     grey = noise.make("gaussian:20")(photograph.mean(axis=2, keepdims=True), 0)
     three = np.repeat(grey, 3, axis=2)
-    assert [colours(picture) for picture in (grey, three, photograph)] == [1, 1, 3]
-    denoiser, sigma = auto.settle(three)
-    assert (str(denoiser), sigma) == ("gray", auto.settle(grey)[1])
+    assert [channel_count(picture) for picture in (grey, three, photograph)] == [1, 1, 3]
+    denoiser, sigma = auto.resolve(three)
+    assert (str(denoiser), sigma) == ("gray", auto.resolve(grey)[1])
     real = denoisers.make("gray")
     np.testing.assert_array_equal(real(three, 20 / 255), np.repeat(real(grey, 20 / 255), 3, axis=2))
 
 
 def test_every_kind_is_in_the_table() -> None:
-    assert set(FITTING) == {"none", "gaussian", "signal-dependent", "impulse", "correlated", "mixed"}
+    assert set(MODEL_FOR_NOISE) == {"none", "gaussian", "signal-dependent", "impulse", "correlated", "mixed"}
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_every_kind_is_in_the_table() -> None:
     [("gaussian:20", "color"), ("poisson:30", "color"), ("salt-pepper:0.1", "impulse")],
 )
 def test_the_noise_chooses(auto: Auto, photograph: np.ndarray, spec: str, model: str) -> None:
-    denoiser, sigma = auto.settle(noise.make(spec)(photograph, 0))
+    denoiser, sigma = auto.resolve(noise.make(spec)(photograph, 0))
     assert str(denoiser) == model and (sigma is None) == (model == "impulse")
-    assert auto.settle(noise.make("gaussian:20")(photograph, 0).mean(axis=2, keepdims=True))[0].title == "gray"
+    assert auto.resolve(noise.make("gaussian:20")(photograph, 0).mean(axis=2, keepdims=True))[0].name == "gray"
 
 
 def test_a_level_that_is_told_is_that_of_gaussian_noise(auto: Auto, photograph: np.ndarray) -> None:
-    denoiser, sigma = auto.settle(noise.make("salt-pepper:0.3")(photograph, 0), 0.1)
+    denoiser, sigma = auto.resolve(noise.make("salt-pepper:0.3")(photograph, 0), 0.1)
     assert (str(denoiser), sigma) == ("color", 0.1)
 
 
@@ -107,8 +107,8 @@ def test_one_model_cleans_the_whole_picture(
 ) -> None:
     noisy = np.concatenate([noise.make("salt-pepper:0.2")(photograph, 0), photograph], axis=1)
     monkeypatch.setattr(tiling, "TILE", 64)
-    denoiser, sigma = auto.settle(noisy)
-    clean = process.clean_pixels(denoiser, noisy, sigma)
+    denoiser, sigma = auto.resolve(noisy)
+    clean = process.denoise_array(denoiser, noisy, sigma)
     assert str(denoiser) == "impulse" and (clean == ALL.index("impulse")).all()
     np.testing.assert_array_equal(clean, auto(noisy))
 

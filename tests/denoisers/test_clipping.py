@@ -8,11 +8,11 @@ import pytest
 from unnoise import denoisers, noise
 from unnoise.denoisers import clipping
 from unnoise.denoisers.base import Denoiser
-from unnoise.denoisers.clipping import declipped
+from unnoise.denoisers.clipping import correct_clipping
 from unnoise.denoisers.model_card import Card
-from unnoise.denoisers.tiling import tiled
+from unnoise.denoisers.tiling import denoise_tiled
 from unnoise.evaluation.metrics import psnr
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 
 SIGMA = 0.2
 
@@ -32,7 +32,7 @@ def test_the_mean_of_noise_that_is_cut_off_becomes_what_it_was_put_on(
     value = 1 - deviations * sigma if white else deviations * sigma
     noisy = field(value, sigma)
     clean = np.full_like(noisy, noisy.mean())
-    made = declipped(noisy, clean, sigma)
+    made = correct_clipping(noisy, clean, sigma)
     assert made.mean() == pytest.approx(value, abs=0.02 * sigma)
     assert abs(clean.mean() - value) > 2 * abs(made.mean() - value) or deviations == 2
 
@@ -42,23 +42,23 @@ def test_where_nothing_is_cut_off_nothing_changes(value: float) -> None:
     """What is told too strong would be darkened else."""
     clean = np.full((40, 40, 3), value, np.float32)
     noisy = np.clip(clean, 0.001, 0.999)
-    np.testing.assert_array_equal(declipped(noisy, clean, SIGMA), clean)
+    np.testing.assert_array_equal(correct_clipping(noisy, clean, SIGMA), clean)
 
 
 def test_it_is_made_up_for_by_the_share_that_is_cut_off() -> None:
     """Half of the values that such noise would leave at 0: half of the correction."""
     noisy = field(0.5 * SIGMA)
     clean = np.full_like(noisy, noisy.mean())
-    whole = clean - declipped(noisy, clean, SIGMA)
+    whole = clean - correct_clipping(noisy, clean, SIGMA)
     spared = (np.random.default_rng(1).random(noisy.shape) < 0.5) & (noisy == 0)
-    half = clean - declipped(np.where(spared, np.float32(1e-3), noisy), clean, SIGMA)
+    half = clean - correct_clipping(np.where(spared, np.float32(1e-3), noisy), clean, SIGMA)
     assert half.mean() == pytest.approx(whole.mean() / 2, rel=0.05)
 
 
 def test_black_and_white_without_noise_stay_what_they_are() -> None:
     picture = np.zeros((40, 60, 3), np.float32)
     picture[:, 30:] = 1
-    np.testing.assert_array_equal(declipped(picture, picture, SIGMA), picture)
+    np.testing.assert_array_equal(correct_clipping(picture, picture, SIGMA), picture)
 
 
 def test_a_map_of_levels_counts_where_it_stands() -> None:
@@ -66,9 +66,9 @@ def test_a_map_of_levels_counts_where_it_stands() -> None:
     clean = np.full_like(noisy, noisy.mean())
     levels = np.full(noisy.shape[:2], SIGMA, np.float32)
     levels[:, 150:] = 0
-    made = declipped(noisy, clean, levels)
+    made = correct_clipping(noisy, clean, levels)
     inside = slice(150 - clipping.REACH)
-    np.testing.assert_allclose(made[:, inside], declipped(noisy, clean, SIGMA)[:, inside], atol=1e-6)
+    np.testing.assert_allclose(made[:, inside], correct_clipping(noisy, clean, SIGMA)[:, inside], atol=1e-6)
     np.testing.assert_array_equal(made[:, 150:], clean[:, 150:])
 
 
@@ -77,7 +77,7 @@ def test_nothing_reaches_further_than_it_says() -> None:
     clean = np.full_like(noisy, 0.1)
     other = noisy.copy()
     other[30, 30] = 0.5 if noisy[30, 30] == 0 else 0
-    moved = np.argwhere((declipped(noisy, clean, SIGMA) != declipped(other, clean, SIGMA))[:, :, 0])
+    moved = np.argwhere((correct_clipping(noisy, clean, SIGMA) != correct_clipping(other, clean, SIGMA))[:, :, 0])
     assert np.abs(moved - 30).max() == clipping.REACH == clipping.reach(0)
 
 
@@ -88,7 +88,7 @@ def test_what_files_hold_is_cleaned_better(model: str, level: int, gain: float, 
     clean = np.clip((clean - 0.5) * 1.6 + 0.5, 0, 1)  # more of it near black and white
     noisy = noise.make(f"gaussian:{level} + clip + quantize:8")(clean, 0)
     with_it, without = denoisers.make(model), denoisers.make(model)
-    without.declips = False
+    without.corrects_clipping = False
     made, before = (psnr(clean, one(noisy, level / 255)) for one in (with_it, without))
     assert made > before + gain
 
@@ -104,12 +104,14 @@ def test_a_grey_picture_is_declipped_at_its_own_level_by_a_colour_network(photog
 def test_tiles_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
     denoiser = denoisers.make("color", ensemble=ensemble)
     noisy = noise.make("gaussian:50 + clip")(np.tile(photograph / 4, (3, 3, 1))[:301, :333], 0)
-    in_tiles = tiled(denoiser, noisy, SIGMA, halo=denoiser.halo or 0, multiple_of=denoiser.multiple_of, size=104)
+    in_tiles = denoise_tiled(
+        denoiser, noisy, SIGMA, halo=denoiser.halo or 0, multiple_of=denoiser.multiple_of, size=104
+    )
     np.testing.assert_allclose(in_tiles, denoiser(noisy, SIGMA), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("learned", "told", "declips"),
+    ("learned", "told", "corrects_clipping"),
     [
         ("gaussian:25", True, True),
         ("gaussian:0..75 | gaussian:0..30", True, True),
@@ -119,51 +121,55 @@ def test_tiles_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
         ("", True, False),
     ],
 )
-def test_who_has_learned_only_whole_noise_of_a_level_that_is_told(learned: str, told: bool, declips: bool) -> None:
-    assert Card("tiny", "resunet", 3, learned, wants_sigma=told).declips == declips
+def test_who_has_learned_only_whole_noise_of_a_level_that_is_told(
+    learned: str, told: bool, corrects_clipping: bool
+) -> None:
+    assert Card("tiny", "resunet", 3, learned, wants_sigma=told).corrects_clipping == corrects_clipping
 
 
 class Told(Denoiser):
     """Makes a picture even, and keeps what it is told."""
 
-    wants_sigma, declips, title, halo = True, True, "told", 3
+    wants_sigma, corrects_clipping, name, halo = True, True, "told", 3
 
     def run(self, noisy: np.ndarray, sigma: float | np.ndarray | None) -> np.ndarray:
         self.sigma = sigma
         return np.full_like(noisy, noisy.mean())
 
 
-POISSON = NoiseReport("signal-dependent", 0.1, (), growth=1.0, white=0.2)
+POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=0.2)
 
 
 def test_noise_that_grows_with_the_light_is_told_as_a_map() -> None:
     plain, noisy = Told(), np.full((40, 60, 3), 0.25, np.float32)
     noisy[:, 30:] = 0.64, 0.64, 0.16
-    fitted = plain.fitted_to(POISSON)
-    assert (str(fitted), plain.grows, fitted.halo) == ("told", None, 9)
-    assert fitted.fitted_to(POISSON).halo == 9
+    fitted = plain.for_noise(POISSON)
+    assert (str(fitted), plain.signal_noise, fitted.halo) == ("told", None, 9)
+    assert fitted.for_noise(POISSON).halo == 9
     fitted(noisy, POISSON.sigma)
     told = fitted.sigma  # type: ignore[attr-defined]
     np.testing.assert_allclose(told[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)
     np.testing.assert_allclose(told[:, 40:], 0.2 * np.sqrt((0.64 + 0.64 + 0.16) / 3), rtol=1e-5)
-    assert Told().fitted_to(NoiseReport("gaussian", SIGMA, ())).grows is None
+    assert Told().for_noise(NoiseEstimate("gaussian", SIGMA, ())).signal_noise is None
 
 
 def test_what_is_cut_off_of_it_is_made_up_for_at_the_level_that_it_has_there() -> None:
     drawn = np.random.default_rng(0).normal(0.95, 0.2 * 0.95**0.5, (200, 200, 1))
     noisy = np.clip(drawn, 0, 1).astype(np.float32)
     assert noisy.mean() < 0.92
-    assert Told().fitted_to(POISSON)(noisy, POISSON.sigma).mean() == pytest.approx(0.95, abs=0.005)
+    assert Told().for_noise(POISSON)(noisy, POISSON.sigma).mean() == pytest.approx(0.95, abs=0.005)
 
 
 def test_told_nothing_the_kind_is_found(photograph: np.ndarray) -> None:
     for spec, grows in (("gaussian:40 + clip", False), ("poisson:10 + clip", True)):
-        assert (Told().settle(noise.make(spec)(photograph, 0))[0].grows is not None) == grows
+        assert (Told().resolve(noise.make(spec)(photograph, 0))[0].signal_noise is not None) == grows
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_tiles_of_it_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
     noisy = noise.make("poisson:15 + clip")(np.tile(photograph, (3, 3, 1))[:301, :333], 0)
-    denoiser, sigma = denoisers.make("color", ensemble=ensemble).fitted_to(POISSON), POISSON.sigma
-    in_tiles = tiled(denoiser, noisy, sigma, halo=denoiser.halo or 0, multiple_of=denoiser.multiple_of, size=104)
+    denoiser, sigma = denoisers.make("color", ensemble=ensemble).for_noise(POISSON), POISSON.sigma
+    in_tiles = denoise_tiled(
+        denoiser, noisy, sigma, halo=denoiser.halo or 0, multiple_of=denoiser.multiple_of, size=104
+    )
     np.testing.assert_allclose(in_tiles, denoiser(noisy, sigma), atol=1e-5)

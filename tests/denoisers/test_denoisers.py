@@ -10,11 +10,11 @@ import pytest
 from unnoise import denoisers, noise
 from unnoise.denoisers import DENOISERS, Denoiser
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.tiling import tiled
+from unnoise.denoisers.tiling import denoise_tiled
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr
 
-NAMES = [*DENOISERS, *denoisers.shipped()]
+NAMES = [*DENOISERS, *denoisers.bundled_models()]
 BRIEFLY = {"deep_prior": "deep_prior:2,width=2", "zero_shot": "zero_shot:2,width=2"}
 """Those that learn the picture at hand, with too few steps to be of use: their contract is the same."""
 LEVEL = 1 / 255
@@ -87,7 +87,7 @@ class TestContract:
             pytest.skip("it looks at the whole picture")
         noisy = noise.make("gaussian:10 + salt-pepper:0.99 + clip")(photograph, 0)
         told, facts = 0.1 if denoiser.wants_sigma else None, (denoiser.halo, denoiser.multiple_of)
-        result = tiled(denoiser, noisy, told, halo=facts[0], multiple_of=facts[1], size=40)
+        result = denoise_tiled(denoiser, noisy, told, halo=facts[0], multiple_of=facts[1], size=40)
         np.testing.assert_allclose(result, denoiser(noisy, told), atol=1e-5)
 
 
@@ -99,7 +99,7 @@ GAINS = {
     "nlm": ("gaussian:25", 6.5),
     "tv": ("gaussian:25", 6.5),
     "wavelet": ("gaussian:25", 6.5),
-    **dict.fromkeys(denoisers.shipped(), ("gaussian:25", 7.5)),
+    **dict.fromkeys(denoisers.bundled_models(), ("gaussian:25", 7.5)),
     "impulse": ("salt-pepper:0.1", 21),
     "photo": ("camera:3200,smooth=0.4,smooth_color=2", 1),
 }
@@ -133,7 +133,7 @@ def levels_for(noisy: np.ndarray) -> np.ndarray:
 class TestEnsemble:
     def test_it_states_the_facts_of_the_one_inside(self) -> None:
         inside = denoisers.make("color")
-        for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin", "declips"):
+        for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin", "corrects_clipping"):
             assert getattr(denoisers.make(inside, ensemble=True), fact) == getattr(inside, fact)
 
     def test_it_is_the_mean_of_eight(self) -> None:
@@ -167,7 +167,7 @@ class TestEnsemble:
         noisy = noisy_picture(side, side + 12, 3)
         told = levels_for(noisy) / 4
         facts = {"halo": ensemble.halo, "multiple_of": ensemble.multiple_of}
-        in_tiles = tiled(ensemble, noisy, told, size=side // 2, **facts)
+        in_tiles = denoise_tiled(ensemble, noisy, told, size=side // 2, **facts)
         np.testing.assert_allclose(in_tiles, ensemble(noisy, told), atol=1e-5)
 
 
@@ -194,7 +194,7 @@ def test_the_spec_comes_back(spec: str) -> None:
         ("nlm:0..1", "nlm: strength must be a number above 0, not '0..1'"),
         ("bilateral:spatial=wide", "bilateral: spatial must be a number above 0, not 'wide'"),
         ("tv:-1", "tv: weight must be a number above 0, not '-1'"),
-        *[(f"{name}:3", f"the model '{name}' takes no arguments: '{name}:3'") for name in denoisers.shipped()],
+        *[(f"{name}:3", f"the model '{name}' takes no arguments: '{name}:3'") for name in denoisers.bundled_models()],
     ],
 )
 def test_mistakes_are_told_in_one_line(spec: str, message: str) -> None:

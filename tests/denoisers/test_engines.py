@@ -16,7 +16,7 @@ from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 
-SHIPPED = denoisers.shipped()
+SHIPPED = denoisers.bundled_models()
 LEARNED = [name for name, path in SHIPPED.items() if path.with_suffix(".safetensors").exists()]
 no_openvino = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs unnoise[openvino]")
 
@@ -127,7 +127,7 @@ def test_the_fastest_that_is_installed_is_taken() -> None:
 def test_auto_opens_its_models_on_the_engine() -> None:
     auto = denoisers.make("auto", engine="onnx")
     assert isinstance(auto, Auto)
-    chosen, _ = auto.settle(photograph(3), 0.1)
+    chosen, _ = auto.resolve(photograph(3), 0.1)
     assert type(chosen) is Onnx
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unnoise import denoisers
-from unnoise.denoisers.rescaled import Spanned
-from unnoise.io.picture import span
+from unnoise.denoisers.rescaled import Rescaled
+from unnoise.io.picture import white_level
 
 
 @pytest.mark.parametrize(
@@ -34,25 +34,25 @@ from unnoise.io.picture import span
 def test_white(dtype: str, top: float, white: float) -> None:
     full = 1 if dtype == "float32" else np.iinfo(dtype).max
     pixels = np.full((20, 30, 3), top / full, np.float32)
-    assert span(pixels, np.dtype(dtype)) * full == pytest.approx(white, rel=1e-6)
+    assert white_level(pixels, np.dtype(dtype)) * full == pytest.approx(white, rel=1e-6)
 
 
 def test_a_few_bright_points_are_no_white() -> None:
     pixels = np.full((100, 100, 1), 0.5, np.float32)
     pixels[3, 3:8] = 1000
-    assert span(pixels, np.dtype(np.float32)) == 1
+    assert white_level(pixels, np.dtype(np.float32)) == 1
 
 
 def test_the_denoiser_inside_sees_white_at_one(rng: np.random.Generator) -> None:
     noisy = rng.random((40, 30, 3), np.float32)
     inside = denoisers.make("color", engine="onnx")
-    made = Spanned(inside, 4096.0)(noisy * 4096, 0.1)
+    made = Rescaled(inside, 4096.0)(noisy * 4096, 0.1)
     np.testing.assert_array_equal(made, inside(noisy, 0.1) * 4096)
 
 
 def test_it_has_the_facts_of_the_one_inside() -> None:
     inside = denoisers.make("color", engine="onnx")
-    outside = Spanned(inside, 2.0)
+    outside = Rescaled(inside, 2.0)
     assert str(outside) == "color"
     for fact in ("channels", "multiple_of", "halo", "wants_sigma", "margin"):
         assert getattr(outside, fact) == getattr(inside, fact)

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from unnoise.denoisers.base import Denoiser, Sigma
-from unnoise.denoisers.tiling import TILE, tiled, tiles
+from unnoise.denoisers.tiling import TILE, denoise_tiled, tiles
 
 SIZES = [(1, 1), (1, 7), (7, 5), (30, 8), (33, 47)]
 
@@ -105,7 +105,7 @@ def test_the_tiles_of_a_blend_count_one_everywhere(
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_a_neighbourhood_sees_in_tiles_what_it_sees_in_the_whole(height: int, width: int, halo: int, size: int) -> None:
     noisy, denoiser = picture(height, width), Neighbourhood(halo)
-    np.testing.assert_array_equal(tiled(denoiser, noisy, halo=halo, size=size), denoiser(noisy))
+    np.testing.assert_array_equal(denoise_tiled(denoiser, noisy, halo=halo, size=size), denoiser(noisy))
 
 
 @pytest.mark.parametrize("size", [1, 20])
@@ -113,29 +113,29 @@ def test_a_neighbourhood_sees_in_tiles_what_it_sees_in_the_whole(height: int, wi
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_a_grid_falls_in_tiles_where_it_falls_in_the_whole(height: int, width: int, cell: int, size: int) -> None:
     noisy, denoiser = picture(height, width), Cells(cell)
-    result = tiled(denoiser, noisy, halo=denoiser.halo or 0, multiple_of=cell, size=size)
+    result = denoise_tiled(denoiser, noisy, halo=denoiser.halo or 0, multiple_of=cell, size=size)
     np.testing.assert_array_equal(result, denoiser(noisy))
 
 
 def test_a_halo_one_too_small_or_a_missing_grid_is_seen() -> None:
     noisy = picture(64, 64)
     near, cells = Neighbourhood(4), Cells(4)
-    assert (tiled(near, noisy, halo=3, size=16) != near(noisy)).any()
-    assert (tiled(cells, noisy, halo=0, multiple_of=4, size=16) != cells(noisy)).any()
-    assert (tiled(cells, noisy, halo=7, multiple_of=1, size=18) != cells(noisy)).any()
+    assert (denoise_tiled(near, noisy, halo=3, size=16) != near(noisy)).any()
+    assert (denoise_tiled(cells, noisy, halo=0, multiple_of=4, size=16) != cells(noisy)).any()
+    assert (denoise_tiled(cells, noisy, halo=7, multiple_of=1, size=18) != cells(noisy)).any()
 
 
 @pytest.mark.parametrize("sigma", [0.1, "map"])
 def test_each_tile_is_told_its_own_part_of_a_map(sigma: float | str) -> None:
     noisy, level = picture(33, 47), picture(33, 47)[:, :, 1]
     told = level if sigma == "map" else 0.1
-    np.testing.assert_array_equal(tiled(Adder(), noisy, told, halo=2, size=10), Adder()(noisy, told))
+    np.testing.assert_array_equal(denoise_tiled(Adder(), noisy, told, halo=2, size=10), Adder()(noisy, told))
 
 
 def test_progress_rises_to_one_and_the_input_stays() -> None:
     noisy, seen = picture(33, 47), []
     noisy.setflags(write=False)
-    result = tiled(Neighbourhood(2), noisy, halo=2, size=10, progress=seen.append)
+    result = denoise_tiled(Neighbourhood(2), noisy, halo=2, size=10, progress=seen.append)
     assert seen == sorted(set(seen))
     assert len(seen) == 4 * 5
     assert seen[0] > 0

@@ -8,25 +8,24 @@ import numpy as np
 import pytest
 from skimage import data
 
-from unnoise import denoisers, noise
+from unnoise import denoisers, io, noise
 from unnoise.cli import main
 from unnoise.denoisers import uncertainty
-from unnoise.io import reader
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
 
 
-POISSON = NoiseReport("signal-dependent", 0.1, (), growth=1.0, white=30**-0.5)
+POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=30**-0.5)
 
 
 def cleaned(model: str, picture: np.ndarray, sd: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the expected and the real root mean square error of each pixel, 8-bit units; no `sd` is Poisson noise."""
-    denoiser = denoisers.make(model) if sd else denoisers.make(model).fitted_to(POISSON)
+    denoiser = denoisers.make(model) if sd else denoisers.make(model).for_noise(POISSON)
     noisy, sigma = noise.make(f"gaussian:{sd}" if sd else "poisson:30")(picture, 0), (sd or 25) / 255
     clean = denoiser(noisy, sigma)
     real = 255 * np.sqrt(np.mean((clean - picture) ** 2, axis=2))
-    return uncertainty.of(denoiser, noisy, clean, sigma), real
+    return uncertainty.estimate_error(denoiser, noisy, clean, sigma), real
 
 
 @pytest.mark.parametrize("model", ["color", "gray"])
@@ -66,7 +65,7 @@ def test_no_noise_is_no_error_and_more_noise_is_more(photograph: np.ndarray) -> 
 def test_what_is_not_finite_has_no_error(photograph: np.ndarray) -> None:
     holed = photograph.copy()
     holed[10:12, 5] = np.nan
-    found = uncertainty.of(denoisers.make("color"), holed, holed, 0.1)
+    found = uncertainty.estimate_error(denoisers.make("color"), holed, holed, 0.1)
     assert np.isfinite(found).all() and not found[10:12, 5].any() and found[20, 20] > 0
 
 
@@ -74,7 +73,7 @@ def test_what_is_not_finite_has_no_error(photograph: np.ndarray) -> None:
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray):
     monkeypatch.chdir(tmp_path)
     noisy = noise.make("gaussian:25 + clip + quantize:8")(photograph, 0)
-    reader.from_array(np.rint(255 * noisy).astype(np.uint8)).save("a.png")
+    io.from_array(np.rint(255 * noisy).astype(np.uint8)).save("a.png")
 
     def run(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
@@ -87,17 +86,17 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
 def test_the_command_writes_picture_and_map(call) -> None:
     status, out, err = call("a.png", "--uncertainty", "error.tif")
     assert (status, out.split(), err) == (0, ["a.clean.png", "error.tif"], "")
-    floats = reader.read("error.tif").pixels
+    floats = io.read("error.tif").pixels
     assert floats.shape == (128, 160, 1) and 3 < floats.mean() < 12
     assert call("a.png", "--uncertainty", "error.png", "-o", "b.png")[0] == 0
-    np.testing.assert_allclose(255 * reader.read("error.png").pixels, floats, atol=0.01)
+    np.testing.assert_allclose(255 * io.read("error.png").pixels, floats, atol=0.01)
     call("a.png", "-o", "c.png")
     assert Path("b.png").read_bytes() == Path("c.png").read_bytes() == Path("a.clean.png").read_bytes()
 
 
 def test_what_the_scale_does_not_hold_for_is_said(call) -> None:
     for spec, doubt in (("poisson:30 + clip", ""), ("salt-pepper:0.1", "calibrated for white noise")):
-        reader.from_array(noise.make(spec)(data.coffee().astype(np.float32) / 255, 0)).save("b.tif", overwrite=True)
+        io.from_array(noise.make(spec)(data.coffee().astype(np.float32) / 255, 0)).save("b.tif", overwrite=True)
         status, _, err = call("b.tif", "--uncertainty", "error.tif", "--overwrite")
         assert status == 0 and (doubt in err if doubt else not err)
 
@@ -123,5 +122,5 @@ def test_mistakes_are_told_before_the_work(call) -> None:
 @pytest.mark.parametrize("sigma", [1e-253, 1e-7, 1e30, 1e200])
 def test_levels_that_no_picture_has_are_no_trouble(model: str, sigma: float) -> None:
     picture = data.astronaut()[:24, :32].astype(np.float32) / 255
-    expected = uncertainty.of(denoisers.make(model), picture, picture, sigma)
+    expected = uncertainty.estimate_error(denoisers.make(model), picture, picture, sigma)
     assert np.isfinite(expected).all() and (expected == 0).all() == (sigma < 1)

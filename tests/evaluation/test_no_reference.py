@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from skimage import data
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers, io, noise
 from unnoise.cli import main
 from unnoise.denoisers import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import no_reference
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 from unnoise.noise import estimation
 
 
@@ -65,7 +64,7 @@ def test_blind_spots_of_a_ramp_are_told_exactly() -> None:
 
 
 def variance_of(noisy: np.ndarray) -> tuple[np.ndarray, str]:
-    return no_reference.variance_of(noisy, estimation.inspect(noisy))
+    return no_reference.variance_of(noisy, estimation.estimate_noise(noisy))
 
 
 def test_the_variance_is_found_and_what_cannot_be_judged_is_told() -> None:
@@ -82,7 +81,7 @@ def test_the_variance_is_found_and_what_cannot_be_judged_is_told() -> None:
 class Levels(Denoiser):
     """Leaves the picture as it is, and keeps the mean of the map of levels that it is told."""
 
-    wants_sigma, declips = True, True
+    wants_sigma, corrects_clipping = True, True
 
     def __init__(self) -> None:
         self.told: list[float] = []
@@ -95,9 +94,9 @@ class Levels(Denoiser):
 
 def test_noise_that_grows_with_the_light_is_told_as_it_is_cleaned(tmp_path: Path) -> None:
     """And louder, where there is extra noise."""
-    reader.from_array(noise.make("poisson:30")(scene(), 0)).save(tmp_path / "a.tif")
+    io.from_array(noise.make("poisson:30")(scene(), 0)).save(tmp_path / "a.tif")
     model = Levels()
-    no_reference.rank({"levels": model}, datasets.make(f"images:{tmp_path}"))
+    no_reference.rank_models({"levels": model}, datasets.make(f"images:{tmp_path}"))
     level = float(np.sqrt(scene().mean() / 30))
     assert model.told == pytest.approx([1.25**0.5 * level, level, level], rel=0.06)
 
@@ -108,7 +107,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("noisy").mkdir()
     for name, load in {"a": data.coffee, "b": data.chelsea}.items():
         noisy = noise.make("gaussian:25")(load()[:160, :200].astype(np.float32) / 255, 3)
-        reader.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(f"noisy/{name}.png")
+        io.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(f"noisy/{name}.png")
     return tmp_path
 
 
@@ -119,7 +118,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 
 
 def test_the_command_ranks_as_the_truth_does(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    reader.from_array(np.full((64, 64, 3), 128, np.uint8)).save("noisy/flat.png")
+    io.from_array(np.full((64, 64, 3), 128, np.uint8)).save("noisy/flat.png")
     status, out, err = run(capsys, "median:7", "color", "wavelet", "--self", "noisy", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and [row["model"] for row in rows] == ["color", "wavelet", "median:7"]
@@ -131,9 +130,9 @@ def test_the_command_ranks_as_the_truth_does(capsys: pytest.CaptureFixture[str],
 def test_noise_that_came_of_the_same_seed_is_not_taken_for_the_extra_one(seed: Any, tmp_path: Path) -> None:
     """As the first picture of `unnoise add`, of `table add` and of an evaluation has it."""
     noisy = noise.make("gaussian:25")(scene(), np.random.default_rng(seed))
-    reader.from_array(noisy).save(tmp_path / "a.tif")
+    io.from_array(noisy).save(tmp_path / "a.tif")
     model = denoisers.make("median")
-    (row,) = no_reference.rank({"median": model}, datasets.make(f"images:{tmp_path}"), seed=0)
+    (row,) = no_reference.rank_models({"median": model}, datasets.make(f"images:{tmp_path}"), seed=0)
     assert row.psnr_extra == pytest.approx(psnr(scene(), model(noisy)), abs=1.2)
 
 
@@ -146,6 +145,6 @@ def test_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str], folde
         status, out, err = run(capsys, *words)
         assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1
     Path("plain").mkdir()
-    reader.from_array(np.full((64, 64, 3), 128, np.uint8)).save("plain/flat.png")
+    io.from_array(np.full((64, 64, 3), 128, np.uint8)).save("plain/flat.png")
     with pytest.raises(UnnoiseError, match="none of the pictures"):
-        no_reference.rank({"idle": Idle()}, datasets.make("images:plain"))
+        no_reference.rank_models({"idle": Idle()}, datasets.make("images:plain"))

@@ -24,7 +24,7 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "a"
     target.write_text("old")
     target.chmod(0o640)
-    with atomic.replacing(target, lambda file: file.write_text("sealed")) as temporary:
+    with atomic.atomic_write(target, lambda file: file.write_text("sealed")) as temporary:
         temporary.write_text("new")
         assert target.read_text() == "old" and len(names(tmp_path)) == 2
     assert target.read_text() == "sealed" and target.stat().st_mode & 0o777 == 0o640
@@ -37,7 +37,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, failing: str) -> None:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "a").write_text("old")
-    with pytest.raises(OSError, match="No space"), atomic.replacing(tmp_path / "a", fail) as temporary:
+    with pytest.raises(OSError, match="No space"), atomic.atomic_write(tmp_path / "a", fail) as temporary:
         temporary.write_text("new")
         if failing == "writing":
             fail(temporary)
@@ -47,7 +47,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, failing: str) -> None:
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to("there/a")
-    with atomic.replacing(tmp_path / "link") as temporary:
+    with atomic.atomic_write(tmp_path / "link") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "there/a").read_text() == "new"
 
@@ -55,8 +55,8 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 def test_only_what_was_left_is_swept(tmp_path: Path) -> None:
     for name in (LEFT, ".unnoise-12.part", "photo.part", f"{LEFT}.png", "unnoise.jsonl"):
         (tmp_path / name).touch()
-    with atomic.replacing(tmp_path / "a") as temporary:
-        atomic.sweep([tmp_path, tmp_path / "gone"])
+    with atomic.atomic_write(tmp_path / "a") as temporary:
+        atomic.remove_stale([tmp_path, tmp_path / "gone"])
         temporary.write_text("alive")
     assert names(tmp_path) == sorted([".unnoise-12.part", "a", "photo.part", f"{LEFT}.png", "unnoise.jsonl"])
 
@@ -69,10 +69,10 @@ def test_what_a_killed_process_leaves_is_swept(tmp_path: Path) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as child:
         assert child.stdout.readline()
-        atomic.sweep([tmp_path])
+        atomic.remove_stale([tmp_path])
         assert len(names(tmp_path)) == 1, "it lives"
         child.kill()
-    atomic.sweep([tmp_path])
+    atomic.remove_stale([tmp_path])
     assert names(tmp_path) == []
 
 

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image
 
-from unnoise.io import exif, reader
+from unnoise import io as image_io
+from unnoise.io import exif
 
 MAKER_NOTE = b"Maker" + bytes(range(256))
 SHOT = {0x829A: (1, 125), 0x8827: 3200, 0x9003: "2020:01:02 03:04:05", 0x927C: MAKER_NOTE, 0x9209: 16}
@@ -86,8 +87,8 @@ def test_it_goes_through_pictures_in_memory(source: str, target: str) -> None:
         exif.put(file, tags().tobytes())
     else:
         Image.new("RGB", (30, 20)).save(file := io.BytesIO(), "JPEG", exif=tags())
-    picture = reader.read(file.getvalue())
-    made = reader.encode(picture.with_pixels(picture.pixels), target)
+    picture = image_io.read(file.getvalue())
+    made = image_io.encode(picture.with_pixels(picture.pixels), target)
     with Image.open(io.BytesIO(made)) as image:
         assert told(image.getexif()) == told(tags())
 

@@ -17,10 +17,9 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 import unnoise
 from tests.conftest import ROOT
-from unnoise import api, denoisers
+from unnoise import api, denoisers, io as image_io
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.pipeline import error_maps, process, streaming
 from unnoise.pipeline.jobs import Job
 
@@ -35,7 +34,7 @@ class Same(Denoiser):
         return noisy
 
 
-UNTOUCHED = process.Settings(Same(), overwrite=True)
+UNTOUCHED = process.DenoiseOptions(Same(), overwrite=True)
 
 
 def waves(channels: int = 3, size: tuple[int, int] = (24, 32)) -> np.ndarray:
@@ -77,7 +76,7 @@ def clean(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Clean:
         source, made = tmp_path / f"in{suffix}", tmp_path / f"out{target}"
         source.write_bytes(data)
         with caplog.at_level(logging.WARNING, "unnoise"):
-            process.clean_file(Job(source, made), UNTOUCHED)
+            process.denoise_file(Job(source, made), UNTOUCHED)
         return Made(source, made, "has no place for" in caplog.text)
 
     return run
@@ -345,18 +344,18 @@ def test_files_keep_what_the_docs_say(what: str, kind: str, answer: str, clean: 
 def test_pages_are_cleaned_one_by_one_at_one_level(tmp_path: Path, rng: np.random.Generator) -> None:
     pages = np.clip(255 * waves(1)[None] + rng.normal(0, 20, (3, 24, 32, 1)), 0, 255).astype(np.uint8)
     (tmp_path / "in.tif").write_bytes(tiff(pages[..., 0], photometric="minisblack"))
-    settings = process.Settings(denoisers.make("median"))
-    process.clean_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"), settings)
+    settings = process.DenoiseOptions(denoisers.make("median"))
+    process.denoise_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"), settings)
     made = tifffile.imread(tmp_path / "out.tif")
     for page, found in zip(pages, made, strict=True):
-        alone, *_ = process.clean_picture(reader.from_array(page), settings)
+        alone, *_ = process.denoise_picture(image_io.from_array(page), settings)
         np.testing.assert_array_equal(found, alone.to_array()[..., 0])
 
 
 def test_pages_come_as_a_stack(tmp_path: Path) -> None:
     stack = np.stack(frames())
     (tmp_path / "in.tif").write_bytes(tiff(stack, photometric="rgb"))
-    np.testing.assert_array_equal(reader.read(tmp_path / "in.tif").to_array(), stack)
+    np.testing.assert_array_equal(image_io.read(tmp_path / "in.tif").to_array(), stack)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "uint32", "int16"])
@@ -367,8 +366,9 @@ def test_twelve_bits_are_not_black(dtype: str, tmp_path: Path, rng: np.random.Ge
     errors = []
     for name, array in (("deep", (4095 * noisy).astype(dtype)), ("flat", np.rint(255 * noisy).astype(np.uint8))):
         (tmp_path / f"{name}.tif").write_bytes(tiff(array))
-        outcome = process.clean_file(
-            Job(tmp_path / f"{name}.tif", tmp_path / f"{name}.clean.tif"), process.Settings(denoisers.make("gray"))
+        outcome = process.denoise_file(
+            Job(tmp_path / f"{name}.tif", tmp_path / f"{name}.clean.tif"),
+            process.DenoiseOptions(denoisers.make("gray")),
         )
         made = tifffile.imread(tmp_path / f"{name}.clean.tif")
         errors.append(np.sqrt(np.square(made / (255 if name == "flat" else 4095) - truth).mean()))
@@ -405,14 +405,14 @@ def test_a_file_that_nothing_is_taken_out_of_is_left(
         monkeypatch.setattr(streaming, "LARGE", 100)
     source, target, data = tmp_path / "a.jpg", tmp_path / "b.jpeg", clean_jpeg()
     source.write_bytes(data)
-    settings = process.Settings(denoisers.make("auto"), sigma, strength)
-    outcome = process.clean_file(Job(source, target), settings)
-    assert target.read_bytes() == data == process.clean_bytes(data, settings)
+    settings = process.DenoiseOptions(denoisers.make("auto"), sigma, strength)
+    outcome = process.denoise_file(Job(source, target), settings)
+    assert target.read_bytes() == data == process.denoise_bytes(data, settings)
     assert outcome.sigma == (sigma or 0)
-    process.clean_file(Job(source, source), replace(settings, overwrite=True))
+    process.denoise_file(Job(source, source), replace(settings, overwrite=True))
     assert source.read_bytes() == data
     for asked, suffix in ((replace(settings, quality=95), ".jpg"), (settings, ".png")):
-        process.clean_file(Job(source, tmp_path / f"c{suffix}"), asked)
+        process.denoise_file(Job(source, tmp_path / f"c{suffix}"), asked)
         with Image.open(tmp_path / f"c{suffix}") as made:
             assert "comment" not in made.info, "written anew"
             assert made.format == {".jpg": "JPEG", ".png": "PNG"}[suffix]
@@ -426,12 +426,12 @@ def test_python_and_the_map_of_the_error_leave_such_a_file_too(tmp_path: Path) -
     unnoise.denoise(source).save(tmp_path / "b.jpg")
     assert (tmp_path / "b.jpg").read_bytes() == data
     error_maps.clean_file(
-        Job(source, tmp_path / "c.jpg"), process.Settings(denoisers.make("auto")), tmp_path / "map.png"
+        Job(source, tmp_path / "c.jpg"), process.DenoiseOptions(denoisers.make("auto")), tmp_path / "map.png"
     )
     assert (tmp_path / "c.jpg").read_bytes() == data
 
 
 def test_one_page_is_not_the_file(tmp_path: Path) -> None:
     data = tiff(np.stack([levels(), 255 - levels()]), photometric="rgb")
-    page = reader.read(data, page=2)
-    np.testing.assert_array_equal(reader.read(reader.encode(page, ".tif")).to_array(), 255 - levels())
+    page = image_io.read(data, page=2)
+    np.testing.assert_array_equal(image_io.read(image_io.encode(page, ".tif")).to_array(), 255 - levels())

@@ -15,8 +15,8 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from unnoise import io as image_io
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.io.picture import Picture, from_samples
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -43,7 +43,7 @@ def photograph(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 def read(source: Path | bytes, **how: int) -> Picture:
     """Read a picture that is its file no longer, as one is that has been cleaned: it is written anew."""
-    picture = reader.read(source, **how)
+    picture = image_io.read(source, **how)
     return picture.with_pixels(picture.pixels)
 
 
@@ -110,7 +110,7 @@ def refused(data: bytes | str | Path, **options: int) -> str:
 )
 def test_lossless_files_keep_every_bit(suffix: str, dtype: str, channels: int, size: tuple[int, int]) -> None:
     array = samples(dtype, channels, size)
-    data = reader.encode(reader.from_array(array), suffix)
+    data = image_io.encode(image_io.from_array(array), suffix)
     picture = read(data)
     assert picture.dtype == dtype
     assert picture.pixels.dtype == np.float32
@@ -127,7 +127,7 @@ def test_lossless_files_keep_every_bit(suffix: str, dtype: str, channels: int, s
 def test_every_level_survives_the_way_through_float32(dtype: str) -> None:
     levels = np.arange(65536).reshape(256, 256)
     array = (levels % 256).astype(dtype) if dtype == "uint8" else levels.astype(dtype)
-    picture = reader.from_array(array)
+    picture = image_io.from_array(array)
     np.testing.assert_array_equal(picture.to_array()[..., 0], array)
     assert picture.pixels.max() == (65535 if dtype == "float32" else 1)
 
@@ -136,7 +136,7 @@ def test_every_level_survives_the_way_through_float32(dtype: str) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lossy_files_come_close(suffix: str, worst: int, channels: int) -> None:
     array = photograph()[..., :channels]
-    back = read(reader.encode(reader.from_array(array), suffix))
+    back = read(image_io.encode(image_io.from_array(array), suffix))
     assert back.alpha is None
     assert back.pixels.shape[2] == (1 if channels == 1 and suffix == ".jpg" else 3)
     assert np.abs(back.to_array().astype(int) - array).max() <= worst
@@ -145,8 +145,8 @@ def test_lossy_files_come_close(suffix: str, worst: int, channels: int) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_lossy_formats_take_every_size(suffix: str, size: tuple[int, int]) -> None:
-    picture = reader.from_array(photograph(size))
-    assert read(reader.encode(picture, suffix)).pixels.shape == (*size, 3)
+    picture = image_io.from_array(photograph(size))
+    assert read(image_io.encode(picture, suffix)).pixels.shape == (*size, 3)
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif"])
@@ -154,15 +154,15 @@ def test_lossy_formats_take_every_size(suffix: str, size: tuple[int, int]) -> No
 @pytest.mark.parametrize("quality", [None, 30])
 def test_alpha_is_bit_exact_in_lossy_files(suffix: str, channels: int, quality: int | None) -> None:
     alpha = samples("uint8", 1, (48, 64))
-    picture = reader.from_array(np.concatenate([photograph()[..., :channels], alpha], axis=2))
-    back = read(reader.encode(picture, suffix, quality=quality))
+    picture = image_io.from_array(np.concatenate([photograph()[..., :channels], alpha], axis=2))
+    back = read(image_io.encode(picture, suffix, quality=quality))
     assert back.alpha is not None
     np.testing.assert_array_equal(back.alpha, alpha)
 
 
 def test_webp_keeps_colour_under_full_transparency() -> None:
     array = np.concatenate([photograph(), np.zeros((48, 64, 1), np.uint8)], axis=2)
-    back = read(reader.encode(reader.from_array(array), ".webp")).to_array()
+    back = read(image_io.encode(image_io.from_array(array), ".webp")).to_array()
     assert np.abs(back.astype(int) - array).max() <= 8
 
 
@@ -174,7 +174,7 @@ def test_pixels_agree_with_pillow(format: str) -> None:
 
 
 def test_sixteen_bit_colour_is_sixteen_bit_in_the_file() -> None:
-    data = reader.encode(reader.from_array(samples("uint16", 3)), ".png")
+    data = image_io.encode(image_io.from_array(samples("uint16", 3)), ".png")
     assert data[24:26] == bytes([16, 2])  # depth and colour type in the PNG header
 
 
@@ -183,7 +183,7 @@ def test_palette_becomes_rgb_and_bilevel_becomes_grey() -> None:
     assert palette.mode == "P"
     picture = read(saved(palette, "PNG"))
     np.testing.assert_array_equal(picture.to_array(), np.asarray(palette.convert("RGB")))
-    assert opened(reader.encode(picture, ".png")).mode == "RGB"
+    assert opened(image_io.encode(picture, ".png")).mode == "RGB"
     bilevel = Image.fromarray(photograph()).convert("1")
     for format in ("PNG", "TIFF"):
         array = read(saved(bilevel, format)).to_array()
@@ -199,25 +199,25 @@ def test_gif_of_one_frame_is_read() -> None:
 @pytest.mark.parametrize("bits", [10, 12])
 def test_deep_avif_stays_deep(bits: int) -> None:
     array = samples("uint16", 4) >> (16 - bits) << (16 - bits)
-    picture = reader.from_array(array)
-    assert reader.cannot_hold(picture, ".avif") == "AVIF cannot hold 16 bits: write .png"
-    deep = reader.Picture(picture.pixels, picture.alpha, picture.dtype, {"bits-per-sample": bits})
-    back = read(reader.encode(deep, ".avif"))
+    picture = image_io.from_array(array)
+    assert image_io.cannot_hold(picture, ".avif") == "AVIF cannot hold 16 bits: write .png"
+    deep = image_io.Picture(picture.pixels, picture.alpha, picture.dtype, {"bits-per-sample": bits})
+    back = read(image_io.encode(deep, ".avif"))
     assert back.dtype == np.uint16 and back.metadata["bits-per-sample"] == bits
     assert back.alpha is not None
     np.testing.assert_array_equal(back.alpha, array[..., 3:])
-    again = read(reader.encode(back, ".avif"))
+    again = read(image_io.encode(back, ".avif"))
     np.testing.assert_array_equal(again.alpha, back.alpha)
 
 
 def test_jpeg_keeps_chroma_subsampling_and_obeys_quality() -> None:
     fine, coarse = (read(saved(photograph(), "JPEG", subsampling=mode)) for mode in ("4:4:4", "4:2:0"))
-    assert read(reader.encode(fine, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:4:4"
-    assert read(reader.encode(coarse, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:2:0"
-    plain = reader.from_array(photograph())
-    assert read(reader.encode(plain, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:4:4"
+    assert read(image_io.encode(fine, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:4:4"
+    assert read(image_io.encode(coarse, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:2:0"
+    plain = image_io.from_array(photograph())
+    assert read(image_io.encode(plain, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:4:4"
     for suffix in (".jpg", ".webp", ".avif"):
-        assert len(reader.encode(plain, suffix, quality=20)) < len(reader.encode(plain, suffix))
+        assert len(image_io.encode(plain, suffix, quality=20)) < len(image_io.encode(plain, suffix))
 
 
 # What travels with the pixels
@@ -236,7 +236,7 @@ def test_orientation_is_applied_once_and_reset(format: str, orientation: int) ->
     assert picture.pixels.shape == upright.shape
     assert np.abs(picture.to_array().astype(int) - upright).max() <= tolerance
     suffix = ".jpg" if format == "JPEG" else ".png"
-    written = reader.encode(picture, suffix)
+    written = image_io.encode(picture, suffix)
     assert opened(written).getexif().get(0x0112, 1) == 1
     assert read(written).pixels.shape == upright.shape
     np.testing.assert_allclose(read(written).pixels, picture.pixels, atol=tolerance / 255)
@@ -254,7 +254,7 @@ def test_stale_thumbnail_and_stale_xmp_orientation_go(orientation: int) -> None:
     thumbnail = saved(photograph((12, 16)), "JPEG")
     data = saved(photograph(), "JPEG", exif=exif_with_thumbnail(orientation, thumbnail), xmp=XMP)
     assert thumbnail[100:300] in data
-    written = reader.encode(read(data), ".jpg")
+    written = image_io.encode(read(data), ".jpg")
     assert (thumbnail[100:300] in written) == (orientation == 1)
     assert (b'tiff:Orientation="6"' in written) == (orientation == 1)
     assert (b'tiff:Orientation="1"' in written) == (orientation == 6)
@@ -270,7 +270,7 @@ def test_exif_xmp_and_profile_are_kept(format: str, suffix: str) -> None:
     exif.get_ifd(0x8769).update({0x829A: 0.008, 0x8827: 3200, 0x927C: b"Maker" + bytes(range(256)), 0x9010: "+02:00"})
     exif.get_ifd(0x8825).update({1: "N", 2: (51.0, 30.0, 12.5)})
     data = saved(photograph(), format, exif=exif, icc_profile=SRGB, **({} if format == "PNG" else {"xmp": XMP}))
-    before, after = opened(data), opened(reader.encode(read(data), suffix))
+    before, after = opened(data), opened(image_io.encode(read(data), suffix))
     assert after.info["icc_profile"] == SRGB
     if format != "PNG":
         assert after.info.get("xmp", after.info.get("XML:com.adobe.xmp", "").encode()) == XMP
@@ -285,7 +285,7 @@ def test_tiff_keeps_profile_xmp_description_and_resolution() -> None:
     description = "ImageJ=1.54f\nunit=micron\n"
     info = {700: XMP, 270: description, 282: 254.0, 283: 127.0, 296: 3}
     data = saved(samples("uint16", 1)[..., 0], "TIFF", icc_profile=grey_profile(), tiffinfo=info)
-    tags = opened(reader.encode(read(data), ".tif")).tag_v2
+    tags = opened(image_io.encode(read(data), ".tif")).tag_v2
     assert {tag: tags[tag] for tag in (700, 270, 296)} == {700: XMP, 270: description, 296: 3}
     assert tags[34675] == grey_profile()
     assert (round(tags[282]), round(tags[283])) == (254, 127)
@@ -294,10 +294,10 @@ def test_tiff_keeps_profile_xmp_description_and_resolution() -> None:
 def test_png_text_is_kept_and_no_exif_is_made_up() -> None:
     text = PngInfo()
     text.add_text("Title", "Night")
-    written = opened(reader.encode(read(saved(photograph(), "PNG", pnginfo=text)), ".png"))
+    written = opened(image_io.encode(read(saved(photograph(), "PNG", pnginfo=text)), ".png"))
     assert written.info["Title"] == "Night"
     for suffix in (".jpg", ".png", ".webp", ".avif"):
-        assert "exif" not in opened(reader.encode(reader.from_array(photograph()), suffix)).info
+        assert "exif" not in opened(image_io.encode(image_io.from_array(photograph()), suffix)).info
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
@@ -305,7 +305,7 @@ def test_png_text_is_kept_and_no_exif_is_made_up() -> None:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
 def test_resolution_is_kept(format: str, dpi: tuple[int, int] | None, suffix: str) -> None:
     data = saved(photograph(), format, **({"dpi": dpi} if dpi else {}))
-    written = opened(reader.encode(read(data), suffix))
+    written = opened(image_io.encode(read(data), suffix))
     exif = written.getexif()
     by_exif = 0x011A in exif and suffix != ".tif"  # where Pillow looks at one axis only
     found = (exif[0x011A], exif[0x011B]) if by_exif else written.info.get("dpi", (72, 72))
@@ -317,9 +317,9 @@ def test_text_that_is_not_utf_8_does_no_harm(keyword: bytes, text: bytes, capfd:
     data = png(
         4, 3, [(b"tEXt", keyword + b"\0" + text), (b"iCCP", text + b"\0\0" + zlib.compress(SRGB[:16] + SRGB[:-16]))]
     )
-    assert read(reader.encode(read(data), ".png")).pixels.shape == (3, 4, 3)
+    assert read(image_io.encode(read(data), ".png")).pixels.shape == (3, 4, 3)
     description = saved(photograph(), "TIFF", tiffinfo={270: b"5 " + text})
-    assert b"5 " in reader.encode(read(description), ".tif")
+    assert b"5 " in image_io.encode(read(description), ".tif")
     assert capfd.readouterr() == ("", "")
 
 
@@ -328,9 +328,9 @@ def test_grey_profile_stays_with_grey_files() -> None:
     grey = Image.fromarray(photograph()[..., 0])
     picture = read(saved(grey, "PNG", icc_profile=profile))
     for suffix in (".png", ".jpg", ".tif"):
-        written = opened(reader.encode(picture, suffix))
+        written = opened(image_io.encode(picture, suffix))
         assert (written.mode, written.info["icc_profile"]) == ("L", profile)
-    assert "grey colour profile" in (reader.cannot_hold(picture, ".webp") or "")
+    assert "grey colour profile" in (image_io.cannot_hold(picture, ".webp") or "")
 
 
 def test_other_pixels_keep_the_rest() -> None:
@@ -348,7 +348,7 @@ def test_pictures_travel_between_processes() -> None:
     exif[0x010F] = "Maker"
     picture = read(saved(photograph(), "JPEG", exif=exif, icc_profile=SRGB))
     copy = pickle.loads(pickle.dumps(picture))
-    assert reader.encode(copy, ".jpg") == reader.encode(picture, ".jpg")
+    assert image_io.encode(copy, ".jpg") == image_io.encode(picture, ".jpg")
 
 
 # Numbers to samples
@@ -357,7 +357,7 @@ def test_pictures_travel_between_processes() -> None:
 @pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_integers_are_rounded_clipped_and_free_of_nan(dtype: type, full: int) -> None:
     values = [0.4 / full, 0.6 / full, 1 - 0.4 / full, -5, 7, np.nan, np.inf, -np.inf, 3e38]
-    picture = reader.from_array(np.zeros((1, len(values)), dtype)).with_pixels(np.float32([values])[..., np.newaxis])
+    picture = image_io.from_array(np.zeros((1, len(values)), dtype)).with_pixels(np.float32([values])[..., np.newaxis])
     before = picture.pixels.copy()
     assert picture.to_array().ravel().tolist() == [0, 1, full, 0, full, 0, full, 0, full]
     np.testing.assert_array_equal(picture.pixels, before)
@@ -368,16 +368,16 @@ def test_integers_are_rounded_clipped_and_free_of_nan(dtype: type, full: int) ->
 )
 def test_arrays_that_are_no_pictures_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnnoiseError, match="no picture: pass"):
-        reader.from_array(array)
+        image_io.from_array(array)
 
 
 def test_arrays_are_copied_and_taken_in_any_layout() -> None:
     array = samples("uint16", 4)
     for view in (array[::-1, ::2], np.asfortranarray(array), array.astype(">u2")):
-        picture = reader.from_array(view)
+        picture = image_io.from_array(view)
         assert not np.shares_memory(picture.alpha, array)
-        np.testing.assert_array_equal(read(reader.encode(picture, ".png")).to_array(), view)
-    assert reader.from_array(np.full((2, 2), 0.5)).dtype == np.float32
+        np.testing.assert_array_equal(read(image_io.encode(picture, ".png")).to_array(), view)
+    assert image_io.from_array(np.full((2, 2), 0.5)).dtype == np.float32
 
 
 # What is refused
@@ -396,20 +396,20 @@ def test_arrays_are_copied_and_taken_in_any_layout() -> None:
     ],
 )
 def test_what_a_format_cannot_hold_is_said(dtype: str, channels: int, suffix: str, reason: str, tmp_path: Path) -> None:
-    picture = reader.from_array(samples(dtype, channels))
-    assert reader.cannot_hold(picture, suffix) == reason
+    picture = image_io.from_array(samples(dtype, channels))
+    assert image_io.cannot_hold(picture, suffix) == reason
     with pytest.raises(UnnoiseError) as refusal:
-        reader.write(picture, tmp_path / f"picture{suffix}")
+        image_io.write(picture, tmp_path / f"picture{suffix}")
     assert str(refusal.value) == f"{tmp_path / f'picture{suffix}'}: {reason}"
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("suffix", "largest"), [(".jpg", 65_500), (".webp", 16_383), (".avif", 16_384)])
 def test_largest_sides_are_the_encoders(suffix: str, largest: int) -> None:
-    fits = reader.from_array(np.zeros((1, largest), np.uint8))
-    assert read(reader.encode(fits, suffix)).pixels.shape[1] == largest
-    larger = reader.from_array(np.zeros((largest + 1, 1), np.uint8))
-    assert f"{largest} pixels a side" in (reader.cannot_hold(larger, suffix) or "")
+    fits = image_io.from_array(np.zeros((1, largest), np.uint8))
+    assert read(image_io.encode(fits, suffix)).pixels.shape[1] == largest
+    larger = image_io.from_array(np.zeros((largest + 1, 1), np.uint8))
+    assert f"{largest} pixels a side" in (image_io.cannot_hold(larger, suffix) or "")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF"])
@@ -460,9 +460,9 @@ def test_other_kinds_of_file_are_refused_whatever_their_name(data: bytes, tmp_pa
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
 def test_bytes_tell_their_suffix(suffix: str) -> None:
-    assert reader.suffix_of(reader.encode(reader.from_array(photograph()), suffix)) == suffix
+    assert image_io.suffix_of(image_io.encode(image_io.from_array(photograph()), suffix)) == suffix
     with pytest.raises(UnnoiseError, match="not a picture of a kind"):
-        reader.suffix_of(b"GIF90a")
+        image_io.suffix_of(b"GIF90a")
 
 
 def test_contents_count_and_not_the_name(tmp_path: Path) -> None:
@@ -527,26 +527,26 @@ def test_other_colours_and_samples_are_refused() -> None:
 @pytest.mark.parametrize("quality", [0, 101, -1])
 def test_quality_has_a_range(quality: int) -> None:
     with pytest.raises(UnnoiseError, match="not between 1 and 100"):
-        reader.encode(reader.from_array(photograph()), ".jpg", quality=quality)
+        image_io.encode(image_io.from_array(photograph()), ".jpg", quality=quality)
 
 
 # Files
 
 
 def test_write_and_read_follow_the_suffix(tmp_path: Path) -> None:
-    picture = reader.from_array(photograph())
+    picture = image_io.from_array(photograph())
     for suffix in (".jpg", ".JPEG", ".png", ".tiff", ".webp", ".avif"):
-        reader.write(picture, tmp_path / f"naïve name [1]{suffix}")
+        image_io.write(picture, tmp_path / f"naïve name [1]{suffix}")
         assert read(tmp_path / f"naïve name [1]{suffix}").pixels.shape == (48, 64, 3)
     picture.save(tmp_path / "saved.png")
     assert (tmp_path / "saved.png").read_bytes() == (tmp_path / "naïve name [1].png").read_bytes()
-    assert all(reader.is_picture(file) for file in tmp_path.iterdir())
-    assert not any(reader.is_picture(name) for name in ("notes.txt", "picture.svg", "picture", ".png"))
+    assert all(image_io.is_picture(file) for file in tmp_path.iterdir())
+    assert not any(image_io.is_picture(name) for name in ("notes.txt", "picture.svg", "picture", ".png"))
 
 
 def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
     for level in (10, 200):
-        reader.write(reader.from_array(np.full((3, 3), level, np.uint8)), tmp_path / "same.png", overwrite=True)
+        image_io.write(image_io.from_array(np.full((3, 3), level, np.uint8)), tmp_path / "same.png", overwrite=True)
         assert read(tmp_path / "same.png").to_array().max() == level
 
 
@@ -555,9 +555,9 @@ def test_existing_files_are_overwritten_only_when_asked(tmp_path: Path) -> None:
     target.write_bytes(b"precious")
     target.chmod(0o640)
     with pytest.raises(UnnoiseError, match="exists already"):
-        reader.write(reader.from_array(photograph()), target)
+        image_io.write(image_io.from_array(photograph()), target)
     assert target.read_bytes() == b"precious"
-    reader.write(reader.from_array(photograph()), target, overwrite=True)
+    image_io.write(image_io.from_array(photograph()), target, overwrite=True)
     assert read(target).pixels.shape == (48, 64, 3)
     assert target.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [target]
@@ -565,7 +565,7 @@ def test_existing_files_are_overwritten_only_when_asked(tmp_path: Path) -> None:
 
 def test_new_files_have_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
-    reader.write(reader.from_array(photograph()), tmp_path / "picture.png")
+    image_io.write(image_io.from_array(photograph()), tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
@@ -574,7 +574,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target = tmp_path / "there" / "real.png"
     target.write_bytes(b"old")
     (tmp_path / "link.png").symlink_to(target)
-    reader.write(reader.from_array(photograph()), tmp_path / "link.png", overwrite=True)
+    image_io.write(image_io.from_array(photograph()), tmp_path / "link.png", overwrite=True)
     assert (tmp_path / "link.png").is_symlink()
     assert read(target).pixels.shape == (48, 64, 3)
 
@@ -592,7 +592,7 @@ def test_a_failed_write_leaves_nothing_behind(
     target.write_bytes(b"precious")
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(UnnoiseError if isinstance(failure, OSError) else KeyboardInterrupt) as refusal:
-        reader.write(reader.from_array(photograph()), target, overwrite=True)
+        image_io.write(image_io.from_array(photograph()), target, overwrite=True)
     if isinstance(failure, OSError):
         assert str(refusal.value) == f"{target}: cannot be written: No space left on device"
     assert target.read_bytes() == b"precious"
@@ -601,18 +601,18 @@ def test_a_failed_write_leaves_nothing_behind(
 
 def test_bad_targets_are_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnnoiseError, match="there is no folder"):
-        reader.check_target(tmp_path / "none" / "picture.png")
+        image_io.check_target(tmp_path / "none" / "picture.png")
     with pytest.raises(UnnoiseError, match="is a folder"):
-        reader.check_target(tmp_path, overwrite=True)
+        image_io.check_target(tmp_path, overwrite=True)
     monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK | os.X_OK)  # root may write anywhere
     with pytest.raises(UnnoiseError, match="no permission"):
-        reader.check_target(tmp_path / "picture.png")
+        image_io.check_target(tmp_path / "picture.png")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are Unicode there")
 def test_names_may_be_any_bytes(tmp_path: Path) -> None:
     file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png"))
-    reader.write(reader.from_array(photograph()), file)
+    image_io.write(image_io.from_array(photograph()), file)
     np.testing.assert_array_equal(read(file).to_array(), photograph())
     for format in ("AVIF", "GIF"):  # libvips quotes the name
         whole = saved(photograph(), format)
@@ -624,22 +624,22 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".tif", ".gif", ".webp"])
 def test_one_page_is_that_of_the_whole(suffix: str, rng: np.random.Generator) -> None:
     samples = rng.integers(0, 256, (48, 20, 3)).astype(np.uint8)
-    data = reader.encode(from_samples(samples, {"page-height": 16}), suffix)
+    data = image_io.encode(from_samples(samples, {"page-height": 16}), suffix)
     whole, page = read(data), read(data, page=2, max_pixels=16 * 20)
     np.testing.assert_array_equal(page.pixels, whole.pixels[16:32])
     assert page.header.pages == 1
     for missing in (0, 4):
         with pytest.raises(UnnoiseError, match=f"no page {missing}: it has 3"):
             read(data, page=missing)
-    with pytest.raises(reader.TooLargeError, match="over the limit of 2") as caught:
+    with pytest.raises(image_io.TooLargeError, match="over the limit of 2") as caught:
         read(data, max_pages=2)
     assert caught.value.fact == "3 pages or frames, over the limit of 2"
 
 
 def test_errors_tell_what_is_too_large_from_what_is_no_picture() -> None:
-    data = reader.encode(reader.from_array(np.zeros((8, 9), np.uint8)), ".png")
-    with pytest.raises(reader.TooLargeError, match="9 x 8 pixels, over the limit of 71"):
+    data = image_io.encode(image_io.from_array(np.zeros((8, 9), np.uint8)), ".png")
+    with pytest.raises(image_io.TooLargeError, match="9 x 8 pixels, over the limit of 71"):
         read(data, max_pixels=71)
     for other in (b"", b"no picture"):
-        with pytest.raises(reader.UnknownKindError):
+        with pytest.raises(image_io.UnknownKindError):
             read(other)

@@ -10,7 +10,7 @@ from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
 from unnoise.networks.base import multiply_adds
-from unnoise.networks.blocks import SUPPOSED, FillLost, MergedConv3x3
+from unnoise.networks.blocks import DEFAULT_SIGMA, ImpulseFill, MergedConv3x3
 from unnoise.networks.resunet import ResUNet
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
@@ -363,7 +363,7 @@ GIVEN = "resunet:widths=4/6,blocks=1/1"
 
 def test_a_grey_network_begins_as_the_mean_of_three_copies() -> None:
     given, grey = random_network(GIVEN), networks.make("resunet:channels=1,widths=4/6,blocks=1/1").double()
-    grey.begin_from(given)
+    grey.initialize_from(given)
     noisy = picture(grey)
     expected = given(noisy.expand(-1, 3, -1, -1), level(given)).mean(dim=1, keepdim=True)
     torch.testing.assert_close(grey(noisy, level(grey)), expected)
@@ -371,7 +371,7 @@ def test_a_grey_network_begins_as_the_mean_of_three_copies() -> None:
 
 def test_a_larger_network_begins_as_the_smaller() -> None:
     given, larger = random_network(GIVEN), networks.make("resunet:widths=4/6,blocks=2/3").double()
-    larger.begin_from(given)
+    larger.initialize_from(given)
     noisy = picture(given)
     torch.testing.assert_close(larger(noisy, level(larger)), given(noisy, level(given)))
 
@@ -381,7 +381,7 @@ def test_a_wider_network_begins_as_the_narrower(kind: str) -> None:
     """And its further features are heard from the first step on: what reads them has a gradient."""
     given = random_network(f"resunet:widths=4/6,blocks=1/1,kind={kind}")
     wider = networks.make(f"resunet:widths=5/9,blocks=2/1,kind={kind}").double()
-    wider.begin_from(given)
+    wider.initialize_from(given)
     noisy = picture(given, height=8, width=8)
     clean = wider(noisy, level(wider))
     torch.testing.assert_close(clean, given(noisy, level(given)))
@@ -395,7 +395,7 @@ def test_a_wider_network_begins_as_the_narrower(kind: str) -> None:
 def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> None:
     given = random_network("resunet:widths=4/6/8,blocks=1/2/1")
     fewer = networks.make("resunet:widths=4/6,blocks=2/4").double()
-    fewer.begin_from(given)
+    fewer.initialize_from(given)
     noisy = picture(given)
     assert not torch.allclose(fewer(noisy, level(fewer)), given(noisy, level(given)))
     torch.nn.init.zeros_(given.up[-1].weight)  # type: ignore[arg-type]
@@ -404,18 +404,18 @@ def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> Non
 
 def test_a_network_that_is_not_told_supposes_a_level() -> None:
     given, blind = random_network(GIVEN), networks.make(f"{GIVEN},told=false").double()
-    blind.begin_from(given)
+    blind.initialize_from(given)
     noisy = picture(given, height=20, width=20)
-    expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
+    expected = given(noisy, torch.full((1, 1, 1, 1), DEFAULT_SIGMA, dtype=torch.float64))
     inside = slice(given.halo, -given.halo)  # at the border the other's map of the level ends in zeros
     torch.testing.assert_close(blind(noisy)[..., inside, inside], expected[..., inside, inside])
 
 
 def test_a_network_that_guesses_the_level_begins_by_supposing_one() -> None:
     given, guessing = random_network(GIVEN), networks.make(f"{GIVEN},told=false,guess=true").double()
-    guessing.begin_from(given)
+    guessing.initialize_from(given)
     noisy = picture(guessing)
-    expected = given(noisy, torch.full((1, 1, 1, 1), SUPPOSED, dtype=torch.float64))
+    expected = given(noisy, torch.full((1, 1, 1, 1), DEFAULT_SIGMA, dtype=torch.float64))
     torch.testing.assert_close(guessing(noisy), expected)
 
 
@@ -444,30 +444,30 @@ def test_a_white_sky_is_not_lost() -> None:
 def test_print_is_not_lost_and_impulses_in_equal_parts_are() -> None:
     page, inside = torch.ones(1, 3, 48, 48), slice(8, -8)  # at a corner, too few are counted
     page[..., ::6, :], page[..., 1::6, :] = 0, 0.5
-    assert torch.equal(FillLost(3)(page)[0][..., inside, inside], page[..., inside, inside])
+    assert torch.equal(ImpulseFill(3)(page)[0][..., inside, inside], page[..., inside, inside])
     grey = torch.full((1, 3, 32, 32), 0.5)
     impulses = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
     grey[..., impulses < 0.1], grey[..., impulses > 0.9] = 0, 1
-    torch.testing.assert_close(FillLost(3)(grey)[0], torch.full_like(grey, 0.5))
+    torch.testing.assert_close(ImpulseFill(3)(grey)[0], torch.full_like(grey, 0.5))
 
 
 def test_a_network_that_fills_what_is_lost_begins_as_one_that_does_not() -> None:
     given, filling = random_network(GIVEN), networks.make(f"{GIVEN},fill=true").double()
-    filling.begin_from(given)
+    filling.initialize_from(given)
     noisy = lost(picture(given))
-    filled, _ = FillLost(3).double()(noisy)
+    filled, _ = ImpulseFill(3).double()(noisy)
     torch.testing.assert_close(filling(noisy, level(given)), given(filled, level(given)))
 
 
 def test_what_is_filled_can_be_refined_and_sound_pixels_are_kept() -> None:
     given, refining = random_network(f"{GIVEN},fill=true"), networks.make(f"{GIVEN},fill=true,refine=5").double()
-    refining.begin_from(given)
+    refining.initialize_from(given)
     noisy = lost(picture(given))
     torch.testing.assert_close(refining(noisy, level(given)), given(noisy, level(given)), msg="it begins as it was")
-    fill = FillLost(3, 5).double()
+    fill = ImpulseFill(3, 5).double()
     torch.nn.init.normal_(fill.refine[-1].weight)  # type: ignore[index]
     filled, where = fill(noisy)
-    mean, _ = FillLost(3).double()(noisy)
+    mean, _ = ImpulseFill(3).double()(noisy)
     black, white = where.chunk(2, dim=1)
     gone = (black + white).bool()
     assert torch.equal(filled[~gone], noisy[~gone])
@@ -486,7 +486,7 @@ def test_only_what_is_filled_can_be_refined() -> None:
 def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
     given = random_network(f"{GIVEN},fill=true")
     grey = networks.make("resunet:channels=1,widths=4/6,blocks=1/1,fill=true").double()
-    grey.begin_from(given)
+    grey.initialize_from(given)
     noisy = lost(picture(grey))
     expected = given(noisy.expand(-1, 3, -1, -1), level(given)).mean(dim=1, keepdim=True)
     torch.testing.assert_close(grey(noisy, level(grey)), expected)
@@ -507,9 +507,9 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
 )
 def test_weights_that_do_not_fit_are_refused(other: str) -> None:
     with pytest.raises(UnnoiseError, match="do not fit resunet"):
-        networks.make(GIVEN).begin_from(networks.make(other))
+        networks.make(GIVEN).initialize_from(networks.make(other))
 
 
 def test_blocks_that_normalise_all_features_have_none_added() -> None:
     with pytest.raises(UnnoiseError, match="do not fit resunet"):
-        networks.make("resunet:widths=5/6,blocks=1/1,kind=naf").begin_from(networks.make(f"{GIVEN},kind=naf"))
+        networks.make("resunet:widths=5/6,blocks=1/1,kind=naf").initialize_from(networks.make(f"{GIVEN},kind=naf"))

@@ -10,10 +10,9 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from unnoise import noise
+from unnoise import io, noise
 from unnoise.cli import main
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.noise import calibration
 from unnoise.noise.calibration import blind, calibrate
 from unnoise.noise.sensor import Sensor
@@ -26,7 +25,7 @@ def store(path: Path, values: np.ndarray, dtype: type = np.uint16) -> Path:
     """Write pixels of white 1 as a file would hold them."""
     if dtype is not np.float32:
         values = np.rint(np.clip(values, 0, 1) * np.iinfo(dtype).max)
-    reader.from_array(values.astype(dtype)).save(path)
+    io.from_array(values.astype(dtype)).save(path)
     return path
 
 

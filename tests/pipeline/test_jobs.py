@@ -28,12 +28,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def targets(paths: list[str], out: str | None = None) -> dict[str, str]:
-    return {job.source.as_posix(): job.target.as_posix() for job in planning.plan(paths, out)}
+    return {job.source.as_posix(): job.target.as_posix() for job in planning.plan_jobs(paths, out)}
 
 
 def refusal(paths: list[str], out: str | None = None) -> str:
     with pytest.raises(UnnoiseError) as refused:
-        planning.plan(paths, out)
+        planning.plan_jobs(paths, out)
     return str(refused.value)
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_searched_is_refused(here: Path) -> None:
     ],
 )
 def test_the_output_lies_beside_the_input(name: str, target: str) -> None:
-    assert planning.beside(Path(name)) == Path(target)
+    assert planning.default_output(Path(name)) == Path(target)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_name_that_belongs_to_another_is_left_to_it(here: Path) -> None:
         return owners.get(target, source) != source
 
     put(Path("b.scan"))
-    jobs = planning.plan(["b.png", "b.scan"], "out", taken)
+    jobs = planning.plan_jobs(["b.png", "b.scan"], "out", taken)
     assert [job.target.as_posix() for job in jobs] == ["out/b.2.png", "out/b.png"]
 
 

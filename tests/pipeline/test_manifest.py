@@ -48,8 +48,8 @@ def test_what_is_recorded_is_known_again(out: Path) -> None:
 
 def test_names_are_relative_wherever_one_stands(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(out.parent)
-    assert Manifest("out").named(Path("in/a.png")) == "../in/a.png"
-    assert Manifest(out).named(out / "b" / os.fsdecode(b"\xff.png")) == "b/" + os.fsdecode(b"\xff.png")
+    assert Manifest("out").relative_name(Path("in/a.png")) == "../in/a.png"
+    assert Manifest(out).relative_name(out / "b" / os.fsdecode(b"\xff.png")) == "b/" + os.fsdecode(b"\xff.png")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 5, 40, -1])

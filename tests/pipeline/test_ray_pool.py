@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unnoise import denoisers
+from unnoise import denoisers, io
 from unnoise.cli import clean as clean_cli, main
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader, remote
+from unnoise.io import remote
 from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume
 from unnoise.pipeline.manifest import NAME, Manifest
-from unnoise.pipeline.process import Outcome, Settings
+from unnoise.pipeline.process import DenoiseOptions, JobResult
 
 pytest.importorskip("ray", reason="needs Ray: the extra ray")
 pytestmark = [
@@ -68,7 +68,7 @@ def machines(bucket: str) -> Iterator[Any]:
         started = Cluster(initialize_head=True, head_node_args=head)
         started.add_node(**size)
         try:
-            with ray_pool.connected(started.address):
+            with ray_pool.ray_session(started.address):
                 yield started
         finally:
             started.shutdown()
@@ -81,7 +81,7 @@ def write(folder: Path, count: int) -> None:
         place = folder / ("deep ü" if number % 3 == 0 else "") / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.clip(128 + 40 * rng.standard_normal((24, 24, 3)), 0, 255).astype(np.uint8)
-        reader.from_array(pixels).save(place)
+        io.from_array(pixels).save(place)
         if number >= count - 3:
             place.write_bytes(place.read_bytes()[: 40 * (count - number - 1)])
 
@@ -99,13 +99,13 @@ def lines(folder: Path) -> dict[str, dict[str, Any]]:
     return {row["target"]: {key: value for key, value in row.items() if key != "seconds"} for row in rows}
 
 
-def run(manifest: Manifest, *, on_ray: bool) -> Iterator[Outcome]:
+def run(manifest: Manifest, *, on_ray: bool) -> Iterator[JobResult]:
     """Clean in/ into the folder of a manifest, here or on the cluster."""
-    settings = Settings(denoisers.make("median"))
-    jobs = planning.plan(["in"], manifest.folder, manifest.taken)
+    settings = DenoiseOptions(denoisers.make("median"))
+    jobs = planning.plan_jobs(["in"], manifest.folder, manifest.taken)
     if on_ray:
-        return ray_jobs.Order("median", False, None, settings, ASKED).run(jobs, manifest)
-    return process.run(jobs, settings, work=resume.Archive(manifest, ASKED).clean)
+        return ray_jobs.RayRun("median", False, None, settings, ASKED).run(jobs, manifest)
+    return process.run_jobs(jobs, settings, work=resume.ResumableRun(manifest, ASKED).clean)
 
 
 def workers() -> list[int]:
@@ -157,7 +157,7 @@ def test_a_second_call_does_what_is_left(machines: Any, tmp_path: Path, monkeypa
     assert (tmp_path / "out" / "2.png").read_bytes() == b"painted over"
 
 
-class Fragile(ray_jobs._Cleaner):
+class Fragile(ray_jobs.DenoiseActor):
     """A worker that one of the pictures brings down."""
 
     def __call__(self, item: dict[str, Any]) -> list[tuple[dict[str, Any], bytes]]:
@@ -188,7 +188,7 @@ def test_a_store_is_worked_on_as_a_folder_is(
     write(tmp_path / "in", 12)
     with Manifest("alone") as manifest:
         list(run(manifest, on_ray=False))
-    store = remote.path(bucket).fs  # type: ignore[attr-defined]
+    store = remote.to_path(bucket).fs  # type: ignore[attr-defined]
     store.put(f"{tmp_path}/in/", "pictures/in/", recursive=True)
 
     def clean(*words: str) -> tuple[int | str | None, list[str], list[str]]:
@@ -245,9 +245,9 @@ def test_outputs_go_into_a_folder(machines: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_a_worker_that_cannot_open_the_model_is_told(machines: Any) -> None:
-    order = ray_jobs.Order("nowhere.onnx", False, None, Settings(denoisers.make("median")), ASKED)
+    order = ray_jobs.RayRun("nowhere.onnx", False, None, DenoiseOptions(denoisers.make("median")), ASKED)
     with pytest.raises(UnnoiseError, match=r"the cluster cannot do it: .*no model file 'nowhere.onnx'"):
-        list(ray_pool.each([{"number": 0}], ray_jobs._Cleaner, (order, "/")))
+        list(ray_pool.map_rows([{"number": 0}], ray_jobs.DenoiseActor, (order, "/")))
 
 
 def test_a_table_is_scored_as_on_one_machine(
@@ -272,7 +272,10 @@ def test_no_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(UnnoiseError, match=r"no Ray cluster at '127\.0\.0\.1:1': "), ray_pool.connected("127.0.0.1:1"):
+    with (
+        pytest.raises(UnnoiseError, match=r"no Ray cluster at '127\.0\.0\.1:1': "),
+        ray_pool.ray_session("127.0.0.1:1"),
+    ):
         pass
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import denoisers
-from unnoise.io import atomic, reader
+from unnoise import denoisers, io
+from unnoise.io import atomic
 from unnoise.pipeline import jobs as planning, process, resume
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import NAME, Manifest
-from unnoise.pipeline.resume import Archive
+from unnoise.pipeline.resume import ResumableRun
 
 ASKED = {"model": "median", "sigma": None}
 Clean = Callable[..., list[str]]
@@ -28,7 +28,7 @@ def put(name: str, level: int) -> Path:
     pixels = np.full((6, 5, 3), level, np.uint8)
     pixels[2, 2] = 255 - level
     Path(name).parent.mkdir(parents=True, exist_ok=True)
-    reader.from_array(pixels).save(name, overwrite=True)
+    io.from_array(pixels).save(name, overwrite=True)
     return Path(name)
 
 
@@ -40,11 +40,11 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clean:
     Path("in/bad.png").touch()
 
     def run(asked: dict = ASKED, *, overwrite: bool = False, workers: int = 1, also: Sequence[str] = ()) -> list[str]:
-        settings = process.Settings(denoisers.make(asked["model"]), overwrite=overwrite)
+        settings = process.DenoiseOptions(denoisers.make(asked["model"]), overwrite=overwrite)
         with Manifest("out") as manifest:
-            jobs = planning.plan(["in", *also], "out", manifest.taken)
-            work = Archive(manifest, asked).clean
-            outcomes = list(process.run(jobs, settings, workers=workers, work=work))
+            jobs = planning.plan_jobs(["in", *also], "out", manifest.taken)
+            work = ResumableRun(manifest, asked).clean
+            outcomes = list(process.run_jobs(jobs, settings, workers=workers, work=work))
         return [o.error or ("skipped" if o.skipped else "cleaned") for o in outcomes]
 
     return run
@@ -81,7 +81,7 @@ def test_a_touch_is_no_change_and_a_change_is_one(clean: Clean) -> None:
     os.utime("in/b.png", ns=(times.st_atime_ns, times.st_mtime_ns))
     assert os.stat("in/b.png").st_size == size, "neither size nor time tells"
     assert clean() == ["skipped", "cleaned", EMPTY]
-    assert reader.read("out/b.png").to_array().max() == 21
+    assert io.read("out/b.png").to_array().max() == 21
 
 
 def test_other_settings_are_done_anew(clean: Clean) -> None:
@@ -129,9 +129,9 @@ def test_a_kill_between_line_and_rename_is_made_good(clean: Clean, monkeypatch: 
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             clean()
-    assert reader.read("out/a.png").to_array().max() == 10 and lines()[-1]["source"] == "../in/a.png"
+    assert io.read("out/a.png").to_array().max() == 10 and lines()[-1]["source"] == "../in/a.png"
     assert clean() == ["cleaned", "skipped", EMPTY]
-    assert reader.read("out/a.png").to_array().max() == 50
+    assert io.read("out/a.png").to_array().max() == 50
 
 
 def test_a_full_disk_loses_nothing(clean: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,15 +149,15 @@ def test_a_full_disk_loses_nothing(clean: Clean, monkeypatch: pytest.MonkeyPatch
 def test_what_is_cleaned_in_its_place_is_cleaned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     put("a.png", 10)
-    settings = process.Settings(denoisers.make("median"), overwrite=True)
+    settings = process.DenoiseOptions(denoisers.make("median"), overwrite=True)
     for word in (False, True):
         with Manifest(".") as manifest:
-            jobs = planning.plan(["a.png"], ".", manifest.taken)
-            (outcome,) = process.run(jobs, settings, work=Archive(manifest, ASKED).clean)
+            jobs = planning.plan_jobs(["a.png"], ".", manifest.taken)
+            (outcome,) = process.run_jobs(jobs, settings, work=ResumableRun(manifest, ASKED).clean)
         assert (outcome.error, outcome.skipped) == (None, word)
     with Manifest(".") as manifest:
-        never = Archive(manifest, ASKED | {"sigma": 5})
-        (outcome,) = process.run(jobs, process.Settings(settings.denoiser), work=never.clean)
+        never = ResumableRun(manifest, ASKED | {"sigma": 5})
+        (outcome,) = process.run_jobs(jobs, process.DenoiseOptions(settings.denoiser), work=never.clean)
     assert "exists already" in str(outcome.error), "without being allowed to, an input is not replaced"
 
 
@@ -183,7 +183,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
         rounds: list[list[str]] = []
         with contextlib.suppress(KeyboardInterrupt):
-            rounds.extend([job.source.name for job in jobs] for jobs in resume.watch(look, sleep))
+            rounds.extend([job.source.name for job in jobs] for jobs in resume.watch_folder(look, sleep))
         return rounds
 
     return run

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from unnoise import denoisers
+from unnoise import denoisers, io
 from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader, stream_writer
-from unnoise.io.formats import Header
+from unnoise.io import Header, stream_writer
 from unnoise.pipeline import process, streaming
-from unnoise.pipeline.process import Job, Settings
+from unnoise.pipeline.process import DenoiseOptions, Job
 
 HEIGHT, WIDTH = 230, 170
 
@@ -66,8 +65,8 @@ def samples(rng: np.random.Generator, bands: int, dtype: str) -> np.ndarray:
     return values.astype(dtype) if dtype == "float32" else (values * np.iinfo(dtype).max).astype(dtype)
 
 
-def clean(source: Path, target: Path, denoiser: Denoiser, **settings: float) -> process.Outcome:
-    return process.clean_file(Job(source, target), Settings(denoiser, **settings))  # type: ignore[arg-type]
+def clean(source: Path, target: Path, denoiser: Denoiser, **settings: float) -> process.JobResult:
+    return process.denoise_file(Job(source, target), DenoiseOptions(denoiser, **settings))  # type: ignore[arg-type]
 
 
 def working() -> set[threading.Thread]:
@@ -94,13 +93,13 @@ def test_strips_mean_the_same_as_the_whole(
     rng: np.random.Generator, tmp_path: Path, suffix: str, bands: int, dtype: str, strength: float
 ) -> None:
     source, target, whole = (tmp_path / f"{name}{suffix}" for name in ("source", "target", "whole"))
-    reader.from_array(samples(rng, bands, dtype)).save(source)
+    io.from_array(samples(rng, bands, dtype)).save(source)
     outcome = clean(source, target, Blur(), strength=strength)
     assert outcome.error is None
     assert outcome.model == "blur"
-    picture, *_ = process.clean_picture(reader.read(source), Settings(Blur(), strength=strength))
+    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(Blur(), strength=strength))
     picture.save(whole)
-    np.testing.assert_array_equal(reader.read(target).to_array(), reader.read(whole).to_array())
+    np.testing.assert_array_equal(io.read(target).to_array(), io.read(whole).to_array())
 
 
 @pytest.mark.parametrize(
@@ -124,21 +123,21 @@ def test_strips_of_other_kinds_mean_the_same(
     photometric = "separated" if kind == "cmyk" else "minisblack"
     tifffile.imwrite(source, (top * rng.random(shape)).astype(dtype), photometric=photometric)
     clean(source, target, Blur())
-    picture, *_ = process.clean_picture(reader.read(source), Settings(Blur()))
+    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(Blur()))
     picture.save(whole)
     made = tifffile.imread(target)
     assert made.dtype == dtype and made.shape == shape
     np.testing.assert_array_equal(made, tifffile.imread(whole))
-    assert reader.read(target).header.colour_space == reader.read(source).header.colour_space
+    assert io.read(target).header.colour_space == io.read(source).header.colour_space
 
 
 def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp_path: Path) -> None:
     source, target = tmp_path / "a.png", tmp_path / "b.png"
-    reader.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)
+    io.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)
     color = denoisers.make("color", engine="onnx")
     clean(source, target, color, sigma=20 / 255)
-    picture, *_ = process.clean_picture(reader.read(source), Settings(color, sigma=20 / 255))
-    difference = reader.read(target).to_array().astype(int) - picture.to_array()
+    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(color, sigma=20 / 255))
+    difference = io.read(target).to_array().astype(int) - picture.to_array()
     assert np.abs(difference).max() <= 1
 
 
@@ -164,7 +163,7 @@ def test_a_picture_on_its_side_stays_so_with_its_tag(rng: np.random.Generator, t
     Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
     target = tmp_path / f"b{suffix}"
     clean(tmp_path / "a.png", target, Blur())
-    assert reader.read(target).pixels.shape == (WIDTH, HEIGHT, 3)
+    assert io.read(target).pixels.shape == (WIDTH, HEIGHT, 3)
     with Image.open(target) as made:
         assert ImageOps.exif_transpose(made).size == (HEIGHT, WIDTH)
 
@@ -185,34 +184,34 @@ def test_a_gif_which_knows_no_sides_is_turned(rng: np.random.Generator, tmp_path
     exif[0x0112] = 6
     Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
     clean(tmp_path / "a.png", tmp_path / "b.gif", Blur())
-    assert reader.read(tmp_path / "b.gif").pixels.shape == (WIDTH, HEIGHT, 3)
+    assert io.read(tmp_path / "b.gif").pixels.shape == (WIDTH, HEIGHT, 3)
 
 
 @pytest.mark.parametrize("bands", [1, 4])
 def test_what_sees_everything_is_blended(rng: np.random.Generator, tmp_path: Path, bands: int) -> None:
     """A denoiser that moves each tile by a constant leaves ramps from one to the next, and no edges."""
     flat = np.full((HEIGHT, WIDTH, bands), 30000, np.uint16)
-    reader.from_array(flat).save(tmp_path / "a.png")
+    io.from_array(flat).save(tmp_path / "a.png")
     seen = clean(tmp_path / "a.png", tmp_path / "b.png", Shifty())
-    made = reader.read(tmp_path / "b.png")
+    made = io.read(tmp_path / "b.png")
     steps = [np.abs(np.diff(made.pixels, axis=axis)).max() for axis in (0, 1)]
     assert seen.model == "shifty"
     assert made.pixels.std() > 0.02
     assert max(steps) < 0.2 / (2 * 16) + 1e-3  # two tiles differ by 0.2 at most, and share 32 pixels
     assert made.alpha is None or (made.alpha == 30000).all()
-    whole = process.clean_pixels(Shifty(), reader.read(tmp_path / "a.png").pixels, None)
+    whole = process.denoise_array(Shifty(), io.read(tmp_path / "a.png").pixels, None)
     assert max(np.abs(np.diff(whole, axis=axis)).max() for axis in (0, 1)) < 0.2 / 32 + 1e-3
 
 
 def test_blending_gives_back_what_is_equal(rng: np.random.Generator, tmp_path: Path) -> None:
-    reader.from_array(samples(rng, 3, "uint16")).save(tmp_path / "a.tif")
+    io.from_array(samples(rng, 3, "uint16")).save(tmp_path / "a.tif")
     clean(tmp_path / "a.tif", tmp_path / "b.tif", Nothing())
-    difference = reader.read(tmp_path / "b.tif").to_array().astype(int) - reader.read(tmp_path / "a.tif").to_array()
+    difference = io.read(tmp_path / "b.tif").to_array().astype(int) - io.read(tmp_path / "a.tif").to_array()
     assert np.abs(difference).max() <= 1
 
 
 def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_path: Path) -> None:
-    reader.from_array(samples(rng, 3, "uint8")).save(tmp_path / "whole.png")
+    io.from_array(samples(rng, 3, "uint8")).save(tmp_path / "whole.png")
     data = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(UnnoiseError, match=r"cut\.png: damaged, cut short"):
@@ -230,7 +229,7 @@ def test_an_error_of_the_denoiser_leaves_nothing_and_no_thread(rng: np.random.Ge
                 raise MemoryError
             return noisy
 
-    reader.from_array(samples(rng, 3, "uint8")).save(tmp_path / "a.png")
+    io.from_array(samples(rng, 3, "uint8")).save(tmp_path / "a.png")
     before = working()
     with pytest.raises(MemoryError):
         clean(tmp_path / "a.png", tmp_path / "b.png", Fails())
@@ -246,7 +245,7 @@ def test_a_disk_that_fails_ends_the_work(tmp_path: Path, monkeypatch: pytest.Mon
     header = Header(1000, 10, 1, False, np.dtype(np.uint8), {})
     strips = (np.zeros((10, 10, 1), np.uint8) for _ in range(100))
     with pytest.raises(UnnoiseError, match="no space left"):
-        stream_writer.write(strips, header, tmp_path / "a.png")
+        stream_writer.write_stream(strips, header, tmp_path / "a.png")
 
 
 def test_no_more_than_a_few_strips_are_held(tmp_path: Path) -> None:
@@ -260,19 +259,19 @@ def test_no_more_than_a_few_strips_are_held(tmp_path: Path) -> None:
             yield np.zeros((64, 8, 1), np.uint8)
 
     seen: list[int] = []
-    taken = stream_writer._Rows._read
+    taken = stream_writer._TiffStream._read
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_writer._Rows, "_read", lambda self, count: seen.append(made) or taken(self, count))
-        stream_writer.write(strips(), Header(height, 8, 1, False, np.dtype(np.uint8), {}), tmp_path / "a.tif")
+        patch.setattr(stream_writer._TiffStream, "_read", lambda self, count: seen.append(made) or taken(self, count))
+        stream_writer.write_stream(strips(), Header(height, 8, 1, False, np.dtype(np.uint8), {}), tmp_path / "a.tif")
     assert made == 200
     assert min(seen) <= 4
-    assert reader.read(tmp_path / "a.tif").pixels.shape == (height, 8, 1)
+    assert io.read(tmp_path / "a.tif").pixels.shape == (height, 8, 1)
 
 
 def test_progress_rises_to_one(rng: np.random.Generator, tmp_path: Path) -> None:
-    reader.from_array(samples(rng, 1, "uint8")).save(tmp_path / "a.png")
+    io.from_array(samples(rng, 1, "uint8")).save(tmp_path / "a.png")
     seen: list[float] = []
-    process.clean_file(Job(tmp_path / "a.png", tmp_path / "b.png"), Settings(Blur()), seen.append)
+    process.denoise_file(Job(tmp_path / "a.png", tmp_path / "b.png"), DenoiseOptions(Blur()), seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1
     assert len(seen) > 10
@@ -281,9 +280,9 @@ def test_progress_rises_to_one(rng: np.random.Generator, tmp_path: Path) -> None
 def test_a_glimpse_holds_windows_from_all_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "_WINDOW", 16)
     rows = np.repeat(np.arange(HEIGHT, dtype=np.uint8)[:, None], WIDTH, axis=1)
-    reader.from_array(rows).save(tmp_path / "a.png")
-    seen = np.rint(255 * streaming.glimpse(reader.Rows(tmp_path / "a.png")))
+    io.from_array(rows).save(tmp_path / "a.png")
+    seen = np.rint(255 * streaming.sample_windows(io.RowReader(tmp_path / "a.png")))
     assert seen.shape == (8 * 16, 8 * 16, 1)
     assert (seen.min(), seen.max()) == (0, HEIGHT - 1)
     monkeypatch.setattr(streaming, "_WINDOW", 64)
-    assert streaming.glimpse(reader.Rows(tmp_path / "a.png")).shape == (HEIGHT, WIDTH, 1), "all of a small one"
+    assert streaming.sample_windows(io.RowReader(tmp_path / "a.png")).shape == (HEIGHT, WIDTH, 1), "all of a small one"

@@ -26,15 +26,15 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import unnoise
+from unnoise import io as image_io
 from unnoise.cli import main
 from unnoise.denoisers import uncertainty
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.io.picture import from_samples
 from unnoise.pipeline import process
 from unnoise.service import app as application, operations
-from unnoise.service.jobs import Jobs, Task
+from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
 from unnoise.service.middleware import HEADERS
 from unnoise.service.pool import Pool
@@ -42,7 +42,7 @@ from unnoise.service.problems import Problem
 from unnoise.system import cpu_count
 
 STATIC = Path(application.__file__).parent / "static"
-LIMITS = Limits(body_bytes=600_000, pixels=20_000_000, pages=4, workers=2, waiting=2, seconds=30)
+LIMITS = Limits(body_bytes=600_000, pixels=20_000_000, pages=4, workers=2, queue_size=2, seconds=30)
 JOB = "a-name-that-nobody-guesses"
 
 
@@ -54,12 +54,12 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def noisy(photograph: np.ndarray) -> bytes:
-    picture = reader.from_array(np.rint(photograph * 255).astype(np.uint8))
-    return reader.encode(unnoise.add_noise(picture, "gaussian:25 + clip"), ".png")
+    picture = image_io.from_array(np.rint(photograph * 255).astype(np.uint8))
+    return image_io.encode(unnoise.add_noise(picture, "gaussian:25 + clip"), ".png")
 
 
 def png(samples: np.ndarray, suffix: str = ".png", **metadata: Any) -> bytes:
-    return reader.encode(from_samples(samples, metadata), suffix)
+    return image_io.encode(from_samples(samples, metadata), suffix)
 
 
 def announced(side: int) -> bytes:
@@ -76,7 +76,7 @@ def announced(side: int) -> bytes:
 
 
 def pixels(data: bytes) -> np.ndarray:
-    return reader.read(data).pixels
+    return image_io.read(data).pixels
 
 
 def problem(answer: httpx.Response, status: int) -> str:
@@ -118,8 +118,8 @@ LARGE = png(np.zeros((3072, 6144, 1), np.uint8))
 
 
 def test_a_picture_is_cleaned_as_by_the_main_job(client: TestClient, noisy: bytes) -> None:
-    settings = process.Settings(client.app.state.service.workshop.open("color"), 25 / 255)  # type: ignore[union-attr]
-    expected = process.clean_bytes(noisy, settings)
+    settings = process.DenoiseOptions(client.app.state.service.workshop.open("color"), 25 / 255)  # type: ignore[union-attr]
+    expected = process.denoise_bytes(noisy, settings)
     raw = client.post("/v1/denoise?model=color&sigma=25", content=noisy, headers={"Content-Type": "image/png"})
     form = client.post("/v1/denoise?model=color&sigma=25", files={"picture": ("a.png", noisy, "image/png")})
     for answer in (raw, form):
@@ -162,7 +162,7 @@ def test_depth_profile_and_exif_survive(client: TestClient, rng: np.random.Gener
     back = Image.open(io.BytesIO(client.post("/v1/denoise?model=median", content=file.getvalue()).content))
     assert (back.format, back.getexif()[0x010F], back.info["icc_profile"]) == ("JPEG", "A camera", profile)
     deep = rng.integers(0, 65536, (20, 30, 4)).astype(np.uint16)
-    clean = reader.read(client.post("/v1/denoise?model=median", content=png(deep)).content)
+    clean = image_io.read(client.post("/v1/denoise?model=median", content=png(deep)).content)
     assert clean.dtype == np.uint16
     np.testing.assert_array_equal(clean.alpha, deep[..., 3:])
 
@@ -171,14 +171,14 @@ def test_depth_profile_and_exif_survive(client: TestClient, rng: np.random.Gener
 def test_every_kind_of_file_can_be_asked_for(client: TestClient, noisy: bytes, kind: str) -> None:
     answer = client.post(f"/v1/denoise?model=median&format={kind}", content=noisy)
     assert answer.headers["content-type"] == f"image/{kind}"
-    assert reader.suffix_of(answer.content) == operations.SUFFIXES[kind]
+    assert image_io.suffix_of(answer.content) == operations.SUFFIXES[kind]
     assert operations.SUFFIXES[kind] in answer.headers["content-disposition"]
 
 
 def test_pages_are_kept_and_one_can_be_had(client: TestClient, rng: np.random.Generator) -> None:
     data = png(rng.integers(0, 256, (48, 20, 3)).astype(np.uint8), ".tif", **{"page-height": 16})
-    assert reader.read(client.post("/v1/denoise?model=median", content=data).content).header.pages == 3
-    one = reader.read(client.post("/v1/denoise?model=median&page=3&strength=0", content=data).content)
+    assert image_io.read(client.post("/v1/denoise?model=median", content=data).content).header.pages == 3
+    one = image_io.read(client.post("/v1/denoise?model=median&page=3&strength=0", content=data).content)
     np.testing.assert_array_equal(one.pixels, pixels(data)[32:])
     assert client.post("/v1/inspect", content=data).json()["pages"] == 3
 
@@ -187,7 +187,7 @@ def test_the_expected_error_is_that_of_the_main_job(client: TestClient, noisy: b
     answer = client.post("/v1/uncertainty?model=color&sigma=20&gain=4", content=noisy)
     clean = pixels(client.post("/v1/denoise?model=color&sigma=20", content=noisy).content)
     expected = uncertainty.expected_error(clean.astype(np.float32), 20 / 255)
-    found = 255 / 4 * reader.read(answer.content).pixels[..., 0]
+    found = 255 / 4 * image_io.read(answer.content).pixels[..., 0]
     assert answer.headers["Unnoise-Sigma"] == "20.00"
     assert np.abs(found - expected).mean() < 0.02 * expected.mean()  # which is of rounded pixels
 
@@ -344,12 +344,12 @@ def test_metrics_count_without_naming(client: TestClient) -> None:
 
 
 def test_logs_are_json_without_picture_data(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    from unnoise.service.telemetry import Line
+    from unnoise.service.telemetry import JsonFormatter
 
     with caplog.at_level(logging.INFO, "unnoise.service"):
         client.post("/v1/denoise?model=median", files={"picture": ("secret-name.png", ALPHA, "image/png")})
     (record,) = [one for one in caplog.records if one.name == "unnoise.service"]
-    line = Line().format(record)
+    line = JsonFormatter().format(record)
     said = json.loads(line)
     assert (said["event"], said["path"], said["status"], said["model"], said["pixels"]) == (
         *("request", "/v1/denoise", 200, "median", 64),
@@ -397,7 +397,7 @@ def test_what_is_too_much_is_refused_and_the_loop_stays_free(client: TestClient,
 
     answers = asyncio.run(flood())[0]
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [200] * (LIMITS.workers + LIMITS.waiting) + [429] * 4
+    assert statuses == [200] * (LIMITS.workers + LIMITS.queue_size) + [429] * 4
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert "waiting already" in problem(refused, 429)
     assert 1 <= int(refused.headers["retry-after"]) <= 60
@@ -459,14 +459,14 @@ def test_a_client_that_leaves_stops_its_work(client: TestClient, slow: Slow) -> 
 def test_a_picture_that_takes_too_long_is_given_up() -> None:
     tiles = []
 
-    def work(task: Task) -> None:
+    def work(task: JobState) -> None:
         for tile in range(100):
             time.sleep(0.02)
             tiles.append(tile)
             task.report(tile / 100)
 
     async def run() -> None:
-        pool, task = Pool(Limits(workers=1, seconds=0.1)), Task()
+        pool, task = Pool(Limits(workers=1, seconds=0.1)), JobState()
         with pytest.raises(Problem) as caught:
             await pool.run(lambda: work(task), task, asyncio.Event().wait)
         assert caught.value.status == 504
@@ -480,11 +480,11 @@ def test_a_picture_that_takes_too_long_is_given_up() -> None:
 
 def test_a_waiting_picture_whose_client_leaves_is_never_begun() -> None:
     async def run() -> None:
-        pool, held, begun = Pool(Limits(workers=1, waiting=1)), threading.Event(), []
-        first = asyncio.ensure_future(pool.run(lambda: held.wait(10), Task(), asyncio.Event().wait))
+        pool, held, begun = Pool(Limits(workers=1, queue_size=1)), threading.Event(), []
+        first = asyncio.ensure_future(pool.run(lambda: held.wait(10), JobState(), asyncio.Event().wait))
         await asyncio.sleep(0.02)
         with pytest.raises(Problem) as caught:
-            await pool.run(lambda: begun.append(1), Task(), lambda: asyncio.sleep(0.02))
+            await pool.run(lambda: begun.append(1), JobState(), lambda: asyncio.sleep(0.02))
         assert caught.value.status == 499
         held.set()
         assert await first
@@ -496,7 +496,7 @@ def test_a_waiting_picture_whose_client_leaves_is_never_begun() -> None:
 
 
 def test_bodies_together_are_bounded() -> None:
-    limits = Limits(body_bytes=1000, held_bytes=1500)
+    limits = Limits(body_bytes=1000, buffered_bytes=1500)
     made = application.make(limits)
 
     async def run() -> list[int]:
@@ -525,7 +525,7 @@ def test_a_body_that_comes_too_slowly_is_refused() -> None:
             await asyncio.sleep(0.02)
 
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(application.make(Limits(patience=0.2)))
+        transport = httpx.ASGITransport(application.make(Limits(client_timeout=0.2)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as sender:
             return await sender.post("/v1/inspect", content=body())
 
@@ -540,7 +540,7 @@ def test_a_lone_picture_has_all_cores_and_many_share_them(monkeypatch: pytest.Mo
     assert cpu_count() >= 1
     busy, used = 1, []
     monkeypatch.setattr(Onnx, "run", lambda self, noisy, sigma: used.append(self) or noisy)
-    shop = operations.Workshop(Limits(workers=4), "onnx", lambda: busy)
+    shop = operations.Operations(Limits(workers=4), "onnx", lambda: busy)
     denoiser = shop.open("color")
     for busy in (1, 4):  # noqa: B007
         denoiser(np.zeros((8, 8, 3), np.float32), 0.1)
@@ -551,11 +551,11 @@ def test_a_lone_picture_has_all_cores_and_many_share_them(monkeypatch: pytest.Mo
 def test_limits_are_above_zero() -> None:
     with pytest.raises(UnnoiseError, match="the limit body bytes is 0"):
         Limits(body_bytes=0)
-    assert Limits(waiting=0).waiting == 0
+    assert Limits(queue_size=0).queue_size == 0
 
 
 def test_jobs_are_forgotten() -> None:
-    jobs = Jobs()
+    jobs = JobRegistry()
     with pytest.raises(ZeroDivisionError), jobs.named(JOB):
         assert jobs.find(JOB).state == "receiving"
         _ = 1 / 0

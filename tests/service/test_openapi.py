@@ -18,12 +18,12 @@ pytest.importorskip("schemathesis", reason="needs schemathesis: pip install sche
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings, strategies
 
-from unnoise.io import reader
+from unnoise import io
 from unnoise.service import app as application
 from unnoise.service.limits import Limits
 
 APP = application.make(Limits(pixels=1000, pages=2), engine="onnx")
-PICTURE = reader.encode(reader.from_array(np.full((9, 12, 3), 99, np.uint8)), ".png")
+PICTURE = io.encode(io.from_array(np.full((9, 12, 3), 99, np.uint8)), ".png")
 SETTINGS = settings(
     max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )

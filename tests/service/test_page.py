@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import unnoise
-from unnoise.io import reader
+from unnoise import io
 from unnoise.io.picture import from_samples
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
@@ -79,8 +79,8 @@ def clean() -> np.ndarray:
 
 
 def noisy(samples: np.ndarray, suffix: str = ".png", sigma: float = 25) -> bytes:
-    picture = unnoise.add_noise(reader.from_array(samples), f"gaussian:{sigma} + clip")
-    return reader.encode(picture, suffix, quality=92 if suffix == ".jpg" else None)
+    picture = unnoise.add_noise(io.from_array(samples), f"gaussian:{sigma} + clip")
+    return io.encode(picture, suffix, quality=92 if suffix == ".jpg" else None)
 
 
 def file(name: str, data: bytes) -> Any:
@@ -96,7 +96,7 @@ def shown(page: Page) -> np.ndarray:
     """Return what is on the stage, uint8 RGB, without what lies over it."""
     page.wait_for_timeout(100)  # it is painted with the next frame
     data = page.evaluate("document.getElementById('canvas').toDataURL().split(',')[1]")
-    return reader.read(base64.b64decode(data)).to_array()[..., :3]
+    return io.read(base64.b64decode(data)).to_array()[..., :3]
 
 
 def at_full_size(page: Page, size: tuple[int, ...]) -> np.ndarray:
@@ -145,8 +145,8 @@ def drop(page: Page, name: str, data: bytes) -> None:
 
 
 def test_a_twelve_megapixel_jpeg_from_drop_to_download(page: Page, clean: np.ndarray, tmp_path: Path) -> None:
-    grain = reader.read(noisy(clean)).to_array()
-    data = reader.encode(reader.from_array(np.tile(grain, (10, 10, 1))), ".jpg", quality=92)
+    grain = io.read(noisy(clean)).to_array()
+    data = io.encode(io.from_array(np.tile(grain, (10, 10, 1))), ".jpg", quality=92)
     drop(page, "night.jpg", data)
     settled(page)
     assert "Even noise" in page.inner_text("#found")
@@ -171,8 +171,8 @@ def test_before_and_after_lie_on_the_same_pixels(page: Page, clean: np.ndarray) 
     choose(page, "a.png", data)
     settled(page)
     stage = at_full_size(page, clean.shape)
-    np.testing.assert_array_equal(stage[:, :190], reader.read(data).to_array()[:, :190])
-    whole = unnoise.denoise(reader.read(data)).to_array()
+    np.testing.assert_array_equal(stage[:, :190], io.read(data).to_array()[:, :190])
+    whole = unnoise.denoise(io.read(data)).to_array()
     assert error(stage[:, 210:], whole[:, 210:]) < 1
     assert error(stage[:, 210:], clean[:, 210:]) < 6
 
@@ -228,7 +228,7 @@ def test_several_pictures_become_a_zip(page: Page, clean: np.ndarray, tmp_path: 
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["a.clean.png", "b.clean.tif", "a.clean.2.png"]
-        made = reader.read(archive.read("b.clean.tif"))
+        made = io.read(archive.read("b.clean.tif"))
     assert (made.dtype, made.pixels.shape) == (np.uint16, (120, 160, 3))
     page.get_by_role("button", name="Remove a.png").first.click()
     assert page.locator("#pictures li").count() == 2
@@ -244,7 +244,7 @@ def test_what_browsers_cannot_open_is_shown(page: Page, clean: np.ndarray) -> No
 
 def test_pages_can_be_turned(page: Page, clean: np.ndarray) -> None:
     pages = np.concatenate([clean, clean[::-1] // 2])
-    data = reader.encode(from_samples(pages, {"page-height": len(clean)}), ".tif")
+    data = io.encode(from_samples(pages, {"page-height": len(clean)}), ".tif")
     choose(page, "b.tif", data)
     page.locator("#found b").wait_for()
     for number, samples in ((1, clean), (2, clean[::-1] // 2)):
@@ -318,7 +318,7 @@ def test_it_fits_every_screen(browser: Browser, address: str, clean: np.ndarray,
     page = context.new_page()
     page.set_default_timeout(WAIT)
     page.goto(address)
-    shown = reader.read(page.screenshot()).to_array()
+    shown = io.read(page.screenshot()).to_array()
     assert (shown[-4, 4, :3].mean() > 128) == (scheme == "light")
     choose(page, "a-name-that-is-longer-than-any-thumbnail-is-wide.png", noisy(clean))
     page.locator("#found b").wait_for()

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import api
-from unnoise.io import reader
+from unnoise import api, io
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "ray_serve.py"
 pytestmark = [
@@ -28,7 +27,7 @@ def test_it_cleans_as_the_package_does(tmp_path: Path, photograph: np.ndarray, m
     import ray
     from ray import serve
 
-    reader.from_array(np.rint(photograph * 255).astype(np.uint8)).save(tmp_path / "noisy.png")
+    io.from_array(np.rint(photograph * 255).astype(np.uint8)).save(tmp_path / "noisy.png")
     spec = importlib.util.spec_from_file_location("ray_serve", EXAMPLE)
     assert spec and spec.loader
     example = importlib.util.module_from_spec(spec)

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from tests.conftest import ROOT, serving
-from unnoise.io import reader
+from unnoise import io
 
 PATIENCE = 1.0
 
@@ -34,7 +34,7 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def picture() -> bytes:
     rng = np.random.default_rng(0)
-    return reader.encode(reader.from_array(rng.integers(0, 256, (200, 300, 3)).astype(np.uint8)), ".png")
+    return io.encode(io.from_array(rng.integers(0, 256, (200, 300, 3)).astype(np.uint8)), ".png")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def honest(address: str, picture: bytes) -> Iterator[None]:
     request = urllib.request.Request(f"{address}/v1/denoise?model=median", picture)
     request.add_header("Content-Type", "image/png")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        assert reader.read(answer.read()).pixels.shape == (200, 300, 3)
+        assert io.read(answer.read()).pixels.shape == (200, 300, 3)
     until = time.monotonic() + 10
     while (state := gauges(address)) != {"working": 0, "waiting": 0, "held_bytes": 0}:
         assert time.monotonic() < until, state
@@ -175,7 +175,7 @@ def test_floods_and_nonsense_are_refused(address: str, flood: bytes) -> None:
 
 def test_an_answer_that_nobody_takes_is_given_up(address: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3)).astype(np.uint8)
-    small = reader.encode(reader.from_array(noise), ".jpg", quality=2)  # and large as a PNG
+    small = io.encode(io.from_array(noise), ".jpg", quality=2)  # and large as a PNG
     place = urlsplit(address)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -198,7 +198,7 @@ def test_the_client_of_the_examples_cleans_a_file(address: str, picture: bytes, 
     client = [sys.executable, str(ROOT / "examples" / "client.py"), "--address", address, "--model", "median"]
     done = subprocess.run([*client, str(source), str(target)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert reader.read(target).pixels.shape == (200, 300, 3)
+    assert io.read(target).pixels.shape == (200, 300, 3)
     assert "median" in done.stdout
     source.write_bytes(b"no picture")
     done = subprocess.run([*client, str(source), str(target)], capture_output=True, text=True, check=False)

@@ -15,12 +15,11 @@ import pyarrow as pa  # noqa: TID253
 import pyarrow.parquet as pq  # noqa: TID253
 import pytest
 
-from unnoise import datasets, denoisers, noise as noises, tables
+from unnoise import datasets, denoisers, io, noise as noises, tables
 from unnoise.datasets.base import as_float
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import benchmark
 from unnoise.evaluation.metrics import psnr, ssim
-from unnoise.io import reader
 from unnoise.noise import estimation
 from unnoise.tables import base
 
@@ -28,11 +27,11 @@ NAMES = ["a", "b", "sub/c", "sub/d", "e"]
 
 
 def array(cell: dict[str, Any]) -> np.ndarray:
-    return reader.read(cell["bytes"]).to_array()
+    return io.read(cell["bytes"]).to_array()
 
 
 def cell_of(samples: np.ndarray, suffix: str = ".png") -> dict[str, Any]:
-    return {"bytes": reader.encode(reader.from_array(samples), suffix), "path": None}
+    return {"bytes": io.encode(io.from_array(samples), suffix), "path": None}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -58,7 +57,7 @@ def folder(tmp_path: Path, photograph: np.ndarray) -> Path:
     for index, name in enumerate(NAMES):
         side = 24 if name == "e" else 32
         piece = levels[10 * index : 10 * index + side, 15 * index : 15 * index + side + 8]
-        reader.from_array(piece).save(tmp_path / "set" / f"{name}.png")
+        io.from_array(piece).save(tmp_path / "set" / f"{name}.png")
     return tmp_path / "set"
 
 
@@ -79,14 +78,14 @@ def pairs(clean: Path) -> Path:
 
 def test_a_table_holds_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
     grey = np.arange(6 * 5, dtype=np.uint16).reshape(6, 5, 1) * 2000
-    reader.from_array(grey).save(folder / "f.tif")
+    io.from_array(grey).save(folder / "f.tif")
     outcome = tables.build(folder, tmp_path / "t.parquet")
     rows = rows_of(tmp_path / "t.parquet")
     assert (outcome.target, outcome.rows, outcome.bad) == (tmp_path / "t.parquet", 6, [])
     assert [row["name"] for row in rows] == ["a", "b", "e", "f", "sub/c", "sub/d"]
     for row in rows:
         file = folder / f"{row['name']}{'.tif' if row['name'] == 'f' else '.png'}"
-        np.testing.assert_array_equal(array(row["image"]), reader.read(file).to_array(), strict=True)
+        np.testing.assert_array_equal(array(row["image"]), io.read(file).to_array(), strict=True)
         assert row["image"]["path"] == f"{row['name']}.png"
         assert row["image"]["bytes"].startswith(b"\x89PNG")
 
@@ -222,7 +221,7 @@ def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> N
             "noisy": [small, broken, large, small, small, small],
         },
     )
-    told: list[tables.Finding] = []
+    told: list[tables.RowIssue] = []
     outcome = tables.merge(left, right, tmp_path / "m.parquet", tell=told.append)
     assert [row["name"] for row in rows_of(tmp_path / "m.parquet")] == ["good"]
     assert outcome.bad == told
@@ -352,7 +351,7 @@ def test_a_model_that_wants_the_level_finds_it_in_the_picture(clean: Path, tmp_p
     assert scored.mean.psnr > scored.mean.psnr_noisy + 3
     for row in rows_of(tmp_path / "s.parquet"):
         noisy = as_float(array(row["noisy"]))
-        cleaned = denoisers.make("color")(noisy, estimation.inspect(noisy).sigma)
+        cleaned = denoisers.make("color")(noisy, estimation.estimate_noise(noisy).sigma)
         expected = np.rint(np.clip(cleaned, 0, 1) * 255)
         np.testing.assert_array_equal(array(row["prediction"]), expected)
 
@@ -370,7 +369,7 @@ def test_a_sheet_shows_pictures_at_their_true_size(pairs: Path, tmp_path: Path) 
     tables.score("median", pairs, tmp_path / "s.parquet")
     sheet = tmp_path / "sheet.png"
     outcome = tables.show(tmp_path / "s.parquet", sheet, names=["sub/c", "a"], histograms=tmp_path / "h.png")
-    drawn, rows = reader.read(sheet).to_array(), {row["name"]: row for row in rows_of(tmp_path / "s.parquet")}
+    drawn, rows = io.read(sheet).to_array(), {row["name"]: row for row in rows_of(tmp_path / "s.parquet")}
     assert outcome.rows == 2
     tops = []
     for name in ("sub/c", "a"):
@@ -379,12 +378,12 @@ def test_a_sheet_shows_pictures_at_their_true_size(pairs: Path, tmp_path: Path) 
         tops += {top for top, _ in places}
     assert tops == sorted(tops), "each row on its own line, as they were named"
     assert len(tops) == 2
-    assert reader.read(tmp_path / "h.png").pixels.shape[1] > 1000, "three panels"
+    assert io.read(tmp_path / "h.png").pixels.shape[1] > 1000, "three panels"
 
 
 def test_a_sheet_may_show_the_middle_alone(pairs: Path, tmp_path: Path) -> None:
     tables.show(pairs, tmp_path / "sheet.png", rows=1, crop=10)
-    drawn, row = reader.read(tmp_path / "sheet.png").to_array(), rows_of(pairs)[0]
+    drawn, row = io.read(tmp_path / "sheet.png").to_array(), rows_of(pairs)[0]
     place_of(array(row["clean"])[11:21, 15:25], drawn)
     with pytest.raises(StopIteration):
         place_of(array(row["clean"])[10:21, 15:25], drawn)
@@ -402,8 +401,8 @@ def place_of(picture: np.ndarray, sheet: np.ndarray) -> tuple[int, int]:
 
 def test_pictures_that_cannot_be_read_are_told_and_kept_out(folder: Path, tmp_path: Path) -> None:
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:200])
-    reader.from_array(np.zeros((4, 4), np.uint8)).save(folder / "a.tif")
-    reader.from_array(np.zeros((4, 4), np.float32)).save(folder / "float.tif")
+    io.from_array(np.zeros((4, 4), np.uint8)).save(folder / "a.tif")
+    io.from_array(np.zeros((4, 4), np.float32)).save(folder / "float.tif")
     outcome = tables.build(folder, tmp_path / "t.parquet")
     assert [row["name"] for row in rows_of(tmp_path / "t.parquet")] == ["e", "sub/c", "sub/d"]
     assert outcome.rows == 3
@@ -617,7 +616,7 @@ def test_it_does_not_matter_who_makes_which_rows(
     def spread(rows: int) -> Any:
         assert rows == 5
         for number in range(shares):
-            share = base.Share(number, shares)
+            share = base.Shard(number, shares)
             verb(*words, "nowhere.parquet", share=share)
             yield from share.made
 

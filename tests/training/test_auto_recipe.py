@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers, io, noise
 from unnoise.cli import main
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr
-from unnoise.io import reader
 from unnoise.training import auto_recipe, recipe as recipes, trainer
 from unnoise.training.recipe import Recipe
 
@@ -38,7 +37,7 @@ def save(pictures: list[np.ndarray], folder: Path, *, white: int = 4095) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     for index, one in enumerate(pictures):
         counts = np.clip(np.rint(one * white), 0, white).astype(np.uint16)
-        reader.from_array(counts).save(folder / f"{index}.tif")
+        io.from_array(counts).save(folder / f"{index}.tif")
     return f"images:{folder}"
 
 
@@ -69,11 +68,11 @@ def test_what_is_stated_stays_and_the_rest_is_found(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_leaves_nothing_open_is_left_alone() -> None:
-    assert not auto_recipe.is_open(
+    assert not auto_recipe.has_auto(
         {"network": "dncnn", "train": {"precision": "auto", "steps": 3}, "data": {"train": ["x:y"]}}
     )
-    assert auto_recipe.is_open({"network": "dncnn", "train": {"steps": "auto"}})
-    assert auto_recipe.is_open({"network": "dncnn", "model": "gray"})
+    assert auto_recipe.has_auto({"network": "dncnn", "train": {"steps": "auto"}})
+    assert auto_recipe.has_auto({"network": "dncnn", "model": "gray"})
 
 
 def test_without_pictures_the_line_says_what_to_name() -> None:
@@ -83,7 +82,7 @@ def test_without_pictures_the_line_says_what_to_name() -> None:
 
 def test_more_data_is_learned_from_for_longer(tmp_path: Path) -> None:
     few = own(save(spoilt("gaussian:20", 1, 128), tmp_path / "few"))
-    many = auto_recipe.settle(
+    many = auto_recipe.resolve_auto(
         {"network": "auto", "data": {"train": [save([np.zeros((1600, 1600, 1))], tmp_path / "many")]},
          "train": {"steps": "auto"}}
     )  # fmt: skip
@@ -133,12 +132,12 @@ def test_lost_pixels_are_learned_by_the_median(tmp_path: Path) -> None:
 def test_two_shots_are_learned_from_each_other(tmp_path: Path) -> None:
     for index, shot in ((0, 1), (0, 2), (1, 1), (1, 2)):
         one = noise.make("gaussian:20")(soft(index), shot)
-        reader.from_array(one).save(tmp_path / f"{index}_shot{shot}.tif")
+        io.from_array(one).save(tmp_path / f"{index}_shot{shot}.tif")
     assert own(f"pairs:{tmp_path}").task == "noise2noise"
 
 
 def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found = auto_recipe.Pictures(1, 1.0, 64, 3, "correlated", 5.0, "", "none")
+    found = auto_recipe.DatasetSummary(1, 1.0, 64, 3, "correlated", 5.0, "", "none")
     auto_recipe._warn(found, "neighbor2neighbor")
     assert "the noise is shared by pixels that touch" in caplog.text
     caplog.clear()
@@ -161,7 +160,7 @@ def test_a_shipped_model_is_gone_on_from(tmp_path: Path, model: str, network: st
         "train": {**recipe.train.model_dump(), "stages": [{"until": 1, "patch": 16, "batch": 1}]}
     }
     network_, card = pytorch.load(trainer.train(recipes.load(quick), tmp_path / "run"))
-    before = pytorch.load(denoisers.trained(model))[1]
+    before = pytorch.load(denoisers.training_weights(model))[1]
     assert card.trained.startswith(f"{before.trained}, then 1 steps")
     assert str(network_) == network
 
@@ -186,10 +185,10 @@ def test_it_learns_without_the_truth_and_the_main_job_takes_it(
     run(["train", str(OWN), f"data.train=images:{tmp_path / 'noisy'}", *changes, "--resume"])  # there is nothing left
     run(["noisy", "--model", str(model), "-o", "clean"])
     before, after = (
-        [psnr(soft(i), reader.read(Path(where) / f"{i}.tif").pixels * 65535 / 4095) for i in range(4)]
+        [psnr(soft(i), io.read(Path(where) / f"{i}.tif").pixels * 65535 / 4095) for i in range(4)]
         for where in ("noisy", "clean")
     )
-    assert reader.read(Path("clean/0.tif")).dtype == np.uint16
+    assert io.read(Path("clean/0.tif")).dtype == np.uint16
     assert np.mean(after) > np.mean(before) + 4
 
 
@@ -212,7 +211,7 @@ def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
     recipe = own(save(spoilt("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=8, validation__every=2,
                  train__ema=0, validation__items=2)  # fmt: skip
     steps: dict[int, Any] = {}
-    follow = trainer._Run._follow
+    follow = trainer._Run._update_ema
 
     def record(self: Any) -> None:
         follow(self)
@@ -236,5 +235,5 @@ def test_what_was_held_back_is_judged_alike_every_time(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / trainer.LOG).read_text().splitlines()]
     assert len({line["validation_input"] for line in lines}) == 1
     assert len({line["input"] for line in lines}) == 4
-    _, held = datasets.hold_back(datasets.make(recipe.data.train, white=True), 0.1, recipe.train.stages[0].patch)
+    _, held = datasets.split(datasets.make(recipe.data.train, white=True), 0.1, recipe.train.stages[0].patch)
     assert len(held) == 3

@@ -13,7 +13,7 @@ from unnoise import noise
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
 from unnoise.training import recipe as recipes, trainer
-from unnoise.training.batches import Batches, check_noise, spoil
+from unnoise.training.batches import DevicePatches, apply_noise, check_noise
 from unnoise.training.patches import Patches
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def pictures(*, channels: int = 3, stored: type = np.uint8) -> InMemory:
 
 
 def make(patches: Patches, first: int, count: int) -> dict[str, torch.Tensor]:
-    return Batches(patches.dataset, CPU).make(patches, first, count)
+    return DevicePatches(patches.dataset, CPU).make(patches, first, count)
 
 
 def correlation(batch: np.ndarray, axis: int) -> float:
@@ -108,7 +108,7 @@ def test_noise_has_the_moments_that_it_has_on_processors(spec: str) -> None:
     shades = np.repeat(np.array([0.2, 0.5, 0.9], np.float32), 64)[:, None, None] * np.ones((1, 96, 3), np.float32)
     images = torch.from_numpy(shades.transpose(2, 0, 1).copy())[None].repeat(4, 1, 1, 1)
     chance = torch.Generator().manual_seed(0)
-    noisy = spoil(images, [made] * 4, chance).numpy()
+    noisy = apply_noise(images, [made] * 4, chance).numpy()
     expected = np.stack([made(shades, seed).transpose(2, 0, 1) for seed in range(4)])
     for shade in range(3):
         rows = slice(64 * shade, 64 * (shade + 1))
@@ -123,7 +123,7 @@ def test_noise_has_the_moments_that_it_has_on_processors(spec: str) -> None:
 def test_each_picture_has_its_own_noise() -> None:
     specs = ["gaussian:0", "salt-pepper:1", "gaussian:50", "gaussian:10 + clip", "gaussian:50"]
     images = torch.full((5, 3, 32, 32), 0.95)
-    noisy = spoil(images, [noise.make(spec) for spec in specs], torch.Generator().manual_seed(0))
+    noisy = apply_noise(images, [noise.make(spec) for spec in specs], torch.Generator().manual_seed(0))
     assert torch.equal(noisy[0], images[0])
     assert set(noisy[1].unique().tolist()) == {0.0, 1.0}
     assert noisy[3].max() == 1
@@ -149,7 +149,7 @@ def test_a_noise_that_it_cannot_make_is_refused(spec: str | None, why: str) -> N
 
 def test_pairs_are_refused() -> None:
     with pytest.raises(UnnoiseError, match="clean pictures alone"):
-        Batches(InMemory(*((one, one) for one in pictures().items)), CPU)
+        DevicePatches(InMemory(*((one, one) for one in pictures().items)), CPU)
 
 
 def test_a_training_on_its_batches_learns_the_same_each_time(three_pictures: Path, tmp_path: Path) -> None:

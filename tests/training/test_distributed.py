@@ -96,7 +96,7 @@ def test_a_run_of_two_that_is_killed_is_ended_by_one(make: MakeRecipe, alone: Pa
 import os, signal
 from unnoise.training import recipe, trainer
 kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 9 else None
-trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", watch=kill)
+trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", on_progress=kill)
 """)
     assert call("script.py", folder=tmp_path).returncode == -signal.SIGKILL
     assert torch.load(tmp_path / "run" / trainer.CHECKPOINT, weights_only=True)["progress"]["step"] == 8
@@ -105,12 +105,12 @@ trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", wat
 
 
 def test_a_run_of_one_that_is_broken_off_is_ended_by_two(make: MakeRecipe, alone: Path, tmp_path: Path) -> None:
-    def stop(look: trainer.Look) -> None:
+    def stop(look: trainer.ProgressEvent) -> None:
         if look.step == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(make(), tmp_path / "run", watch=stop)
+        trainer.train(make(), tmp_path / "run", on_progress=stop)
     train(make(), tmp_path, "--resume", "train.devices=2")
     assert_alike(tmp_path / "run", alone)
 
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_told_once(make: MakeRecipe, tmp_path: Path) -> None:
 def test_no_patch_is_left_out_or_made_twice(size: int) -> None:
     batches = [
         [list(itertools.islice(taken, 8 // size)) for _ in range(3)]
-        for taken in (distributed.shares(16, 8, rank, size) for rank in range(size))
+        for taken in (distributed.rank_indices(16, 8, rank, size) for rank in range(size))
     ]
     for number, together in enumerate(zip(*batches, strict=True)):
         assert sorted(itertools.chain(*together)) == list(range(16 + 8 * number, 24 + 8 * number))
@@ -168,7 +168,7 @@ def test_the_recipe_is_the_same_on_any_number(make: MakeRecipe) -> None:
 
 def test_a_batch_that_cannot_be_shared(make: MakeRecipe) -> None:
     with pytest.raises(UnnoiseError, match="a batch of 2 is no multiple of the 4 processes that share it"):
-        trainer.rehearse(make({"train.devices": 2, "train.nodes": 2}))
+        trainer.check(make({"train.devices": 2, "train.nodes": 2}))
 
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "recipes"
@@ -182,7 +182,7 @@ def test_a_dry_run_tells_what_would_be_run(make: MakeRecipe, name: str, count: s
     changes |= {f"data.{part}": getattr(make().data, part) for part in ("train", "validation")}
     recipe = recipes.load(SHIPPED / f"{name}.yaml", changes)
     stages = [stage.model_dump() | {"patch": 32} for stage in recipe.train.stages]
-    lines = trainer.rehearse(recipes.load(recipe.model_dump(), {"train.stages": stages}))
+    lines = trainer.check(recipes.load(recipe.model_dump(), {"train.stages": stages}))
     assert f"processes: {count} machines" in lines
     assert any("for each process, 32x32 pixels" in line for line in lines)
     assert list(tmp_path.iterdir()) == []

@@ -23,8 +23,8 @@ from unnoise.denoisers import pytorch
 from unnoise.denoisers.clipping import reach
 from unnoise.denoisers.model_card import KEY, Card
 from unnoise.denoisers.onnx import Onnx
-from unnoise.denoisers.pytorch import Checkpoint
-from unnoise.denoisers.tiling import tiled
+from unnoise.denoisers.pytorch import TorchDenoiser
+from unnoise.denoisers.tiling import denoise_tiled
 from unnoise.errors import UnnoiseError
 from unnoise.training import export as exporting, quantization
 
@@ -70,7 +70,7 @@ def test_both_runtimes_agree_at_any_size(
     model: Path, rng: np.random.Generator, size: tuple[int, int], told: str
 ) -> None:
     original, copy = denoisers.make(model), denoisers.make(model.with_suffix(".onnx"), engine="onnx")
-    assert isinstance(original, Checkpoint)
+    assert isinstance(original, TorchDenoiser)
     assert isinstance(copy, Onnx)
     noisy = rng.random((*size, original.channels or 3), dtype=np.float32)
     sigma = 0.1 if told == "number" else rng.uniform(0.02, 0.2, size).astype(np.float32)
@@ -86,7 +86,7 @@ def test_tiles_of_either_equal_the_whole(model: Path, rng: np.random.Generator) 
         noisy = rng.random((75, 61, denoiser.channels or 3), dtype=np.float32)
         sigma = rng.uniform(0.02, 0.2, noisy.shape[:2]).astype(np.float32)
         whole, facts = denoiser(noisy, sigma), {"halo": denoiser.halo or 0, "multiple_of": denoiser.multiple_of}
-        np.testing.assert_allclose(tiled(denoiser, noisy, sigma, size=16, **facts), whole, atol=1e-5)
+        np.testing.assert_allclose(denoise_tiled(denoiser, noisy, sigma, size=16, **facts), whole, atol=1e-5)
 
 
 def test_batch_normalisation_is_folded_into_the_convolutions(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -110,10 +110,10 @@ def test_both_files_carry_one_card(model: Path) -> None:
     assert Onnx(model.with_suffix(".onnx")).card == card
     assert (card.name, card.summary, card.network) == ("tiny", "für Tests, grün", str(network))
     exported, learned = denoisers.make(model.with_suffix(".onnx")), denoisers.make(model)
-    assert exported.declips == learned.declips == card.declips == network.wants_sigma
+    assert exported.corrects_clipping == learned.corrects_clipping == card.corrects_clipping == network.wants_sigma
     for fact in ("channels", "multiple_of", "wants_sigma", "margin"):
         assert getattr(exported, fact) == getattr(learned, fact) == getattr(network, fact)
-    assert exported.halo == learned.halo == (reach(network.halo) if card.declips else network.halo)
+    assert exported.halo == learned.halo == (reach(network.halo) if card.corrects_clipping else network.halo)
     assert [path.name for path in sorted(model.parent.iterdir())] == ["tiny.onnx", "tiny.safetensors"]
 
 
@@ -140,7 +140,7 @@ def test_weights_in_half_are_rounded_once_for_both_files(tmp_path: Path, rng: np
         assert halves.stat().st_size < 0.75 * whole[0]
         assert learned.stat().st_size < 0.75 * whole[1]
     noisy = rng.random((32, 32, card.channels), dtype=np.float32)
-    expected = Checkpoint(after, declips=card.declips)(noisy, 0.1)
+    expected = TorchDenoiser(after, corrects_clipping=card.corrects_clipping)(noisy, 0.1)
     np.testing.assert_allclose(Onnx(halves)(noisy, 0.1), expected, atol=1e-5)
     if importlib.util.find_spec("openvino"):
         from unnoise.denoisers.openvino import OpenVino
@@ -252,7 +252,7 @@ def test_a_network_is_left_in_the_mode_it_was_in(learned: Path) -> None:
     network, _ = pytorch.load(learned)
     for mode in (True, False):
         network.train(mode)
-        Checkpoint(network)(np.zeros((4, 4, 3), np.float32), 0.1)
+        TorchDenoiser(network)(np.zeros((4, 4, 3), np.float32), 0.1)
         assert network.training is mode
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import InMemory
 from unnoise import noise
 from unnoise.errors import UnnoiseError
-from unnoise.training.patches import Patches, stretched
+from unnoise.training.patches import Patches, stretch_contrast
 
 
 def coordinates(height: int = 12, width: int = 15) -> np.ndarray:
@@ -119,13 +119,13 @@ def test_a_share_of_clean_pictures_is_stretched_until_some_of_it_is_black_or_whi
 def test_a_stretched_picture_keeps_the_order_of_its_shades_and_what_is_smooth() -> None:
     ramp = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32, 1)
     for shares in ((0.0, 0.45), (0.45, 0.0), (0.2, 0.3)):
-        drawn = stretched(ramp, *shares)
+        drawn = stretch_contrast(ramp, *shares)
         assert (np.diff(drawn.ravel()) >= 0).all()
         np.testing.assert_allclose(((drawn == 0).mean(), (drawn == 1).mean()), shares, atol=2e-3)
         between = np.diff(drawn[(drawn > 0) & (drawn < 1)])
         np.testing.assert_allclose(between, between[0], rtol=1e-2)
     smooth = 0.5 + 0.01 * (ramp - 0.5)
-    assert np.ptp(stretched(smooth, 0.2, 0.3)) <= 0.0601
+    assert np.ptp(stretch_contrast(smooth, 0.2, 0.3)) <= 0.0601
 
 
 def test_a_picture_that_is_too_small_is_named_beforehand() -> None:

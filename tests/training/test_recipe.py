@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
+from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.training import recipe as recipes
 from unnoise.training.recipe import Recipe
 
@@ -40,7 +40,7 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_recipe_loads_and_round_trips(path: Path, tmp_path: Path) -> None:
-    reader.from_array(np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)).save(tmp_path / "a.png")
+    io.from_array(np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)).save(tmp_path / "a.png")
     taken_from_pictures = {"data.train": [f"images:{tmp_path}"]} if path.stem == "own_pictures" else {}
     recipe = recipes.load(path, taken_from_pictures)
     assert path.stem.startswith(recipe.name)  # color_finish makes color

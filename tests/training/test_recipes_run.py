@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import networks
+from unnoise import io, networks
 from unnoise.datasets import stl10
 from unnoise.denoisers import pytorch
-from unnoise.io import reader
-from unnoise.optional import need
+from unnoise.optional import require
 from unnoise.training import recipe as recipes, trainer
 from unnoise.training.recipe import Recipe
 
@@ -29,13 +28,13 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_images(folder: Path) -> str:
-    reader.from_array(random(SIDE, SIDE + 8, 3)).save(folder / "a.png", overwrite=True)
+    io.from_array(random(SIDE, SIDE + 8, 3)).save(folder / "a.png", overwrite=True)
     return f"images:{folder}"
 
 
 def write_pairs(folder: Path) -> str:
     for ending in ("noisy", "clean"):
-        reader.from_array(random(SIDE, SIDE + 8, 3)).save(folder / f"a_{ending}.png", overwrite=True)
+        io.from_array(random(SIDE, SIDE + 8, 3)).save(folder / f"a_{ending}.png", overwrite=True)
     return f"pairs:{folder}"
 
 
@@ -59,9 +58,9 @@ def write_cifar100(folder: Path) -> str:
 
 
 def write_table(folder: Path) -> str:
-    pyarrow = need("pyarrow", extra="tables")
-    parquet = need("pyarrow.parquet", extra="tables")
-    bytes_of = [reader.encode(reader.from_array(random(SIDE, SIDE, 3)), ".png") for _ in range(4)]
+    pyarrow = require("pyarrow", extra="tables")
+    parquet = require("pyarrow.parquet", extra="tables")
+    bytes_of = [io.encode(io.from_array(random(SIDE, SIDE, 3)), ".png") for _ in range(4)]
     column = [{"bytes": one, "path": f"{index}.png"} for index, one in enumerate(bytes_of)]
     table = pyarrow.table(
         {
@@ -126,8 +125,8 @@ def shrunk(recipe: Recipe, folder: Path) -> Recipe:
 def test_two_steps(path: Path, tmp_path: Path) -> None:
     pictures = {"data.train": small_data(["images:own"], tmp_path / "own")} if path.stem == "own_pictures" else {}
     recipe = shrunk(recipes.load(path, pictures), tmp_path)
-    looks: list[trainer.Look] = []
-    network, card = pytorch.load(trainer.train(recipe, tmp_path / "run", watch=looks.append))
+    looks: list[trainer.ProgressEvent] = []
+    network, card = pytorch.load(trainer.train(recipe, tmp_path / "run", on_progress=looks.append))
     assert looks[-1].step == 2
     assert set(recipe.validation.noise) <= set(looks[-1].values)
     assert ("validation_loss" in looks[-1].values) is (recipe.validation.items > 0)

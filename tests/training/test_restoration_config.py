@@ -20,7 +20,7 @@ from unnoise.denoisers import pytorch
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.training import recipe as recipes, restoration_config, trainer
-from unnoise.training.trainer import Look
+from unnoise.training.trainer import ProgressEvent
 
 Call = Callable[..., str]
 # As the framework's own page spells its keys and values.
@@ -347,14 +347,14 @@ def test_missing_data_are_told(here: Path, unnoise: Call) -> None:
 def test_a_resumed_vae_ends_as_an_unbroken_one(here: Path) -> None:
     recipe = recipes.load({**FULL, "model": "VAE"}, {"network": "vae:code=3,width=1", "epoches": 2})
 
-    def stop(look: Look) -> None:
+    def stop(look: ProgressEvent) -> None:
         raise KeyboardInterrupt
 
     quick = {"train.checkpoint_every": 1, "validation.every": 2, "validation.items": 0, "train.precision": "fp32"}
     recipe = recipes.load(recipe.model_dump(), quick)
     whole = trainer.train(recipe, "whole")
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(recipe, "broken", watch=stop)
+        trainer.train(recipe, "broken", on_progress=stop)
     torch.rand(7)
     broken = trainer.train(recipe, "broken", resume=True)
     weights = [pytorch.load(path)[0].state_dict() for path in (whole, broken)]

@@ -18,14 +18,13 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 
-from unnoise import datasets, networks, noise
+from unnoise import datasets, io, networks, noise
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.training import recipe as recipes, trainer
 from unnoise.training.patches import Patches
 from unnoise.training.recipe import Recipe
-from unnoise.training.trainer import Look
+from unnoise.training.trainer import ProgressEvent
 
 MakeRecipe = Callable[..., Recipe]
 RESUNET, DNCNN = "resunet:widths=4/8,blocks=1/1", "dncnn:depth=3,width=4"
@@ -46,10 +45,10 @@ def make(three_pictures: Path) -> MakeRecipe:
     return make
 
 
-def stop_at(step: int) -> Callable[[Look], None]:
+def stop_at(step: int) -> Callable[[ProgressEvent], None]:
     """Return a watcher that breaks the run off, as Ctrl-C does."""
 
-    def watch(look: Look) -> None:
+    def watch(look: ProgressEvent) -> None:
         if look.step == step:
             raise KeyboardInterrupt
 
@@ -86,7 +85,7 @@ def test_it_learns(make: MakeRecipe, tmp_path: Path) -> None:
 
 def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     recipe, seen = make({"loss": "0.5*l1 + 0.5*mse", "terms": "ours"}), []
-    model = trainer.train(recipe, tmp_path / "run", watch=seen.append)
+    model = trainer.train(recipe, tmp_path / "run", on_progress=seen.append)
     assert model == tmp_path / "run" / "tiny.safetensors"
     names = {path.name for path in model.parent.iterdir()}
     assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "losses.png", "tiny.safetensors"}
@@ -119,16 +118,16 @@ def test_a_line_of_the_log_is_the_mean_since_the_one_before(
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_path: Path) -> None:
     rates: list[float] = []
     recipe = make({"data.validation": [], "validation.every": 1, "train.learning_rate": 0.004})
-    trainer.train(recipe, tmp_path / "run", watch=lambda look: rates.append(look.values["learning_rate"]))
+    trainer.train(recipe, tmp_path / "run", on_progress=lambda look: rates.append(look.values["learning_rate"]))
     expected = [0.002 * min(1, (step + 1) / 4) * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
     assert rates == pytest.approx(expected)
 
 
 def test_epochs_end_the_training_and_lower_the_rate(make: MakeRecipe, tmp_path: Path) -> None:
-    seen: list[Look] = []
+    seen: list[ProgressEvent] = []
     epochs = {"train.steps": None, "train.epochs": 3, "train.schedule": "exponential:0.5", "train.warmup": 0}
     changes = {"data.per_picture": 4, "train.stages": [{"until": 1, "patch": 16, "batch": 3}], "validation.every": None}
-    trainer.train(make(epochs | changes), tmp_path / "run", watch=seen.append)
+    trainer.train(make(epochs | changes), tmp_path / "run", on_progress=seen.append)
     lines = log(tmp_path / "run")
     assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2), (12, 3)], "12 patches by threes"
     assert [line["learning_rate"] for line in lines] == pytest.approx([2e-3, 1e-3, 5e-4])
@@ -158,7 +157,7 @@ def test_a_network_that_learned_from_whole_pictures_is_given_no_margin(
     stages = [{"until": 1, "patch": 24, "batch": 2}]
     model = trainer.train(make({"data.size": size, "train.stages": stages}, steps=2), tmp_path / "run")
     network, card = pytorch.load(model)
-    assert network.margin == card.margin == pytorch.Checkpoint(network).margin == margin
+    assert network.margin == card.margin == pytorch.TorchDenoiser(network).margin == margin
 
 
 def test_pairs_are_learned_as_they_are(tmp_path: Path, photograph: np.ndarray) -> None:
@@ -166,7 +165,7 @@ def test_pairs_are_learned_as_they_are(tmp_path: Path, photograph: np.ndarray) -
         clean = photograph[40 * index :][:40, :40]
         for ending, picture in (("clean", clean), ("noisy", clean / 2)):
             pixels = np.rint(picture * 255).astype(np.uint8)
-            reader.from_array(pixels).save(tmp_path / f"{index}_{ending}.png")
+            io.from_array(pixels).save(tmp_path / f"{index}_{ending}.png")
     stages = [{"until": 1, "patch": 16, "batch": 2}]
     recipe = {"name": "tiny", "network": DNCNN, "data": {"train": [f"pairs:{tmp_path}"]}}
     train = {"steps": 90, "stages": stages, "learning_rate": 0.02, "precision": "fp32", "ema": 0, "clip": None}
@@ -184,7 +183,7 @@ def test_the_average_follows_the_weights(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, ema: float
 ) -> None:
     steps: list[dict[str, torch.Tensor]] = []
-    follow = trainer._Run._follow
+    follow = trainer._Run._update_ema
 
     def record(run: trainer._Run) -> None:
         steps.append({name: value.detach().clone() for name, value in run.network.state_dict().items()})
@@ -213,7 +212,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     trainer.train(recipe, tmp_path / "unbroken")
     for step in (5, 10, 15, 20):  # before and between checkpoints, at the change of stages, before the last one
         with pytest.raises(KeyboardInterrupt):
-            trainer.train(recipe, tmp_path / "broken", resume=step > 5, watch=stop_at(step))
+            trainer.train(recipe, tmp_path / "broken", resume=step > 5, on_progress=stop_at(step))
     trainer.train(recipe, tmp_path / "broken", resume=True)
     assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
     trainer.train(recipe, tmp_path / "broken", resume=True)  # nothing is left to do
@@ -228,7 +227,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(make: MakeRecipe, tmp_path: Path) 
 import os, signal
 from unnoise.training import recipe, trainer
 kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 15 else None
-trainer.train(recipe.load({recipe.model_dump()}), {str(tmp_path / "killed")!r}, watch=kill)
+trainer.train(recipe.load({recipe.model_dump()}), {str(tmp_path / "killed")!r}, on_progress=kill)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", code]
@@ -264,9 +263,9 @@ def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path) -> None:
     clock = map(float, itertools.count(1000)).__next__  # a second a step
     recipe = make({"train.minutes": 0.5, "validation.every": 6}, steps=1_000_000)
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(recipe, tmp_path / "run", watch=stop_at(18), clock=clock)
-    seen: list[Look] = []
-    trainer.train(recipe, tmp_path / "run", resume=True, watch=seen.append, clock=clock)
+        trainer.train(recipe, tmp_path / "run", on_progress=stop_at(18), clock=clock)
+    seen: list[ProgressEvent] = []
+    trainer.train(recipe, tmp_path / "run", resume=True, on_progress=seen.append, clock=clock)
     last = seen[-1]
     assert (last.step, last.share, last.validated) == (30, 1, True), "what came before the resumption counts"
     assert last.values["learning_rate"] < 0.01 * recipe.train.learning_rate

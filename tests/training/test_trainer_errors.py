@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 
+from unnoise import io
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
 from unnoise.training import recipe as recipes, trainer
 from unnoise.training.recipe import Recipe
 
@@ -24,7 +24,7 @@ def make(tmp_path: Path, rng: np.random.Generator) -> MakeRecipe:
     """Return a function that makes a recipe of 6 steps on one random picture, with dotted changes."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    reader.from_array(rng.integers(256, size=(24, 20, 3), dtype=np.uint8)).save(folder / "only.png")
+    io.from_array(rng.integers(256, size=(24, 20, 3), dtype=np.uint8)).save(folder / "only.png")
     train = {"steps": 6, "precision": "fp32", "checkpoint_every": 2, "stages": [{"until": 1, "patch": 8, "batch": 1}]}
     base = {"name": "tiny", "network": "resunet:widths=4/8,blocks=1/1", "noise": "gaussian:25", "train": train}
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unnoise.cli.clean import Json, MaxPixels, as_line
-from unnoise.cli.console import note, say
+from unnoise.cli.console import print_line, print_note
 from unnoise.errors import UnnoiseError
 
 
@@ -33,10 +33,10 @@ def calibrate(
     else:
         raise UnnoiseError("flat frames need dark ones beside them, --dark DARK...; without, give one picture alone")
     for doubt in found.doubts:
-        note(doubt)
+        print_note(doubt)
     if as_json:
         fields = ("counts_per_electron", "black", "read", "rows", "frames", "doubts")
-        say(as_line({"noise": str(found.noise), **{field: getattr(found, field) for field in fields}}))
+        print_line(as_line({"noise": str(found.noise), **{field: getattr(found, field) for field in fields}}))
     else:
-        note(str(found))
-        say(found.noise)
+        print_note(str(found))
+        print_line(found.noise)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unnoise._version import __version__
-from unnoise.cli.console import complain, note, say
+from unnoise.cli.console import print_error, print_line, print_note
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
-    from unnoise.pipeline.process import Outcome, Settings
-    from unnoise.pipeline.ray_jobs import Order
+    from unnoise.pipeline.process import DenoiseOptions, JobResult
+    from unnoise.pipeline.ray_jobs import RayRun
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
@@ -75,8 +75,8 @@ def clean(
     from unnoise.pipeline import process
     from unnoise.units import FULL_SCALE
 
-    settings = process.Settings(
-        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, callers=workers or 1),
+    settings = process.DenoiseOptions(
+        denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, concurrency=workers or 1),
         sigma=None if sigma is None else sigma / FULL_SCALE,
         strength=strength,
         max_pixels=max_pixels,
@@ -86,7 +86,7 @@ def clean(
     names = [*(paths or []), *(_listed(files_from) if files_from else [])]
     if not names:
         raise UnnoiseError("Missing argument: name files, folders or patterns; see unnoise clean --help")
-    if ray is None and any(map(remote.is_address, [*names, out or ""])):
+    if ray is None and any(map(remote.is_remote, [*names, out or ""])):
         raise UnnoiseError("addresses such as s3://... go with --ray; --ray local works on the cores of this machine")
     if paths and "-" in paths:
         if names != ["-"] or watch:
@@ -99,7 +99,7 @@ def clean(
         _clean_with_map(names, out, settings, uncertainty, as_json=as_json)
         return
     if isinstance(settings.denoiser, Auto):
-        settings.denoiser.open_ahead()
+        settings.denoiser.preload()
     asked = {"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble}
     asked |= {"quality": quality, "version": __version__}
     if os.path.isfile(model):
@@ -112,77 +112,79 @@ def clean(
         return
     from unnoise.pipeline import ray_jobs, ray_pool
 
-    with ray_pool.connected(ray or None):
-        order = ray_jobs.Order(model, ensemble, engine, settings, asked)
+    with ray_pool.ray_session(ray or None):
+        order = ray_jobs.RayRun(model, ensemble, engine, settings, asked)
         _clean_files(names, out, settings, asked, **how, order=order)
 
 
 def _clean_files(
     names: list[str],
     out: str | None,
-    settings: Settings,
+    settings: DenoiseOptions,
     asked: dict[str, Any],
     *,
     workers: int | None,
     watch: bool,
     as_json: bool,
-    order: Order | None = None,
+    order: RayRun | None = None,
 ) -> None:
     """Clean files into a folder with a manifest, into one file, or beside themselves; print what becomes of each."""
     from unnoise.cli import console
     from unnoise.io import atomic, remote
     from unnoise.pipeline import jobs as planning, manifest, process, resume
 
-    if not planning.names_a_folder(out):
+    if not planning.is_folder_target(out):
         if watch or order:
             raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs a folder for the outputs: name one with -o")
-        jobs = planning.plan(names, out)
-        atomic.sweep(job.target.parent for job in jobs)
+        jobs = planning.plan_jobs(names, out)
+        atomic.remove_stale(job.target.parent for job in jobs)
         with console.over_files(len(jobs)) as show:
             shown = lambda job, done: show(job.source.name, done)  # noqa: E731
-            outcomes = process.run(jobs, settings, shown, workers=workers or 1)
+            outcomes = process.run_jobs(jobs, settings, shown, workers=workers or 1)
             finish(_tell(outcomes, as_json=as_json), len(jobs))
         return
     assert out is not None
-    if watch and any(map(remote.is_address, [*names, out])):
+    if watch and any(map(remote.is_remote, [*names, out])):
         raise UnnoiseError("--watch needs folders of this machine: call it again for what is new in a store")
-    with manifest.of(out) as kept:
-        work = resume.Archive(kept, asked).clean
+    with manifest.open_manifest(out) as kept:
+        work = resume.ResumableRun(kept, asked).clean
 
         def look() -> list[planning.Job]:
-            return planning.plan(names, out, kept.taken)
+            return planning.plan_jobs(names, out, kept.taken)
 
-        for jobs in resume.watch(look) if watch else [look()]:
-            kept.sweep(job.target.parent for job in jobs)
+        for jobs in resume.watch_folder(look) if watch else [look()]:
+            kept.remove_stale(job.target.parent for job in jobs)
             with console.over_files(len(jobs)) as show:
                 shown = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
                 if order:
                     outcomes = order.run(jobs, kept, shown, workers=workers)
                 else:
-                    outcomes = process.run(jobs, settings, shown, workers=workers or 1, work=work)
+                    outcomes = process.run_jobs(jobs, settings, shown, workers=workers or 1, work=work)
                 failed = _tell(outcomes, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))
 
 
-def _clean_with_map(names: list[str], out: str | None, settings: Settings, target: Path, *, as_json: bool) -> None:
+def _clean_with_map(
+    names: list[str], out: str | None, settings: DenoiseOptions, target: Path, *, as_json: bool
+) -> None:
     """Clean one picture, and write what error is to be expected in it."""
     from unnoise.cli import console
     from unnoise.io import atomic
     from unnoise.pipeline import error_maps, jobs as planning
 
     error_maps.check(target, settings)
-    jobs = [] if planning.names_a_folder(out) else planning.plan(names, out)
+    jobs = [] if planning.is_folder_target(out) else planning.plan_jobs(names, out)
     if len(jobs) != 1:
         raise UnnoiseError("--uncertainty goes with one picture: name it, and for its output a file, if any")
-    atomic.sweep({jobs[0].target.parent, target.parent})
+    atomic.remove_stale({jobs[0].target.parent, target.parent})
     with console.over_files(1) as show:
         outcome, doubt = error_maps.clean_file(jobs[0], settings, target, lambda done: show(jobs[0].source.name, done))
     if doubt:
-        note(doubt)
+        print_note(doubt)
     _tell([outcome], as_json=as_json)
     if not as_json:
-        say(target)
+        print_line(target)
 
 
 def with_address(words: list[str]) -> list[str]:
@@ -212,7 +214,7 @@ def _listed(source: str) -> list[str]:
     return [os.fsdecode(part) for part in parts if part]
 
 
-def _clean_pipe(settings: Settings, out: str | None) -> None:
+def _clean_pipe(settings: DenoiseOptions, out: str | None) -> None:
     """Clean the picture on standard input; it leaves by standard output, of the same kind, or into a file."""
     from unnoise.pipeline import process
 
@@ -220,31 +222,31 @@ def _clean_pipe(settings: Settings, out: str | None) -> None:
         raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
     if out is None and sys.stdout.isatty():
         raise UnnoiseError("a picture is no text for a terminal: name a file with -o, or redirect with >")
-    clean = process.clean_bytes(sys.stdin.buffer.read(), settings, out)
+    clean = process.denoise_bytes(sys.stdin.buffer.read(), settings, out)
     if clean is None:
-        say(out)
+        print_line(out)
     else:
         sys.stdout.buffer.write(clean)
         sys.stdout.buffer.flush()
 
 
-def _tell(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
+def _tell(outcomes: Iterable[JobResult], *, as_json: bool) -> int:
     """Print what becomes of files: where each goes, or the error; return how many failed."""
     done = failed = skipped = 0
     for outcome in outcomes:
         if as_json:
-            say(as_line(outcome.row()))
+            print_line(as_line(outcome.to_dict()))
         if outcome.error:
             failed += 1
-            complain(outcome.error)
+            print_error(outcome.error)
         elif outcome.skipped:
             skipped += 1
         else:
             done += 1
             if not as_json:
-                say(outcome.job.target)
+                print_line(outcome.job.target)
     if skipped:
-        note(f"{skipped} done before and unchanged, {done} cleaned now, {failed} failed")
+        print_note(f"{skipped} done before and unchanged, {done} cleaned now, {failed} failed")
     return failed
 
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from unnoise.training.trainer import Look
+    from unnoise.training.trainer import ProgressEvent
 
 
-def say(text: object) -> None:
+def print_line(text: object) -> None:
     """Print a line, at once; `typer.echo` would write into the bar, since it goes round what rich puts before it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Tell an error, in one line."""
     sys.stderr.write(f"unnoise: {text}\n")
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Tell, in one line, what is neither a result nor an error."""
     sys.stderr.write(f"unnoise: {text}\n")
 
@@ -62,7 +62,7 @@ def line() -> Iterator[Callable[[str], None]]:
 
 
 @contextlib.contextmanager
-def over_training() -> Iterator[Callable[[Look], None]]:
+def over_training() -> Iterator[Callable[[ProgressEvent], None]]:
     """Show a bar with loss, PSNR and time left, and a line for every validation; in a pipe, the lines alone."""
     if not sys.stderr.isatty():
         yield _tell
@@ -73,7 +73,7 @@ def over_training() -> Iterator[Callable[[Look], None]]:
     with _drawn(*columns, transient=False) as progress:
         bar = progress.add_task("", total=1.0, left="")
 
-        def watch(look: Look) -> None:
+        def watch(look: ProgressEvent) -> None:
             left = f"{datetime.timedelta(seconds=round(look.seconds_left))} left"
             progress.update(bar, completed=look.share, description=_told(look, "loss", "psnr"), left=left)
             if look.validated:
@@ -96,11 +96,11 @@ def _text(field: str) -> Any:
     return TextColumn(f"{{task.{field}}}", markup=False)  # a file may be called [red]
 
 
-def _tell(look: Look) -> None:
+def _tell(look: ProgressEvent) -> None:
     if look.validated:
         sys.stderr.write(f"{_told(look)}\n")
 
 
-def _told(look: Look, *keys: str) -> str:
+def _told(look: ProgressEvent, *keys: str) -> str:
     values = (f"{key} {value:.4g}" for key, value in look.values.items() if key in (keys or look.values))
     return f"step {look.step}: {', '.join(values)}"

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-from unnoise import api
+from unnoise import api, io
 from unnoise.evaluation import metrics, report
-from unnoise.io import reader
 from unnoise.io.picture import make_folder
 from unnoise.pipeline import process
 
@@ -31,7 +30,7 @@ def make(folder: Path, *, sigma: float = 25.0, overwrite: bool = False) -> dict[
     files = [folder / f"{name}.png" for name in ("noisy", "clean", "comparison")]
     for file in files:
         process.check_target(file, overwrite=overwrite)
-    original = reader.from_array(data.chelsea())
+    original = io.from_array(data.chelsea())
     noisy = api.add_noise(original, f"gaussian:{sigma} + clip")
     clean = api.denoise(noisy)
     labels = {
@@ -39,7 +38,7 @@ def make(folder: Path, *, sigma: float = 25.0, overwrite: bool = False) -> dict[
         for name, picture in (("noisy", noisy), ("unnoise", clean))
     }
     sheet = report.side_by_side({**labels, "original (Chelsea, scikit-image)": original.pixels})
-    comparison = reader.from_array(np.rint(sheet * 255).astype(np.uint8))
+    comparison = io.from_array(np.rint(sheet * 255).astype(np.uint8))
     make_folder(folder)
     for file, picture in zip(files, (noisy, clean, comparison), strict=True):
         picture.save(file, overwrite=overwrite)

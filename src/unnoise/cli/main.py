@@ -22,12 +22,12 @@ import typer
 from unnoise._version import __version__
 from unnoise.cli import calibrate, clean, serve, table
 from unnoise.cli.clean import Engine, Ensemble, Json, MaxPixels, Overwrite, as_line, finish, with_address
-from unnoise.cli.console import complain, say
+from unnoise.cli.console import print_error, print_line
 from unnoise.errors import UnnoiseError, one_line
 
 if TYPE_CHECKING:
     from unnoise.noise import Noise
-    from unnoise.training.state import Look
+    from unnoise.training.state import ProgressEvent
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(table.app, name="table")
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 def _say_version(asked: bool) -> None:
     if asked:
-        say(f"unnoise {__version__}")
+        print_line(f"unnoise {__version__}")
         raise typer.Exit
 
 
@@ -64,26 +64,25 @@ def inspect(
     max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Say what noise is in pictures: its kind, its level, and the model that fits."""
-    from unnoise import api
-    from unnoise.io import reader
+    from unnoise import api, io as image_io
     from unnoise.pipeline import jobs
     from unnoise.units import FULL_SCALE
 
     found, failed = jobs.find(paths), 0
     for path in found:
         try:
-            report = api.inspect(reader.read(path, max_pixels=max_pixels))
+            report = api.inspect(image_io.read(path, max_pixels=max_pixels))
         except UnnoiseError as error:
             failed += 1
-            complain(str(error))
+            print_error(str(error))
             continue
         if as_json:
             profile = [round(FULL_SCALE * level, 2) for level in report.profile]
             levels = {"sigma": round(FULL_SCALE * report.sigma, 2), "profile": profile}
             rest = {"impulses": round(report.impulses, 4), "model": report.model}
-            say(as_line({"path": str(path), "kind": report.kind, **levels, **rest}))
+            print_line(as_line({"path": str(path), "kind": report.kind, **levels, **rest}))
         else:
-            say(f"{path}: {report}")
+            print_line(f"{path}: {report}")
     finish(failed, len(found))
 
 
@@ -97,16 +96,15 @@ def add(
     max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Put noise into a picture."""
-    from unnoise import noise as noises
-    from unnoise.io import reader
+    from unnoise import io as image_io, noise as noises
 
     made, target = noises.make(noise), Path(out)
-    reader.check_target(target, overwrite=overwrite)
-    picture = reader.read(path, max_pixels=max_pixels)
-    if reason := reader.cannot_hold(picture, target.suffix):
+    image_io.check_target(target, overwrite=overwrite)
+    picture = image_io.read(path, max_pixels=max_pixels)
+    if reason := image_io.cannot_hold(picture, target.suffix):
         raise UnnoiseError(f"{path}: {reason}")
     picture.with_pixels(made(picture.pixels, seed)).save(target, overwrite=overwrite)
-    say(target)
+    print_line(target)
 
 
 @app.command()
@@ -115,10 +113,10 @@ def models(as_json: Json = False) -> None:
     from unnoise import denoisers
     from unnoise.denoisers.onnx import Onnx
 
-    cards = [Onnx(path).card for path in denoisers.shipped().values()]
+    cards = [Onnx(path).card for path in denoisers.bundled_models().values()]
     filters = {name: str(denoisers.DENOISERS.find(name).__doc__).partition("\n")[0] for name in denoisers.DENOISERS}
     if as_json:
-        say(as_line([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
+        print_line(as_line([*map(dataclasses.asdict, cards), *({"name": n, "summary": s} for n, s in filters.items())]))
         return
     lines: list[tuple[str, str]] = []
     for card in cards:
@@ -128,7 +126,7 @@ def models(as_json: Json = False) -> None:
     lines += filters.items()
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
-        say(f"{name:{width}}  {' '.join(text.split())}")
+        print_line(f"{name:{width}}  {' '.join(text.split())}")
 
 
 @app.command()
@@ -174,9 +172,9 @@ def evaluate(
         for row in measured:
             rows.append(row)
             if as_json:
-                say(as_line(dataclasses.asdict(row)))
+                print_line(as_line(dataclasses.asdict(row)))
     if not as_json:
-        say(report.markdown(rows, decimals={"ssim": 4}))
+        print_line(report.markdown(rows, decimals={"ssim": 4}))
     if curve:
         report.draw_curves(benchmark.curves(rows, levels), curve, x="noise level sigma, 8-bit units", y="PSNR, dB")
 
@@ -197,9 +195,9 @@ def train(
     instead.
     """
     from unnoise.cli import console
-    from unnoise.optional import need
+    from unnoise.optional import require
 
-    need("torch", extra="train")
+    require("torch", extra="train")
     from unnoise.training import distributed, recipe as recipes, trainer
 
     changes = dict(_key_and_value(text) for text in overrides or [])
@@ -210,25 +208,25 @@ def train(
             _measure(recipe, changes)
             return
         device, out = job.device, out or (Path(job.folder) if job.folder else None)
-        if distributed.leads():
-            say(recipes.dump(loaded))
+        if distributed.is_rank_zero():
+            print_line(recipes.dump(loaded))
     if dry_run:
-        for line in trainer.rehearse(loaded):
-            say(line)
+        for line in trainer.check(loaded):
+            print_line(line)
         return
     about = [loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length]
-    watching = console.over_training() if distributed.leads() else contextlib.nullcontext(lambda look: None)
+    watching = console.over_training() if distributed.is_rank_zero() else contextlib.nullcontext(lambda look: None)
     with watching as watch:
 
-        def shown(look: Look) -> None:
-            if about and distributed.leads():  # at the first look, when nothing was wrong with the recipe
-                console.note("; ".join(filter(None, about)))
+        def shown(look: ProgressEvent) -> None:
+            if about and distributed.is_rank_zero():  # at the first look, when nothing was wrong with the recipe
+                console.print_note("; ".join(filter(None, about)))
                 about.clear()
             watch(look)
 
-        model = trainer.train(loaded, out, resume=resume, device=device, watch=shown)
-    if distributed.leads():
-        say(model)
+        model = trainer.train(loaded, out, resume=resume, device=device, on_progress=shown)
+    if distributed.is_rank_zero():
+        print_line(model)
 
 
 @app.command()
@@ -244,14 +242,14 @@ def export(
 
     The file is checked against the original.
     """
-    from unnoise.optional import need
+    from unnoise.optional import require
 
-    need("torch", extra="train")
+    require("torch", extra="train")
     from unnoise.evaluation import benchmark
     from unnoise.training import export as exporting
 
     measured = benchmark.read_scores(scores) if scores else None
-    say(exporting.export(model, out, scores=measured, half=half))
+    print_line(exporting.export(model, out, scores=measured, half=half))
 
 
 @app.command()
@@ -266,16 +264,16 @@ def quantize(
     Features are scaled by what they reach on the pictures with the noise that the model learned. Refused if it loses
     more than a tenth of a dB.
     """
-    from unnoise.optional import need
+    from unnoise.optional import require
 
-    need("onnx", extra="train")
+    require("onnx", extra="train")
     from unnoise import datasets, denoisers
     from unnoise.evaluation import benchmark
     from unnoise.training import quantization
 
     pictures = datasets.make(data, channels=denoisers.make(model).channels)
     measured = benchmark.read_scores(scores) if scores else None
-    say(f"{out}: {quantization.quantize(model, out, pictures, scores=measured):.3f} dB lost")
+    print_line(f"{out}: {quantization.quantize(model, out, pictures, scores=measured):.3f} dB lost")
 
 
 @app.command()
@@ -291,7 +289,7 @@ def demo(
     from unnoise.cli import demo as demonstration
 
     for path, caption in demonstration.make(out, sigma=sigma, overwrite=overwrite).items():
-        say(f"{path}: {caption}")
+        print_line(f"{path}: {caption}")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -311,7 +309,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(130)
     except Exception as error:
         log.debug("", exc_info=True)
-        complain(_parser_line(error) if hasattr(error, "format_message") else one_line(error))
+        print_error(_parser_line(error) if hasattr(error, "format_message") else one_line(error))
         sys.exit(2)
     sys.exit((status or 0) if words else 2)
 
@@ -358,15 +356,15 @@ def _key_and_value(text: str) -> tuple[str, str]:
 
 def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: bool) -> list[float]:
     """Return the levels to draw over, or say before the work why nothing can be drawn."""
+    from unnoise import io as image_io
     from unnoise.evaluation import benchmark
-    from unnoise.io import reader
-    from unnoise.optional import need
+    from unnoise.optional import require
 
     levels = benchmark.levels(noises)
     if target.suffix.lower() != ".png":
         raise UnnoiseError(f"{target}: a curve is drawn in a .png file")
-    reader.check_target(target, overwrite=overwrite)
-    need("matplotlib", extra="train")
+    image_io.check_target(target, overwrite=overwrite)
+    require("matplotlib", extra="train")
     return levels
 
 
@@ -379,12 +377,12 @@ def _rank(opened: dict[str, Any], folder: str, *, seed: int, blind: bool, as_jso
     data = folder if ":" in folder else f"images:{folder}"
     dataset = datasets.make(data)
     with console.line() as show:
-        how = {"data": data, "seed": seed, "blind": blind, "progress": show, "skipped": console.note}
-        rows = no_reference.rank(opened, dataset, **how)
+        how = {"data": data, "seed": seed, "blind": blind, "progress": show, "skipped": console.print_note}
+        rows = no_reference.rank_models(opened, dataset, **how)
     for row in rows if as_json else []:
-        say(as_line(dataclasses.asdict(row)))
+        print_line(as_line(dataclasses.asdict(row)))
     if not as_json:
-        say(report.markdown(rows))
+        print_line(report.markdown(rows))
 
 
 def _measure(config: Path, changes: dict[str, str]) -> None:
@@ -395,4 +393,4 @@ def _measure(config: Path, changes: dict[str, str]) -> None:
 
     with console.line() as show:
         rows = api.measure(config, changes, progress=show)
-    say(report.markdown(rows, decimals={"ssim": 4}))
+    print_line(report.markdown(rows, decimals={"ssim": 4}))

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from unnoise.cli.clean import Engine
-from unnoise.cli.console import note, say
+from unnoise.cli.console import print_line, print_note
 from unnoise.errors import UnnoiseError
-from unnoise.optional import need
+from unnoise.optional import require
 
 KEY = "UNNOISE_KEY"
 
@@ -34,7 +34,7 @@ def serve(
     Nothing is opened to other machines unless --host says so.
     """
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
-        need(module, extra="serve")
+        require(module, extra="serve")
     from unnoise.service import server
     from unnoise.service.limits import Limits
     from unnoise.service.middleware import LOCAL
@@ -44,9 +44,9 @@ def serve(
     limits = Limits(**{limit: value for limit, value in asked.items() if value is not None})  # type: ignore[arg-type]
     key = _key(key_file)
     if host not in LOCAL and key is None:
-        note("open to other machines, and no key is asked for: see --key-file")
+        print_note("open to other machines, and no key is asked for: see --key-file")
     if host in LOCAL and port:
-        say(f"open http://{host}:{port} in a browser; Ctrl-C ends it")
+        print_line(f"open http://{host}:{port} in a browser; Ctrl-C ends it")
     server.run(host, port, limits=limits, key=key, names=name or (), engine=engine)
 
 

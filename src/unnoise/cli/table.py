@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unnoise.cli.console import complain, say
+from unnoise.cli.console import print_error, print_line
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ def check(
     with console.line() as show_progress:
         found = _tables().check(table, progress=show_progress)
     if as_json:
-        say(json.dumps(dataclasses.asdict(found)))
+        print_line(json.dumps(dataclasses.asdict(found)))
     else:
-        say(f"{found.rows} rows" + "".join(f"; {note}" for note in found.notes))
-        say(report.markdown(found.columns))
+        print_line(f"{found.rows} rows" + "".join(f"; {note}" for note in found.notes))
+        print_line(report.markdown(found.columns))
         for finding in found.odd:
-            say(f"odd: {finding}")
+            print_line(f"odd: {finding}")
         for finding in found.bad:
-            complain(str(finding))
+            print_error(str(finding))
     if found.bad:
         raise typer.Exit(1 if len({one.row for one in found.bad}) < found.rows else 2)
 
@@ -153,7 +153,7 @@ def score(
 
     outcome = _call("score", model, table, out, noisy=noisy, overwrite=overwrite, ray=ray)
     if outcome.mean:
-        say(report.markdown([outcome.mean], decimals={"ssim": 4}))
+        print_line(report.markdown([outcome.mean], decimals={"ssim": 4}))
     _finish(outcome)
 
 
@@ -173,9 +173,9 @@ def show(
 
 def _tables() -> ModuleType:
     """Import the verbs; only now, since they take their time."""
-    from unnoise.optional import need
+    from unnoise.optional import require
 
-    need("pyarrow", extra="tables")
+    require("pyarrow", extra="tables")
     from unnoise import tables
 
     return tables
@@ -192,18 +192,18 @@ def _call(verb: str, *arguments: Any, ray: str | None = None, **options: Any) ->
 
     function = getattr(_tables(), verb)
     with console.line() as show_progress:
-        how = {**options, "tell": lambda bad: complain(str(bad)), "progress": show_progress}
+        how = {**options, "tell": lambda bad: print_error(str(bad)), "progress": show_progress}
         if ray is None:
             return function(*arguments, **how)
         from unnoise.pipeline import ray_pool
         from unnoise.tables import ray as table_ray
 
-        with ray_pool.connected(ray or None):
-            return function(*arguments, **how, spread=table_ray.spread(verb, arguments, options))
+        with ray_pool.ray_session(ray or None):
+            return function(*arguments, **how, spread=table_ray.distribute(verb, arguments, options))
 
 
 def _finish(outcome: Outcome) -> None:
-    say(outcome.target)
+    print_line(outcome.target)
     if outcome.bad:
         raise typer.Exit(1)
 

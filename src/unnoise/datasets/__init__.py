@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 
-from unnoise.datasets.base import Dataset, Joined, Resized
-from unnoise.datasets.split import ENOUGH, hold_back
+from unnoise.datasets.base import ConcatDataset, Dataset, Resized
+from unnoise.datasets.split import MIN_FOR_WHOLE_SPLIT, split
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
 
@@ -51,7 +51,7 @@ def make(
     """
     if isinstance(spec, list):
         opened = {one: make(one, channels=channels, exclude=exclude, size=size, white=white) for one in spec}
-        return Joined([opened[one] for one in spec])
+        return ConcatDataset([opened[one] for one in spec])
     kind, separator, path = spec.partition(":")
     if kind not in DATASETS:
         raise UnnoiseError(unknown("dataset", kind, DATASETS))
@@ -65,4 +65,4 @@ def make(
     return dataset if size is None else Resized(dataset, size)
 
 
-__all__ = ["DATASETS", "ENOUGH", "Dataset", "hold_back", "make"]
+__all__ = ["DATASETS", "MIN_FOR_WHOLE_SPLIT", "Dataset", "split", "make"]

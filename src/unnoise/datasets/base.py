@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from skimage import transform
 
+from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
-from unnoise.io.picture import span
+from unnoise.io.picture import white_level
 from unnoise.spec import unknown
 
 _PAGED = (".tif", ".tiff", ".webp", ".gif")
@@ -37,7 +37,7 @@ class Dataset(ABC):
         """Name an item, for tables and messages."""
 
 
-class Joined(Dataset):
+class ConcatDataset(Dataset):
     """Several datasets, one after the other."""
 
     def __init__(self, members: list[Dataset]) -> None:
@@ -160,7 +160,7 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
     """
     left_out = _read_list(find(exclude)) if exclude else set()
     files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-    pictures = [path for path in files if reader.is_picture(path) and path.resolve() not in left_out]
+    pictures = [path for path in files if io.is_picture(path) and path.resolve() not in left_out]
     if not pictures:
         raise UnnoiseError(f"no pictures in '{folder}'")
     return pictures
@@ -168,7 +168,7 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
 
 def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
     """Read a picture's colours in the type that they are stored in, `[H, W, C]`; see `with_channels`."""
-    picture = reader.read(path)
+    picture = io.read(path)
     return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
 
 
@@ -177,14 +177,14 @@ def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.nd
 
     So does the main job show pictures to a model (see `denoisers.spanned`): 12 bits within 16, counts of photons.
     """
-    pictures = [reader.read(path) for path in paths]
-    white = np.float32(max(span(picture.pixels, picture.dtype) for picture in pictures))
+    pictures = [io.read(path) for path in paths]
+    white = np.float32(max(white_level(picture.pixels, picture.dtype) for picture in pictures))
     return [with_channels(picture.pixels / white, channels) for picture in pictures]
 
 
 def count_pages(path: Path) -> int:
     """Count the pages of a file, by its header, where its kind has pages."""
-    return reader.Rows(path).header.pages if path.suffix.lower() in _PAGED else 1
+    return io.RowReader(path).header.pages if path.suffix.lower() in _PAGED else 1
 
 
 def _read_list(path: Path) -> set[Path]:

@@ -9,13 +9,13 @@ import numpy as np
 from unnoise.datasets.base import Dataset
 from unnoise.errors import UnnoiseError
 
-ENOUGH = 10
+MIN_FOR_WHOLE_SPLIT = 10
 """From so many pictures on, whole ones are held back; of fewer, a part of each."""
 
 Item = np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
-class Chosen(Dataset):
+class Subset(Dataset):
     """Some of the items of a dataset.
 
     Args:
@@ -43,7 +43,7 @@ class Chosen(Dataset):
         return self.dataset.label(self.indices[index])
 
 
-class Below:
+class CropRows:
     """Cuts a picture in two, so many rows from below; it travels to other processes, as a closure would not."""
 
     def __init__(self, share: float, least: int, *, keep: bool) -> None:
@@ -56,7 +56,7 @@ class Below:
         return picture[: height - rows] if self.keep else picture[height - rows :]
 
 
-def hold_back(dataset: Dataset, share: float, least: int) -> tuple[Dataset, Dataset]:
+def split(dataset: Dataset, share: float, least: int) -> tuple[Dataset, Dataset]:
     """Divide a dataset into what is learned from, and what is held back.
 
     Of `ENOUGH` pictures or more, it is every so-manieth one; of fewer, the lowest rows of each.
@@ -69,11 +69,11 @@ def hold_back(dataset: Dataset, share: float, least: int) -> tuple[Dataset, Data
     Raises:
         UnnoiseError: a picture has too few rows for that.
     """
-    if len(dataset) >= ENOUGH:
+    if len(dataset) >= MIN_FOR_WHOLE_SPLIT:
         every = max(2, round(1 / share))
         held = range(every // 2, len(dataset), every)
         rest = [index for index in range(len(dataset)) if index not in held]
-        return Chosen(dataset, rest), Chosen(dataset, held)
+        return Subset(dataset, rest), Subset(dataset, held)
     everything = range(len(dataset))
     for index in everything:
         item = dataset[index]
@@ -81,5 +81,5 @@ def hold_back(dataset: Dataset, share: float, least: int) -> tuple[Dataset, Data
         if height < 2 * least or height - round(share * height) < least:
             label = dataset.label(index)
             raise UnnoiseError(f"'{label}' has {height} rows, too few to hold some back beside a patch of {least}")
-    kept, held_back = (Below(share, least, keep=keep) for keep in (True, False))
-    return Chosen(dataset, everything, kept), Chosen(dataset, everything, held_back)
+    kept, held_back = (CropRows(share, least, keep=keep) for keep in (True, False))
+    return Subset(dataset, everything, kept), Subset(dataset, everything, held_back)

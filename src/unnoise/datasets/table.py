@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from unnoise import io
 from unnoise.datasets.base import Dataset, find, split_part, with_channels
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
-from unnoise.io.reader import Picture
-from unnoise.optional import need
+from unnoise.io import Picture
+from unnoise.optional import require
 from unnoise.spec import unknown
 
 NAME, PART, NOISY, CLEAN = "name", "part", "noisy", ("clean", "image")
@@ -104,8 +104,8 @@ class Rows:
     def __init__(self, table: str | Path) -> None:
         place, _, part = str(table).partition("#")
         self.path = find(place)
-        self._arrow = need("pyarrow", extra="tables")
-        parquet = need("pyarrow.parquet", extra="tables")
+        self._arrow = require("pyarrow", extra="tables")
+        parquet = require("pyarrow.parquet", extra="tables")
         try:  # reading ahead would hold the whole file
             self._file: Any = parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
         except (OSError, self._arrow.ArrowException) as error:
@@ -192,7 +192,7 @@ class Rows:
 
 def image_columns(schema: Any) -> list[str]:
     """Return the names of an Arrow schema's columns of pictures."""
-    types = need("pyarrow.types", extra="tables")
+    types = require("pyarrow.types", extra="tables")
     binary = (types.is_binary, types.is_large_binary, types.is_binary_view)
     return [
         field.name
@@ -226,7 +226,7 @@ def decode(cell: Mapping[str, Any] | None) -> Picture:
     """
     if cell is None or not cell["bytes"]:
         raise UnnoiseError("no picture" if cell is None or not cell["path"] else "the name of a picture, and no bytes")
-    return reader.read(cell["bytes"])
+    return io.read(cell["bytes"])
 
 
 def stored(picture: Picture, channels: int | None = None) -> np.ndarray:

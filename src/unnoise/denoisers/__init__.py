@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from unnoise.denoisers import auto
-from unnoise.denoisers.base import Denoiser, colours
+from unnoise.denoisers.base import Denoiser, channel_count
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.errors import UnnoiseError
-from unnoise.noise.estimation import NoiseReport
-from unnoise.optional import need
+from unnoise.noise.estimation import NoiseEstimate
+from unnoise.optional import require
 from unnoise.spec import Registry, unknown
 from unnoise.system import cpu_count
 
@@ -44,13 +44,13 @@ PyTorch takes CUDA or Apple's GPU.
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def shipped() -> dict[str, Path]:
+def bundled_models() -> dict[str, Path]:
     """Return the models that travel inside the package, name -> `.onnx` file."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
 def make(
-    spec: str | Path | Denoiser, *, ensemble: bool = False, engine: str | None = None, callers: int = 1
+    spec: str | Path | Denoiser, *, ensemble: bool = False, engine: str | None = None, concurrency: int = 1
 ) -> Denoiser:
     """Open the denoiser that `spec` names: "auto", a shipped model, a classical filter, or a model file.
 
@@ -58,28 +58,30 @@ def make(
         spec: the name, the filter's spec, or the file; a denoiser is taken as it is.
         ensemble: average over the eight orientations of a picture, see `Ensemble`.
         engine: what runs a network, one of `ENGINES`; None for the fastest that is installed.
-        callers: threads that will call it at the same time; ONNX Runtime then takes so many fewer of its own.
+        concurrency: threads that will call it at the same time; ONNX Runtime then takes so many fewer of its own.
 
     Raises:
         UnnoiseError: no such model or engine, or a file that is no model.
     """
-    if str(spec) == auto.Auto.title:
-        return auto.Auto(lambda name: make(name, ensemble=ensemble, engine=engine, callers=callers), shipped())
-    opened = _open(spec, engine, callers)
+    if str(spec) == auto.Auto.name:
+        return auto.Auto(
+            lambda name: make(name, ensemble=ensemble, engine=engine, concurrency=concurrency), bundled_models()
+        )
+    opened = _open(spec, engine, concurrency)
     return Ensemble(opened) if ensemble else opened
 
 
 def _open(spec: str | Path | Denoiser, engine: str | None, callers: int) -> Denoiser:
     if isinstance(spec, Denoiser):
         return spec
-    path = shipped().get(str(spec), Path(spec))
+    path = bundled_models().get(str(spec), Path(spec))
     if path.suffix in (".onnx", ".safetensors"):
         return _open_file(path, engine, callers)
     name = str(spec).partition(":")[0].strip()
-    if name in shipped():
+    if name in bundled_models():
         raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
     if name not in DENOISERS.members:
-        raise UnnoiseError(unknown("model", name, [auto.Auto.title, *DENOISERS.members, *shipped()]))
+        raise UnnoiseError(unknown("model", name, [auto.Auto.name, *DENOISERS.members, *bundled_models()]))
     return DENOISERS.make(str(spec))
 
 
@@ -93,15 +95,15 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
     if path.suffix == ".safetensors":
         if engine not in (None, "torch"):
             raise UnnoiseError(f"the engine '{engine}' runs .onnx files: unnoise export {path}")
-        need("torch", extra="train")
+        require("torch", extra="train")
         from unnoise.denoisers import pytorch
 
         network, card = pytorch.load(path)
         if engine:
-            return pytorch.on_fastest_device(network, card.name, declips=card.declips)
-        return pytorch.Checkpoint(network, title=card.name, declips=card.declips)
+            return pytorch.on_fastest_device(network, card.name, corrects_clipping=card.corrects_clipping)
+        return pytorch.TorchDenoiser(network, name=card.name, corrects_clipping=card.corrects_clipping)
     if engine == "openvino" or (engine is None and importlib.util.find_spec("openvino")):
-        need("openvino", extra="openvino")
+        require("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino
 
         return OpenVino(path, precision=None if engine else "f32")
@@ -111,18 +113,18 @@ def _open_file(path: Path, engine: str | None, callers: int) -> Denoiser:
     return Onnx(path, threads=max(1, cpu_count() - callers + 1))
 
 
-def trained(spec: str | Path) -> Path:
+def training_weights(spec: str | Path) -> Path:
     """Return the file of weights, to learn on, of a shipped model; or the file that is named.
 
     >>> trained("photo").name
     'photo.safetensors'
     """
-    return shipped()[str(spec)].with_suffix(".safetensors") if str(spec) in shipped() else Path(spec)
+    return bundled_models()[str(spec)].with_suffix(".safetensors") if str(spec) in bundled_models() else Path(spec)
 
 
-def fitted(report: NoiseReport, pixels: np.ndarray) -> NoiseReport:
+def with_model(report: NoiseEstimate, pixels: np.ndarray) -> NoiseEstimate:
     """Return what was found in a picture `[H, W, C]`, with the shipped model that fits."""
-    return auto.fitted(report, colours(pixels), shipped())
+    return auto.with_model(report, channel_count(pixels), bundled_models())
 
 
-__all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "fitted", "make", "shipped", "trained"]
+__all__ = ["DENOISERS", "ENGINES", "Denoiser", "Ensemble", "with_model", "make", "bundled_models", "training_weights"]

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from unnoise.denoisers.base import Denoiser, Sigma, colours
+from unnoise.denoisers.base import Denoiser, Sigma, channel_count
 from unnoise.noise import estimation
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 
-FITTING = {
+MODEL_FOR_NOISE = {
     "none": (("color",), ("gray",)),
     "gaussian": (("color",), ("gray",)),
     "signal-dependent": (("color",), ("gray",)),
@@ -35,20 +35,20 @@ class Auto(Denoiser):
         shipped: names of the models that there are.
     """
 
-    title = "auto"
+    name = "auto"
 
     def __init__(self, make: Callable[[str], Denoiser], shipped: Collection[str]) -> None:
         self._make, self._shipped = make, shipped
         self._opened: dict[str, Denoiser] = {}
         self._lock = threading.Lock()
 
-    def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
+    def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Choose the model for a picture."""
-        report = estimation.inspect(noisy[:, :, :3]) if sigma is None else NoiseReport("gaussian", 0.0, ())
-        name = choose(report, colours(noisy), self._shipped)
-        return self._open(name).fitted_to(report).settle(noisy, report.sigma if sigma is None else sigma)
+        report = estimation.estimate_noise(noisy[:, :, :3]) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
+        name = select_model(report, channel_count(noisy), self._shipped)
+        return self._open(name).for_noise(report).resolve(noisy, report.sigma if sigma is None else sigma)
 
-    def open_ahead(self) -> None:
+    def preload(self) -> None:
         """Open, on a thread of its own, the model that most pictures need, while the first is still being read."""
 
         def attempt() -> None:
@@ -69,11 +69,11 @@ class Auto(Denoiser):
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture."""
-        denoiser, told = self.settle(noisy, sigma)
+        denoiser, told = self.resolve(noisy, sigma)
         return denoiser(noisy, told)
 
 
-def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
+def select_model(report: NoiseEstimate, channels: int, shipped: Collection[str]) -> str:
     """Return the name of the model that fits a picture.
 
     Args:
@@ -81,10 +81,10 @@ def choose(report: NoiseReport, channels: int, shipped: Collection[str]) -> str:
         channels: of the picture, see `colours`.
         shipped: names of the models that there are; `color` is always one of them.
     """
-    in_colour, in_grey = FITTING[report.kind]
+    in_colour, in_grey = MODEL_FOR_NOISE[report.kind]
     return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
 
 
-def fitted(report: NoiseReport, channels: int, shipped: Collection[str]) -> NoiseReport:
+def with_model(report: NoiseEstimate, channels: int, shipped: Collection[str]) -> NoiseEstimate:
     """Return a report that names the model that fits."""
-    return report if report.kind == "none" else replace(report, model=choose(report, channels, shipped))
+    return report if report.kind == "none" else replace(report, model=select_model(report, channels, shipped))

@@ -16,11 +16,11 @@ from scipy import ndimage
 from unnoise.denoisers import clipping
 from unnoise.errors import UnnoiseError
 from unnoise.noise import estimation
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 
 Sigma = float | np.ndarray
 
-FAINTEST = 1e-6
+MIN_SIGMA = 1e-6
 """A level below this, [0, 1] units, counts as 0: nobody can see it, and its square is soon no number any more."""
 
 _SMOOTH = 1.5  # deviation of the blur that the light is read off, pixels
@@ -35,23 +35,24 @@ class Denoiser(ABC):
         halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
         wants_sigma: whether the noise level matters; where it is not told, it is estimated.
         margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
-        declips: whether `run` only knows whole noise, and what a file cut off at black and white is made up for behind.
-        grows: noise that grows with the light, which it has been fitted to; None for noise of the level that is told.
-        title: what it is called, which is its `str`, too; "" where nobody has named it.
+        corrects_clipping: whether `run` has learned only noise that was never clipped, so that clipping at black and
+            white is corrected after it (see `clipping`).
+        signal_noise: signal-dependent noise that it is fitted to; None for noise of one level.
+        name: what it is called, which is its `str`, too; "" where nobody has named it.
     """
 
-    title: str = ""
+    name: str = ""
     channels: int | None = None
     multiple_of: int = 1
     halo: int | None = None
     wants_sigma: bool = False
     margin: int = 0
-    declips: bool = False
-    grows: NoiseReport | None = None
+    corrects_clipping: bool = False
+    signal_noise: NoiseEstimate | None = None
 
     def __str__(self) -> str:
         """Return what it is called; members that the small language spells return their spec."""
-        return self.title
+        return self.name
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
         """Clean a picture.
@@ -73,16 +74,16 @@ class Denoiser(ABC):
         if not finite.all():
             middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
             return np.where(finite, self(np.where(finite, noisy, middle), sigma), noisy)
-        denoiser, told = self.settle(noisy, sigma)
+        denoiser, told = self.resolve(noisy, sigma)
         if told is not None and not np.any(told):
             return noisy.copy()  # there is no noise to take out
-        return denoiser._cleaned(noisy, told)
+        return denoiser._denoise(noisy, told)
 
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean a finite float32 picture `[H, W, channels]` whose sides are multiples of `multiple_of`."""
 
-    def settle(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
+    def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Return who is to clean a picture, and the level to tell it.
 
         It is asked once, with the whole picture: all tiles of it are then cleaned alike.
@@ -94,20 +95,20 @@ class Denoiser(ABC):
         if not self.wants_sigma:
             return self, None
         if sigma is None:
-            found = estimation.inspect(noisy[:, :, :3])
-            return self.fitted_to(found), found.sigma
+            found = estimation.estimate_noise(noisy[:, :, :3])
+            return self.for_noise(found), found.sigma
         return self, _checked_level(noisy, sigma)
 
-    def fitted_to(self, found: NoiseReport) -> Denoiser:
+    def for_noise(self, found: NoiseEstimate) -> Denoiser:
         """Return the denoiser as it serves what was found in a picture.
 
         Noise that grows with the light has another level at each pixel, and a network is told a map of levels.
         """
-        if not self.declips or found.kind != "signal-dependent":
+        if not self.corrects_clipping or found.kind != "signal-dependent":
             return self
         fitted = copy.copy(self)
-        fitted.grows = found
-        if self.grows is None and fitted.halo is not None:
+        fitted.signal_noise = found
+        if self.signal_noise is None and fitted.halo is not None:
             fitted.halo += round(4 * _SMOOTH)  # as far as SciPy's filter reaches
         return fitted
 
@@ -119,20 +120,22 @@ class Denoiser(ABC):
             raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
         return noisy
 
-    def _cleaned(self, noisy: np.ndarray, told: Sigma | None) -> np.ndarray:
-        if self.grows is not None:
-            told = self.grows.map_for(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
+    def _denoise(self, noisy: np.ndarray, told: Sigma | None) -> np.ndarray:
+        if self.signal_noise is not None:
+            told = self.signal_noise.sigma_map(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
         clean = self._fit_channels(noisy, told)
-        if not self.declips or told is None:
+        if not self.corrects_clipping or told is None:
             return clean
-        return clipping.declipped(noisy, clean, told if self.grows is None else self.grows.level_at(clean))
+        return clipping.correct_clipping(
+            noisy, clean, told if self.signal_noise is None else self.signal_noise.sigma_at(clean)
+        )
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         have = noisy.shape[2]
         if self.channels in (None, have):
             return self._fit_size(noisy, sigma)
         if self.channels == 1:
-            if colours(noisy) == 1:
+            if channel_count(noisy) == 1:
                 return np.repeat(self._fit_size(noisy[:, :, :1], sigma), have, axis=2)
             return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
         if have == 1:
@@ -157,7 +160,7 @@ class Denoiser(ABC):
         return np.asarray(clean, dtype=np.float32)
 
 
-def colours(pixels: np.ndarray) -> int:
+def channel_count(pixels: np.ndarray) -> int:
     """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
     channels = pixels.shape[2]
     return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
@@ -170,7 +173,7 @@ def _checked_level(noisy: np.ndarray, sigma: Sigma) -> Sigma:
     if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
         height, width = noisy.shape[:2]
         raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
-    faint = told < FAINTEST
+    faint = told < MIN_SIGMA
     if told.shape:
         return np.where(faint, np.float32(0), told)
     return 0.0 if faint else float(sigma)

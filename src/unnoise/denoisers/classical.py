@@ -7,7 +7,7 @@ authors, or scikit-image's documentation, give.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +15,7 @@ from skimage import restoration
 
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Spelled
+from unnoise.spec import HasSpec
 
 _BALANCE = 9
 """Side of the window in which the adaptive median weighs white against black pixels."""
@@ -26,14 +26,14 @@ def _level(sigma: Sigma | None) -> float:
     return float(np.mean(sigma)) if sigma is not None else 0.0
 
 
-def _check_positive(filter_: Spelled, field: str) -> None:
+def _check_positive(filter_: HasSpec, field: str) -> None:
     """Raise UnnoiseError unless a field is a finite number above 0."""
     value: Any = getattr(filter_, field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise UnnoiseError(f"{filter_.name}: {field} must be a number above 0, not '{value}'")
 
 
-def _check_window(filter_: Spelled, field: str) -> None:
+def _check_window(filter_: HasSpec, field: str) -> None:
     """Raise UnnoiseError unless a field is the side of a window that has a middle."""
     value: Any = getattr(filter_, field)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or value % 2 == 0:
@@ -41,14 +41,14 @@ def _check_window(filter_: Spelled, field: str) -> None:
 
 
 @dataclass(frozen=True)
-class Median(Spelled, Denoiser):
+class Median(HasSpec, Denoiser):
     """Median of a square window, channel by channel.
 
     Args:
         size: side of the window, in pixels; odd.
     """
 
-    name: ClassVar[str] = "median"
+    name = "median"
     size: int = 3
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class Median(Spelled, Denoiser):
 
 
 @dataclass(frozen=True)
-class AdaptiveMedian(Spelled, Denoiser):
+class AdaptiveMedian(HasSpec, Denoiser):
     """A median that touches only impulse pixels, in windows that grow until they hold a sound one.
 
     After Hwang and Haddad, IEEE TIP 4(4), 1995. A pixel counts as lost when it is at 0 or 1, is not part of an area
@@ -78,7 +78,7 @@ class AdaptiveMedian(Spelled, Denoiser):
         tolerance: a lost pixel differs from its neighbours by more than this, in 8-bit units.
     """
 
-    name: ClassVar[str] = "adaptive-median"
+    name = "adaptive-median"
     largest: int = 19
     tolerance: float = 20.0
 
@@ -121,7 +121,7 @@ class AdaptiveMedian(Spelled, Denoiser):
 
 
 @dataclass(frozen=True)
-class Bilateral(Spelled, Denoiser):
+class Bilateral(HasSpec, Denoiser):
     """Bilateral filter (Tomasi and Manduchi, ICCV 1998): a mean of near pixels of like value.
 
     Args:
@@ -129,7 +129,7 @@ class Bilateral(Spelled, Denoiser):
         range: deviation in value (of a colour: root mean square over its channels), as a multiple of the noise level.
     """
 
-    name: ClassVar[str] = "bilateral"
+    name = "bilateral"
     spatial: float = 2.0
     range: float = 1.5
     wants_sigma = True
@@ -154,14 +154,14 @@ class Bilateral(Spelled, Denoiser):
 
 
 @dataclass(frozen=True)
-class NLM(Spelled, Denoiser):
+class NLM(HasSpec, Denoiser):
     """Non-local means (Buades, Coll, Morel, CVPR 2005), scikit-image's fast version.
 
     Args:
         strength: filter strength as a multiple of the noise level; 0.8 as scikit-image's example of the fast mode.
     """
 
-    name: ClassVar[str] = "nlm"
+    name = "nlm"
     strength: float = 0.8
     wants_sigma = True
 
@@ -179,10 +179,10 @@ class NLM(Spelled, Denoiser):
 
 
 @dataclass(frozen=True)
-class Wavelet(Spelled, Denoiser):
+class Wavelet(HasSpec, Denoiser):
     """Wavelet shrinkage (BayesShrink; Chang, Yu, Vetterli, IEEE TIP 9(9), 2000), averaged over four shifts."""
 
-    name: ClassVar[str] = "wavelet"
+    name = "wavelet"
     wants_sigma = True
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
@@ -199,14 +199,14 @@ class Wavelet(Spelled, Denoiser):
 
 
 @dataclass(frozen=True)
-class TV(Spelled, Denoiser):
+class TV(HasSpec, Denoiser):
     """Total variation (Rudin, Osher, Fatemi, Physica D 60, 1992), by Chambolle's algorithm.
 
     Args:
         weight: of the variation against the data, as a multiple of the noise level.
     """
 
-    name: ClassVar[str] = "tv"
+    name = "tv"
     weight: float = 1.2
     wants_sigma = True
 

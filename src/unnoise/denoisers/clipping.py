@@ -45,7 +45,7 @@ def reach(halo: int | None) -> int | None:
     return None if halo is None else halo + REACH
 
 
-def declipped(noisy: np.ndarray, clean: np.ndarray, sigma: float | np.ndarray) -> np.ndarray:
+def correct_clipping(noisy: np.ndarray, clean: np.ndarray, sigma: float | np.ndarray) -> np.ndarray:
     """Return a clean picture without the bias of noise that was cut off.
 
     Args:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.exported import Learner
+from unnoise.denoisers.exported import PerImageDenoiser
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ PATIENCE = 0.35  # share of the steps that may pass without a better output
 
 
 @dataclass(frozen=True)
-class DeepPrior(Learner):
+class DeepPrior(PerImageDenoiser):
     """A network that learns the picture at hand and no other, stopped by held-back pixels; minutes a picture.
 
     Args:
@@ -45,7 +45,7 @@ class DeepPrior(Learner):
         seed: of its first weights and its input.
     """
 
-    name: ClassVar[str] = "deep_prior"
+    name = "deep_prior"
     steps: int = 1500
     width: int = 32
 

@@ -20,10 +20,10 @@ class Ensemble(Denoiser):
     """
 
     def __init__(self, inside: Denoiser) -> None:
-        self.inside, self.title = inside, str(inside)
+        self.inside, self.name = inside, str(inside)
         self.channels, self.multiple_of = inside.channels, inside.multiple_of
         self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
-        self.declips = inside.declips
+        self.corrects_clipping = inside.corrects_clipping
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, eight times."""

@@ -11,11 +11,11 @@ from unnoise.denoisers import clipping
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
-from unnoise.optional import need
-from unnoise.spec import Spelled
+from unnoise.optional import require
+from unnoise.spec import HasSpec
 
 
-class Exported(Denoiser):
+class ExportedNetwork(Denoiser):
     """A network in an ONNX file, whichever engine runs it: the facts that its card states, and its inputs.
 
     Args:
@@ -23,10 +23,10 @@ class Exported(Denoiser):
     """
 
     def __init__(self, card: Card) -> None:
-        self.card, self.title = card, card.name
+        self.card, self.name = card, card.name
         self.channels, self.multiple_of, self.halo = card.channels, card.multiple_of, card.halo
-        self.wants_sigma, self.margin, self.declips = card.wants_sigma, card.margin, card.declips
-        if self.declips:
+        self.wants_sigma, self.margin, self.corrects_clipping = card.wants_sigma, card.margin, card.corrects_clipping
+        if self.corrects_clipping:
             self.halo = clipping.reach(card.halo)
 
     def feed(self, noisy: np.ndarray, sigma: Sigma | None) -> dict[str, np.ndarray]:
@@ -39,7 +39,7 @@ class Exported(Denoiser):
 
 
 @dataclass(frozen=True)
-class Learner(Spelled, Denoiser):
+class PerImageDenoiser(HasSpec, Denoiser):
     """What learns the picture at hand, and no other; it needs PyTorch.
 
     Args:
@@ -57,10 +57,10 @@ class Learner(Spelled, Denoiser):
         check_count(self, "steps", 1)
         check_count(self, "width", 1)
         check_count(self, "seed", 0)
-        need("torch", extra="train")
+        require("torch", extra="train")
 
 
-def check_count(denoiser: Spelled, field: str, low: int) -> None:
+def check_count(denoiser: HasSpec, field: str, low: int) -> None:
     """Raise UnnoiseError unless a field is a whole number of at least `low`."""
     value: Any = getattr(denoiser, field)
     if isinstance(value, bool) or not isinstance(value, int) or value < low:

@@ -57,7 +57,7 @@ class Card:
     licence: str = "Apache-2.0"
 
     @property
-    def declips(self) -> bool:
+    def corrects_clipping(self) -> bool:
         """Whether what files cut off at black and white is made up for behind it, see `declipping`.
 
         That is where it is told the level, and has learned white Gaussian noise that was never cut off.

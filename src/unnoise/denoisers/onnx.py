@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.exported import Exported
+from unnoise.denoisers.exported import ExportedNetwork
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.system import cpu_count
 
 
-class Onnx(Exported):
+class Onnx(ExportedNetwork):
     """An exported network.
 
     Args:

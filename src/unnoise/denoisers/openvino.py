@@ -12,12 +12,12 @@ from openvino import opset13 as ops
 from openvino.frontend import FrontEndManager
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.exported import Exported
+from unnoise.denoisers.exported import ExportedNetwork
 from unnoise.denoisers.model_card import KEY, Card
 from unnoise.errors import UnnoiseError
 
 
-class OpenVino(Exported):
+class OpenVino(ExportedNetwork):
     """An exported network.
 
     In bfloat16, pixels differ from those of float32 by a quarter of an 8-bit level on average, single ones by two or

@@ -19,23 +19,23 @@ from unnoise.errors import UnnoiseError
 from unnoise.networks.base import bf16_pays
 
 
-class Checkpoint(Denoiser):
+class TorchDenoiser(Denoiser):
     """A PyTorch network behind the contract of a denoiser.
 
     Args:
         network: the network; it is run in evaluation mode where its parameters lie.
         bf16: run convolutions in bfloat16.
-        title: what it is called.
-        declips: whether to make up for what was cut off, see `Card.declips`.
+        name: what it is called.
+        corrects_clipping: whether to make up for what was cut off, see `Card.corrects_clipping`.
     """
 
     def __init__(
-        self, network: networks.Network, *, bf16: bool = False, title: str = "", declips: bool = False
+        self, network: networks.Network, *, bf16: bool = False, name: str = "", corrects_clipping: bool = False
     ) -> None:
         self.network = network
-        self.bf16, self.title, self.declips = bf16, title, declips
+        self.bf16, self.name, self.corrects_clipping = bf16, name, corrects_clipping
         self.channels, self.multiple_of = network.channels, network.multiple_of
-        self.halo = clipping.reach(network.halo) if declips else network.halo
+        self.halo = clipping.reach(network.halo) if corrects_clipping else network.halo
         self.wants_sigma, self.margin = network.wants_sigma, network.margin
 
     @torch.inference_mode()
@@ -55,11 +55,11 @@ class Checkpoint(Denoiser):
         return clean[0].permute(1, 2, 0).float().cpu().numpy()
 
 
-def on_fastest_device(network: networks.Network, title: str = "", *, declips: bool = False) -> Checkpoint:
+def on_fastest_device(network: networks.Network, name: str = "", *, corrects_clipping: bool = False) -> TorchDenoiser:
     """Return a network on CUDA, Apple's GPU or the processor, in bfloat16 where that is faster."""
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Checkpoint(network, bf16=bf16_pays(device), title=title, declips=declips)
+    return TorchDenoiser(network, bf16=bf16_pays(device), name=name, corrects_clipping=corrects_clipping)
 
 
 def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:
@@ -93,7 +93,7 @@ def load(path: str | Path) -> tuple[networks.Network, Card]:
     return network, card
 
 
-def fill(network: networks.Network, path: str | Path) -> None:
+def load_state_dict(network: networks.Network, path: str | Path) -> None:
     """Give a network the weights of a `.pt` file, a state dict as PyTorch saves it.
 
     Only tensors are read: a file that holds, or does, anything else is refused.
@@ -115,18 +115,18 @@ def fill(network: networks.Network, path: str | Path) -> None:
         raise UnnoiseError(f"the weights in '{path}' do not fit the network {network}") from error
 
 
-def begin(network: networks.Network, start: str | Path) -> str:
+def initialize_from(network: networks.Network, start: str | Path) -> str:
     """Give a network the weights of a trained one; return how those were trained, for the card.
 
     Raises:
         UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
     """
     if Path(start).suffix == ".pt":
-        fill(network, start)
+        load_state_dict(network, start)
         return f"weights of {Path(start).name}, then "
     begun, card = load(start)
     try:
-        network.begin_from(begun)
+        network.initialize_from(begun)
     except UnnoiseError as error:
         raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
     return f"{card.trained}, then "

@@ -7,7 +7,7 @@ import numpy as np
 from unnoise.denoisers.base import Denoiser, Sigma
 
 
-class Spanned(Denoiser):
+class Rescaled(Denoiser):
     """A denoiser that is shown pictures with their white at 1, and gives them back at theirs.
 
     Args:
@@ -16,7 +16,7 @@ class Spanned(Denoiser):
     """
 
     def __init__(self, inside: Denoiser, white: float) -> None:
-        self.inside, self.white, self.title = inside, np.float32(white), str(inside)
+        self.inside, self.white, self.name = inside, np.float32(white), str(inside)
         self.channels, self.multiple_of = inside.channels, inside.multiple_of
         self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
 

@@ -83,7 +83,7 @@ def _share(length: int, longest: int, multiple_of: int) -> int:
     return part + -part % multiple_of
 
 
-def tiled(
+def denoise_tiled(
     clean: Clean,
     noisy: np.ndarray,
     sigma: float | np.ndarray | None = None,
@@ -117,7 +117,7 @@ def tiled(
     return result
 
 
-def blended(
+def denoise_blended(
     clean: Clean,
     noisy: np.ndarray,
     sigma: float | np.ndarray | None = None,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unnoise.denoisers.base import FAINTEST, Denoiser, Sigma
+from unnoise.denoisers.base import MIN_SIGMA, Denoiser, Sigma
 from unnoise.units import FULL_SCALE
 
 LEVELS = (5 / 255, 75 / 255)
@@ -65,16 +65,16 @@ def expected_error(clean: np.ndarray, sigma: Sigma) -> np.ndarray:
     Returns:
         Root mean square error over the channels, float32 `[H, W]` in 8-bit units.
     """
-    if np.max(sigma) < FAINTEST:
+    if np.max(sigma) < MIN_SIGMA:
         return np.zeros(clean.shape[:2], np.float32)
-    sigma = np.clip(sigma, FAINTEST, STRONGEST)
+    sigma = np.clip(sigma, MIN_SIGMA, STRONGEST)
     coefficients = COEFFICIENTS[1 if clean.shape[2] == 1 else 3]
-    ratio = np.exp(sum(one * term for one, term in zip(coefficients, terms(clean, sigma), strict=True)))
+    ratio = np.exp(sum(one * term for one, term in zip(coefficients, features(clean, sigma), strict=True)))
     grain = np.minimum(GRAIN / FULL_SCALE, sigma / 4)
     return (FULL_SCALE * np.sqrt(sigma**2 * np.clip(ratio, *_RATIO) + grain**2)).astype(np.float32)
 
 
-def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -> np.ndarray:
+def estimate_error(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -> np.ndarray:
     """Return the expected error of what a denoiser has made.
 
     Args:
@@ -89,8 +89,8 @@ def of(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -
     finite = np.asarray((np.isfinite(noisy) & np.isfinite(clean)).all(axis=2))
     filled = np.where(finite[:, :, None], clean, np.float32(clean[finite].mean() if finite.any() else 0))
     sigma = min(sigma, STRONGEST)
-    found = expected_error(filled, sigma if denoiser.grows is None else denoiser.grows.map_for(filled))
-    if sigma >= FAINTEST and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
+    found = expected_error(filled, sigma if denoiser.signal_noise is None else denoiser.signal_noise.sigma_map(filled))
+    if sigma >= MIN_SIGMA and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
         middle = tuple(slice((side - _PIECE) // 2 if side > _PIECE else 0, None) for side in clean.shape[:2])
         piece = tuple(slice(one.start, one.start + _PIECE) for one in middle)
         if finite[piece].all():
@@ -115,7 +115,7 @@ def mean_square_error(denoiser: Denoiser, noisy: np.ndarray, sigma: float) -> fl
     return max(error, _RATIO[0] * sigma**2)
 
 
-def terms(clean: np.ndarray, sigma: Sigma) -> list[np.ndarray | float]:
+def features(clean: np.ndarray, sigma: Sigma) -> list[np.ndarray | float]:
     """Return what the polynomial is of: 1, the four measures, and their products, each `[H, W]` or a number."""
     variance = sigma**2
     slopes = np.mean([ndimage.sobel(clean, axis) ** 2 for axis in (0, 1)], axis=(0, 3)) / 32  # sums of two axes

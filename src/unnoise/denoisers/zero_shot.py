@@ -14,12 +14,12 @@ by a cosine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.exported import Learner
+from unnoise.denoisers.exported import PerImageDenoiser
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ REACH = 2  # of the network, pixels
 
 
 @dataclass(frozen=True)
-class ZeroShot(Learner):
+class ZeroShot(PerImageDenoiser):
     """A network of three layers that learns the picture at hand and no other; seconds a picture.
 
     Args:
@@ -40,7 +40,7 @@ class ZeroShot(Learner):
         seed: of its first weights, and of the squares.
     """
 
-    name: ClassVar[str] = "zero_shot"
+    name = "zero_shot"
     steps: int = 1000
     width: int = 48
 

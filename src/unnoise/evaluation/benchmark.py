@@ -22,7 +22,7 @@ from unnoise.noise import Noise
 from unnoise.noise.base import FULL_SCALE, Chain
 
 ALL = slice(None)
-EXACT = 100.0
+MAX_PSNR = 100.0
 """PSNR, in dB, that a cleaned picture without any error counts in a mean, which would be infinite else."""
 
 
@@ -115,7 +115,7 @@ def evaluate(
                 cleaned = model(noisy, None if blind else sigma)
                 seconds = time.perf_counter() - start
                 similarity = ssim(clean, cleaned) if with_ssim and min(clean.shape[:2]) >= 11 else np.nan
-                after[name].append((min(psnr(clean, cleaned), EXACT), similarity, seconds / megapixels))
+                after[name].append((min(psnr(clean, cleaned), MAX_PSNR), similarity, seconds / megapixels))
             progress(f"{noise or data}: {index + 1} of {len(dataset)}")
         for name, results in after.items() if before else ():
             means = np.mean(results, axis=0).tolist()

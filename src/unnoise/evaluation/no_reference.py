@@ -30,9 +30,9 @@ from scipy import ndimage
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.io.picture import span
+from unnoise.io.picture import white_level
 from unnoise.noise import calibration, estimation
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 
 ALPHA = 0.5
 """Strength of the extra noise, as a share of the picture's own: together they are 1.12 times as strong as that."""
@@ -49,7 +49,7 @@ _AROUND = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32)[:, :, None] / 
 
 
 @dataclass(frozen=True)
-class SelfRow:
+class NoReferenceRow:
     """What one model makes of noisy pictures: means over them.
 
     Attributes:
@@ -69,7 +69,7 @@ class SelfRow:
     seconds_per_megapixel: float
 
 
-def rank(
+def rank_models(
     models: Mapping[str, Denoiser],
     dataset: Dataset,
     *,
@@ -78,7 +78,7 @@ def rank(
     blind: bool = False,
     progress: Callable[[str], None] = lambda _: None,
     skipped: Callable[[str], None] = lambda _: None,
-) -> list[SelfRow]:
+) -> list[NoReferenceRow]:
     """Return one row per model, the best first by `psnr_extra`.
 
     Args:
@@ -98,19 +98,19 @@ def rank(
         item = dataset[index]
         stored = item[0] if isinstance(item, tuple) else item
         pixels = as_float(stored)
-        noisy = pixels / np.float32(span(pixels, stored.dtype))
-        found = estimation.inspect(noisy[:, :, :3])
+        noisy = pixels / np.float32(white_level(pixels, stored.dtype))
+        found = estimation.estimate_noise(noisy[:, :, :3])
         variance, why_not = variance_of(noisy, found)
         if why_not:
             skipped(f"{dataset.label(index)}: is left out: {why_not}")
             continue
-        louder = replace(found, white=found.white * np.sqrt(1 + ALPHA**2))
+        louder = replace(found, white=found.sigma_at_white * np.sqrt(1 + ALPHA**2))
         for name, model in models.items():
             rng = np.random.default_rng((seed, index, _EXTRA))  # each model meets the same
             start = time.perf_counter()
             errors = (
-                error_with_extra_noise(model.fitted_to(louder), noisy, variance, rng, blind=blind),
-                error_in_blind_spots(model.fitted_to(found), noisy, variance, rng, blind=blind),
+                error_with_extra_noise(model.for_noise(louder), noisy, variance, rng, blind=blind),
+                error_in_blind_spots(model.for_noise(found), noisy, variance, rng, blind=blind),
             )
             seconds = (time.perf_counter() - start) / (1 + PASSES) / (noisy.shape[0] * noisy.shape[1] / 1e6)
             least = FAINTEST * float(variance.mean())
@@ -119,11 +119,11 @@ def rank(
         progress(f"{data}: {index + 1} of {len(dataset)}")
     if not any(scores.values()):
         raise UnnoiseError("none of the pictures can be judged without truth: their noise must be white")
-    rows = [SelfRow(name, data, len(found), *np.mean(found, axis=0).tolist()) for name, found in scores.items()]
+    rows = [NoReferenceRow(name, data, len(found), *np.mean(found, axis=0).tolist()) for name, found in scores.items()]
     return sorted(rows, key=lambda row: -row.psnr_extra)
 
 
-def variance_of(noisy: np.ndarray, found: NoiseReport) -> tuple[np.ndarray, str]:
+def variance_of(noisy: np.ndarray, found: NoiseEstimate) -> tuple[np.ndarray, str]:
     """Return the variance of the noise at each pixel of `[H, W, C]`, and why the picture cannot be judged, or ""."""
     nowhere = np.zeros_like(noisy)
     if not np.isfinite(noisy).all():

@@ -20,7 +20,7 @@ import numpy as np
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import to_8_bit
 from unnoise.noise import NOISES
-from unnoise.optional import need
+from unnoise.optional import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,7 +259,7 @@ def _is_loss(key: str) -> bool:
 
 def _figure(panels: int, *, size: tuple[float, float] = _PANEL) -> tuple[Figure, list[Axes]]:
     """Return an empty figure of so many panels, up to three beside each other, and its panels."""
-    need("matplotlib", extra="train")
+    require("matplotlib", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from unnoise.io.formats import Header, UnknownKindError, is_picture, suffix_of
 from unnoise.io.picture import Picture, check_target, encode, from_array, write
-from unnoise.io.reader import MAX_PIXELS, Rows, TooLargeError, cannot_hold, read
+from unnoise.io.reader import MAX_PIXELS, RowReader, TooLargeError, cannot_hold, read
 
 __all__ = [
     "MAX_PIXELS",
     "Header",
     "Picture",
-    "Rows",
+    "RowReader",
     "TooLargeError",
     "UnknownKindError",
     "cannot_hold",

@@ -11,7 +11,7 @@ import numpy as np
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import reader
-from unnoise.io.formats import writable
+from unnoise.io.formats import output_suffix
 from unnoise.io.reader import Picture
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Source = TypeVar("Source", str, Path, bytes, IO[bytes], np.ndarray, "Image", Picture)
 
 
-def opened(source: Any, channel_axis: int | None = -1) -> Picture:
+def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
     """Return a `Picture` of anything that is one; see `api.denoise`.
 
     Raises:
@@ -42,7 +42,7 @@ def opened(source: Any, channel_axis: int | None = -1) -> Picture:
     raise UnnoiseError(f"a picture is {kinds}, not {type(source).__name__}")
 
 
-def alike(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
+def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
     """Return a picture as the kind of thing that it came from."""
     if isinstance(source, str | os.PathLike | Picture):
         return picture
@@ -62,7 +62,7 @@ def alike(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
 
 
 def _encoded(picture: Picture, like: bytes) -> bytes:
-    return reader.encode(picture, writable(reader.suffix_of(like)))
+    return reader.encode(picture, output_suffix(reader.suffix_of(like)))
 
 
 def _bytes_of(file: IO[bytes]) -> bytes:

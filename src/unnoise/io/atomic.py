@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
     fcntl = None
 
-Seal = Callable[[Path], None]
+CommitHook = Callable[[Path], None]
 """Called with the temporary file when all is in it and synced, just before it takes its place; what it raises stops
 that."""
 
@@ -29,7 +29,7 @@ _TEMPORARY = re.compile(r"\.unnoise-[0-9a-f]{16}\.(part|held\.\w+)")
 
 
 @contextlib.contextmanager
-def replacing(target: str | Path, seal: Seal | None = None) -> Iterator[Path]:
+def atomic_write(target: str | Path, before_commit: CommitHook | None = None) -> Iterator[Path]:
     """Give a temporary file beside the target, to be written; then it is synced and takes the target's place.
 
     A file that is replaced passes on its permissions; a link is followed.
@@ -46,8 +46,8 @@ def replacing(target: str | Path, seal: Seal | None = None) -> Iterator[Path]:
             os.fsync(held.fileno())
             if place.exists():
                 shutil.copymode(place, temporary)
-            if seal is not None:
-                seal(temporary)
+            if before_commit is not None:
+                before_commit(temporary)
             if fcntl is None:
                 held.close()  # what is open cannot be renamed there
             os.replace(temporary, place)
@@ -57,13 +57,13 @@ def replacing(target: str | Path, seal: Seal | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def held(target: Path) -> Path:
+def staging_path(target: Path) -> Path:
     """Return a temporary name, of the same kind of file, for what waits beside its target to be placed there."""
     place = target.resolve()
     return place.with_name(f".unnoise-{secrets.token_hex(8)}.held{place.suffix}")
 
 
-def place(held: str | Path, target: str | Path) -> None:
+def commit(held: str | Path, target: str | Path) -> None:
     """Let a file that is complete and synced take the place of its target, as `replacing` does.
 
     Raises:
@@ -89,7 +89,7 @@ def lock(file: IO[bytes]) -> bool:
     return True
 
 
-def sweep(folders: Iterable[Path]) -> None:
+def remove_stale(folders: Iterable[Path]) -> None:
     """Remove the temporary files that killed processes have left in these folders; not what is in folders below."""
     for folder in set(folders):
         with contextlib.suppress(OSError):

@@ -113,20 +113,20 @@ class Format:
     signature: re.Pattern[bytes]
     load: str
     save: str
-    options: Callable[[Header, int | None], dict[str, Any]]
+    save_options: Callable[[Header, int | None], dict[str, Any]]
     samples: tuple[str, ...] = ("uint8",)
     alpha: bool = True
     grey: bool = True
     cmyk: bool = False
     pages: bool = False
-    largest: int = 10_000_000
-    drops: tuple[str, ...] = ()
+    max_side: int = 10_000_000
+    unsupported_metadata: tuple[str, ...] = ()
 
 
 FORMATS = (
     Format(
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), re.compile(rb"\xff\xd8\xff"), "jpegload_source",
-        "jpegsave", _jpeg_options, alpha=False, cmyk=True, largest=65_500,
+        "jpegsave", _jpeg_options, alpha=False, cmyk=True, max_side=65_500,
     ),
     Format(
         "PNG", (".png",), re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source",
@@ -138,16 +138,16 @@ FORMATS = (
     ),
     Format(
         "WebP", (".webp",), re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source",
-        "webpsave", _webp_options, grey=False, pages=True, largest=16_383,
+        "webpsave", _webp_options, grey=False, pages=True, max_side=16_383,
     ),
     Format(
         "AVIF", (".avif",), re.compile(rb"....ftyp.{,64}avi[fs]", re.DOTALL), "heifload_source",
-        "heifsave", _avif_options, samples=("uint8", "uint16"), grey=False, largest=16_384,
+        "heifsave", _avif_options, samples=("uint8", "uint16"), grey=False, max_side=16_384,
     ),
     Format(
         "GIF", (".gif",), re.compile(rb"GIF8[79]a"), "gifload_source",
-        "gifsave", _gif_options, grey=False, pages=True, largest=65_535,
-        drops=("exif-data", "icc-profile-data", "xmp-data", "iptc-data"),
+        "gifsave", _gif_options, grey=False, pages=True, max_side=65_535,
+        unsupported_metadata=("exif-data", "icc-profile-data", "xmp-data", "iptc-data"),
     ),
 )  # fmt: skip
 _SPOKEN = {"exif-data": "EXIF", "icc-profile-data": "a colour profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
@@ -167,10 +167,10 @@ def suffix_of(data: bytes) -> str:
     Raises:
         UnknownKindError: They are none that unnoise reads.
     """
-    return recognise(data[:4096], "the picture").suffixes[0]
+    return detect(data[:4096], "the picture").suffixes[0]
 
 
-def recognise(head: bytes, name: str) -> Format:
+def detect(head: bytes, name: str) -> Format:
     """Return the kind of a file by its first bytes.
 
     Raises:
@@ -185,7 +185,7 @@ def recognise(head: bytes, name: str) -> Format:
     raise UnknownKindError(f"{name}: not a picture of a kind that unnoise reads ({known})")
 
 
-def cannot_hold(header: Header, suffix: str) -> str | None:
+def unsupported_reason(header: Header, suffix: str) -> str | None:
     """Return why a file with this suffix (`.jpg`) cannot hold the picture, or None where it can.
 
     Ask before the work: `write` and `encode` refuse for the same reasons after it.
@@ -207,24 +207,24 @@ def cannot_hold(header: Header, suffix: str) -> str | None:
         return f"{kind.name} cannot hold transparency: write .png"
     if not kind.grey and header.metadata.get("icc-profile-data", b"")[16:20] == b"GRAY":
         return f"{kind.name} cannot hold a grey colour profile: write .png"
-    if max(header.height // header.pages, header.width) > kind.largest:
-        return f"{kind.name} cannot hold more than {kind.largest} pixels a side: write .tif"
+    if max(header.height // header.pages, header.width) > kind.max_side:
+        return f"{kind.name} cannot hold more than {kind.max_side} pixels a side: write .tif"
     return None
 
 
-def needs_turning(header: Header, suffix: str) -> bool:
+def needs_rotation(header: Header, suffix: str) -> bool:
     """Tell whether a picture lies on its side, and a file with this suffix has no word for that."""
-    return header.metadata.get("orientation", 1) > 1 and "exif-data" in kind_of(suffix).drops
+    return header.metadata.get("orientation", 1) > 1 and "exif-data" in format_for(suffix).unsupported_metadata
 
 
-def leaves_out(header: Header, suffix: str) -> str | None:
+def dropped_metadata(header: Header, suffix: str) -> str | None:
     """Return what a file with this suffix has no place for, though it can hold the picture; None if nothing."""
-    kind = kind_of(suffix)
-    lost = [_SPOKEN[field] for field in kind.drops if field in header.metadata]
+    kind = format_for(suffix)
+    lost = [_SPOKEN[field] for field in kind.unsupported_metadata if field in header.metadata]
     return f"{kind.name} has no place for {', '.join(lost)}" if lost else None
 
 
-def kind_of(suffix: str) -> Format:
+def format_for(suffix: str) -> Format:
     """Return the kind of file that a suffix (`.jpg`) names; one that `cannot_hold` does not refuse."""
     return _OF_SUFFIX[suffix.lower()]
 
@@ -240,6 +240,6 @@ def reason(error: Exception) -> str:
     return lines[0].strip()[:200] if lines else "too short"
 
 
-def writable(suffix: str) -> str:
+def output_suffix(suffix: str) -> str:
     """Return the suffix under which a kind of file is written: its own, or PNG for an unknown one."""
     return suffix if is_picture(f"name{suffix}") else ".png"

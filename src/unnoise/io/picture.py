@@ -17,7 +17,7 @@ import pyvips
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import atomic, exif, formats, remote
-from unnoise.io.atomic import Seal
+from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
 
 _ROWS = 16
@@ -174,15 +174,15 @@ def write(
     *,
     overwrite: bool = False,
     quality: int | None = None,
-    seal: Seal | None = None,
+    before_commit: CommitHook | None = None,
 ) -> None:
-    """Write the picture to a file, whole or not at all: see `files.replacing`, which also says what `seal` is.
+    """Write the picture to a file, whole or not at all: see `files.replacing`, which also says what `before_commit` is.
 
     Raises:
         UnnoiseError: As `check_target` and `encode`, or the disk fails. What stood at `target` is then still there.
     """
     check_target(target, overwrite=overwrite)
-    with _replacing(target, seal) as temporary:
+    with _replacing(target, before_commit) as temporary:
         temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality))
 
 
@@ -193,12 +193,12 @@ def write_image(
     *,
     overwrite: bool = False,
     quality: int | None = None,
-    seal: Seal | None = None,
+    before_commit: CommitHook | None = None,
 ) -> None:
     """Write an image of libvips as `write` does, row by row as they are made; what fails in making them is raised."""
     check_target(target, overwrite=overwrite)
     kind, options = _how_to_save(header, Path(target).suffix, quality)
-    with _replacing(target, seal) as temporary:
+    with _replacing(target, before_commit) as temporary:
         file = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names beyond UTF-8)
         try:
             getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
@@ -209,24 +209,24 @@ def write_image(
                 exif.put(written, header.metadata["exif-data"])
 
 
-def copy(source: Path, target: Path, *, overwrite: bool = False, seal: Seal | None = None) -> None:
+def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
     """Copy a file as `write` writes one."""
     check_target(target, overwrite=overwrite)
-    with _replacing(target, seal) as temporary:
+    with _replacing(target, before_commit) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
     """Return the kind of file and the arguments of its saver."""
-    if why_not := formats.cannot_hold(header, suffix):
+    if why_not := formats.unsupported_reason(header, suffix):
         raise UnnoiseError(why_not)
     if quality is not None and not 1 <= quality <= 100:
         raise UnnoiseError(f"quality {quality} is not between 1 and 100")
-    kind = formats.kind_of(suffix)
+    kind = formats.format_for(suffix)
     # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
     says = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
     keep = "all" if says else "xmp|iptc|icc|other"
-    return kind, {"keep": keep, **kind.options(header, quality)}
+    return kind, {"keep": keep, **kind.save_options(header, quality)}
 
 
 def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
@@ -243,10 +243,10 @@ def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
 
 
 @contextlib.contextmanager
-def _replacing(target: str | Path, seal: Seal | None) -> Iterator[Path]:
+def _replacing(target: str | Path, before_commit: CommitHook | None) -> Iterator[Path]:
     """Replace a file as `files.replacing` does; what goes wrong is told with the name of the target."""
     try:
-        with atomic.replacing(target, seal) as temporary:
+        with atomic.atomic_write(target, before_commit) as temporary:
             yield temporary
     except UnnoiseError as error:
         raise UnnoiseError(f"{target}: {error}") from error
@@ -260,7 +260,7 @@ _BITS = (8, 10, 12, 14)  # of sensors, whose numbers come in 16 bits
 _USUAL = (1 / 16, 4)  # floats whose bright end lies between are taken as they are: 1 is white
 
 
-def span(pixels: np.ndarray, dtype: np.dtype[Any]) -> float:
+def white_level(pixels: np.ndarray, dtype: np.dtype[Any]) -> float:
     """Return what is white in a picture.
 
     Of 16-bit integers, it is the largest number of the fewest bits, 8 to 16, that hold them all; of 32-bit integers and
@@ -291,7 +291,7 @@ def span(pixels: np.ndarray, dtype: np.dtype[Any]) -> float:
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder that cannot be made, or that cannot be written into; one of a store has to be tried."""
-    if remote.is_address(folder):
+    if remote.is_remote(folder):
         return
     above = next(above for above in (folder, *folder.parents) if above.exists())
     if not above.is_dir():

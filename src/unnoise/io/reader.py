@@ -40,9 +40,9 @@ from unnoise.io.formats import (
     SCREEN,
     Header,
     UnknownKindError,
+    detect,
     is_picture,
     reason,
-    recognise,
     suffix_of,
 )
 from unnoise.io.picture import Picture, check_target, encode, from_array, from_samples, write
@@ -92,7 +92,7 @@ def read(
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
     image = _open(source, name, max_pixels, max_pages, page)
-    with _damage(name):
+    with _read_errors(name):
         image = image.copy_memory()
         turned = page is not None or _number(image, "n-pages") == 1
         header = _header(image, source, turned=turned)
@@ -113,7 +113,7 @@ class TooLargeError(UnnoiseError):
         self.fact = fact
 
 
-class Rows:
+class RowReader:
     """A file that is read row by row, in order, so that it need not fit into memory.
 
     Args:
@@ -131,17 +131,17 @@ class Rows:
     def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
-        with _damage(self._name):
+        with _read_errors(self._name):
             self.header = _header(image, source, turned=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
         self._region = pyvips.Region.new(image)
 
-    def take(self, start: int, stop: int) -> np.ndarray:
+    def read_rows(self, start: int, stop: int) -> np.ndarray:
         """Return the samples of some rows, `[stop - start, W, 1..5]`; none may lie above those taken before."""
         header = self.header
         if stop <= start:
             return np.empty((0, header.width, header.colours + header.alpha), header.dtype)
-        with _damage(self._name):
+        with _read_errors(self._name):
             data = self._region.fetch(0, start, header.width, stop - start)
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.colours + header.alpha)
 
@@ -155,7 +155,7 @@ def _open(
             head = file.read(4096)
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
-    kind = recognise(head, name)
+    kind = detect(head, name)
     if ANIMATION.match(head.partition(b"IDAT")[0]):
         raise UnnoiseError(f"{name}: an animated {kind.name}, which libvips does not read: make it a WebP first")
 
@@ -167,7 +167,7 @@ def _open(
         # Rows are decoded once, in order: anything else would spill large files to a temporary one.
         return getattr(pyvips.Image, kind.load)(opened, access="sequential", fail_on="error", **pages)
 
-    with _damage(name):
+    with _read_errors(name):
         image = load()
         pages = _number(image, "n-pages")
         if pages > max_pages:
@@ -198,7 +198,7 @@ def _bytes_of(source: str | Path | bytes) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _damage(name: str) -> Iterator[None]:
+def _read_errors(name: str) -> Iterator[None]:
     """Tell what libvips cannot read as what it is to the user."""
     try:
         yield
@@ -271,13 +271,13 @@ def cannot_hold(picture: Picture, suffix: str) -> str | None:
 
     Ask before the work: `write` and `encode` refuse for the same reasons after it.
     """
-    return formats.cannot_hold(picture.header, suffix)
+    return formats.unsupported_reason(picture.header, suffix)
 
 
 __all__ = [
     "MAX_PIXELS",
     "Picture",
-    "Rows",
+    "RowReader",
     "TooLargeError",
     "UnknownKindError",
     "cannot_hold",

@@ -15,27 +15,27 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unnoise.errors import UnnoiseError
-from unnoise.optional import need
+from unnoise.optional import require
 
 OWN = ".unnoise"
 """Folder in a folder of outputs for what waits there to take its place."""
 
 
-def is_address(name: str | Path) -> bool:
+def is_remote(name: str | Path) -> bool:
     """Tell whether a name is an address, and no path on this machine."""
     return "://" in str(name)
 
 
-def path(name: str | Path) -> Path:
+def to_path(name: str | Path) -> Path:
     """Return the path that a name stands for: pathlib's, or for an address one with the same methods.
 
     Raises:
         UnnoiseError: universal_pathlib, or what speaks the protocol, is not installed; or nobody knows the protocol.
     """
-    if not is_address(name):
+    if not is_remote(name):
         return Path(name)
     try:
-        made = need("upath", extra="ray").UPath(str(name))
+        made = require("upath", extra="ray").UPath(str(name))
         made.fs  # noqa: B018  (is made now, and may be missing)
     except (ImportError, ValueError) as error:
         raise UnnoiseError(f"'{name}': {error}") from error
@@ -48,13 +48,13 @@ def files(named: Path) -> Iterator[tuple[Path, Path]]:
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with told(named):
+    with store_errors(named):
         store = _store(named)
         if not store.isdir(store_path(named)):
             yield named, Path(named.name)
             return
         for inner in sorted(store.find(store_path(named))):
-            yield path(store.unstrip_protocol(inner)), Path(PurePosixPath(inner).relative_to(store_path(named)))
+            yield to_path(store.unstrip_protocol(inner)), Path(PurePosixPath(inner).relative_to(store_path(named)))
 
 
 def matches(pattern: Path) -> list[Path]:
@@ -63,9 +63,9 @@ def matches(pattern: Path) -> list[Path]:
     Raises:
         UnnoiseError: as `files`.
     """
-    with told(pattern):
+    with store_errors(pattern):
         store = _store(pattern)
-        return [path(store.unstrip_protocol(match)) for match in sorted(store.glob(store_path(pattern)))]
+        return [to_path(store.unstrip_protocol(match)) for match in sorted(store.glob(store_path(pattern)))]
 
 
 def store_path(address: Path) -> str:
@@ -74,7 +74,7 @@ def store_path(address: Path) -> str:
 
 
 @contextlib.contextmanager
-def near(source: Path, target: Path, *, known: bool) -> Iterator[tuple[Path, Path]]:
+def local_copies(source: Path, target: Path, *, known: bool) -> Iterator[tuple[Path, Path]]:
     """Give paths on this disk for a source and its target; of an address, a copy that is gone afterwards.
 
     Args:
@@ -87,14 +87,14 @@ def near(source: Path, target: Path, *, known: bool) -> Iterator[tuple[Path, Pat
     """
     with tempfile.TemporaryDirectory(prefix="unnoise-") as folder:
         here = source
-        if is_address(source):
+        if is_remote(source):
             here = Path(folder, "in", source.name)
             fetch(source, here)
         if target == source:
             yield here, here
             return
         there = target
-        if is_address(target):
+        if is_remote(target):
             there = Path(folder, "out", target.name)
             there.parent.mkdir()
             stands = exists(target)
@@ -112,7 +112,7 @@ def fetch(address: Path, here: Path) -> None:
         UnnoiseError: there is nothing, or the store cannot be reached, or refuses.
     """
     here.parent.mkdir(parents=True, exist_ok=True)
-    with told(address):
+    with store_errors(address):
         _store(address).get_file(store_path(address), os.fspath(here))
 
 
@@ -122,7 +122,7 @@ def exists(address: Path) -> bool:
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with told(address):
+    with store_errors(address):
         return bool(_store(address).exists(store_path(address)))
 
 
@@ -132,7 +132,7 @@ def read(address: Path) -> bytes:
     Raises:
         UnnoiseError: as `fetch`.
     """
-    with told(address):
+    with store_errors(address):
         return bytes(_store(address).cat_file(store_path(address)))
 
 
@@ -142,7 +142,7 @@ def write(data: bytes, address: Path) -> None:
     Raises:
         UnnoiseError: as `put`.
     """
-    with told(address):
+    with store_errors(address):
         address.parent.mkdir(parents=True, exist_ok=True)
         _store(address).pipe_file(store_path(address), data)
 
@@ -153,7 +153,7 @@ def put(here: Path, address: Path) -> None:
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with told(address):
+    with store_errors(address):
         address.parent.mkdir(parents=True, exist_ok=True)  # which an object store takes note of, and no more
         _store(address).put_file(os.fspath(here), store_path(address))
 
@@ -164,7 +164,7 @@ def move(waiting: Path, address: Path) -> None:
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with told(address):
+    with store_errors(address):
         address.parent.mkdir(parents=True, exist_ok=True)
         _store(address).mv(store_path(waiting), store_path(address))
 
@@ -175,12 +175,12 @@ def remove(address: Path) -> None:
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with told(address), contextlib.suppress(FileNotFoundError):
+    with store_errors(address), contextlib.suppress(FileNotFoundError):
         _store(address).rm(store_path(address), recursive=True)
 
 
 @contextlib.contextmanager
-def told(address: Path) -> Iterator[None]:
+def store_errors(address: Path) -> Iterator[None]:
     """Tell in one line what a store says no with: of the many clients, each has errors of its own."""
     try:
         yield

@@ -14,21 +14,21 @@ import numpy as np
 import pyvips
 
 from unnoise.io import picture
-from unnoise.io.atomic import Seal
+from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header
 
 _BLOCK = 64  # rows of a strip of the plain TIFF that libvips is shown
 _PATIENCE = 0.2  # seconds between two looks whether the other side still works
 
 
-def write(
+def write_stream(
     strips: Iterator[np.ndarray],
     header: Header,
     target: str | Path,
     *,
     overwrite: bool = False,
     quality: int | None = None,
-    seal: Seal | None = None,
+    before_commit: CommitHook | None = None,
 ) -> None:
     """Write a picture to a file as its rows come, whole or not at all; see `picture.write`.
 
@@ -40,31 +40,33 @@ def write(
         target: the file.
         overwrite: whether it may be there.
         quality: of lossy formats, 1 to 100.
-        seal: as for `files.replacing`; called on that thread.
+        before_commit: as for `files.replacing`; called on that thread.
 
     Raises:
         UnnoiseError: as `picture.write`; and what `strips` raises.
     """
-    rows = _Rows(header)
+    rows = _TiffStream(header)
     with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(_write, rows, header, target, overwrite=overwrite, quality=quality, seal=seal)
+        written = pool.submit(
+            _write, rows, header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
+        )
         try:
             for strip in strips:
                 rows.put(strip, written)
                 del strip  # while the next one is made
         except BaseException:
-            rows.break_off()
+            rows.abort()
             raise
         finally:
-            rows.end(written)
+            rows.close(written)
         written.result()
 
 
-def _write(rows: _Rows, header: Header, target: str | Path, **how: Any) -> None:
+def _write(rows: _TiffStream, header: Header, target: str | Path, **how: Any) -> None:
     picture.write_image(rows.image(), header, target, **how)
 
 
-class _Rows:
+class _TiffStream:
     """Rows that one thread puts in, and that libvips takes out, as the data of a plain BigTIFF read from its start."""
 
     def __init__(self, header: Header) -> None:
@@ -83,11 +85,11 @@ class _Rows:
             with contextlib.suppress(queue.Full):
                 return self._strips.put(data, timeout=_PATIENCE)
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """Let the reader run into an end that comes too soon."""
         self._broken = True
 
-    def end(self, written: Future[None]) -> None:
+    def close(self, written: Future[None]) -> None:
         """Say that no more rows come."""
         while not written.done():
             with contextlib.suppress(queue.Full):

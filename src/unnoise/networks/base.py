@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Spelled
+from unnoise.spec import HasSpec
 
 
-class Network(Spelled, nn.Module):
+class Network(HasSpec, nn.Module):
     """A module that maps noisy pictures to clean ones.
 
     Members keep each constructor argument under its own name, so that `str(network)` is the spec that builds it again.
@@ -50,7 +50,7 @@ class Network(Spelled, nn.Module):
         """Clean a batch and return beside the `prediction` whatever else a loss of this network needs."""
         return {"prediction": self(noisy, sigma)}
 
-    def begin_from(self, other: Network) -> None:
+    def initialize_from(self, other: Network) -> None:
         """Take over the weights of a trained network, to go on from.
 
         Raises:

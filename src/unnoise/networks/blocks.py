@@ -14,7 +14,7 @@ def conv3x3(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
 
 
-def start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
     """Set a convolution to zero, so that what it adds begins as nothing (Zhang et al., Fixup, ICLR 2019)."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -22,7 +22,7 @@ def start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-def widen(fresh: torch.Tensor, given: torch.Tensor, *, transposed: bool = False) -> torch.Tensor:
+def widen_weights(fresh: torch.Tensor, given: torch.Tensor, *, transposed: bool = False) -> torch.Tensor:
     """Return the weights of a layer for more features that makes the same first ones as a narrower layer did.
 
     Kernels `[outputs, inputs, ...]` (`[inputs, outputs, ...]` where `transposed`) or biases. The first features are
@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = conv3x3(width, width)
-        self.second = start_at_zero(conv3x3(width, width))
+        self.second = zero_init(conv3x3(width, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add what two convolutions find."""
@@ -84,7 +84,7 @@ class MergedBlock(nn.Module):
         self.first = MergedConv3x3(width)
         self.second = MergedConv3x3(width)
         for layer in (self.second, self.second.point, self.second.outer):
-            start_at_zero(layer)
+            zero_init(layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add what two convolutions find."""
@@ -105,7 +105,7 @@ class NAFBlock(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in range(2))
         self.expand = nn.ModuleList(nn.Conv2d(width, 2 * width, kernel_size=1) for _ in range(2))
         self.around = nn.Conv2d(2 * width, 2 * width, kernel_size=3, padding=1, groups=2 * width)
-        self.project = nn.ModuleList(start_at_zero(nn.Conv2d(width, width, kernel_size=1)) for _ in range(2))
+        self.project = nn.ModuleList(zero_init(nn.Conv2d(width, width, kernel_size=1)) for _ in range(2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add what is found around every pixel, and then what is found at it."""
@@ -130,7 +130,7 @@ def residual_blocks(width: int, count: int, kind: str = "plain") -> nn.Sequentia
     return nn.Sequential(*(BLOCKS[kind](width) for _ in range(count)))
 
 
-class FillLost(nn.Module):
+class ImpulseFill(nn.Module):
     """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearest above all.
 
     Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Salt and pepper
@@ -158,7 +158,7 @@ class FillLost(nn.Module):
 
     def _refinement(self, inputs: int, width: int, outputs: int) -> nn.Sequential:
         between = [part for _ in range(self.layers - 2) for part in (conv3x3(width, width), nn.ReLU())]
-        return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, start_at_zero(conv3x3(width, outputs)))
+        return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, zero_init(conv3x3(width, outputs)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was, then where white was, and 0 elsewhere."""
@@ -182,13 +182,13 @@ class FillLost(nn.Module):
         return F.conv2d(along, ones.mT, padding=(pad, 0), groups=len(ones))
 
 
-SUPPOSED = 10 / 255
+DEFAULT_SIGMA = 10 / 255
 """The noise level that a network which is not told one supposes at first, where it begins from one that is."""
-LOUDEST = 100 / 255
+MAX_SIGMA = 100 / 255
 """No level is guessed higher."""
 
 
-class Guess(nn.Module):
+class SigmaEstimator(nn.Module):
     """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
 
     Convolutions on the picture folded 4x4, then at half of that: one value for each cell of 8x8 pixels.
@@ -202,7 +202,7 @@ class Guess(nn.Module):
         self.first = conv3x3(channels * (self.cell // 2) ** 2, width)
         self.down = nn.Conv2d(width, width, kernel_size=2, stride=2)
         self.then = nn.ModuleList(conv3x3(width, width) for _ in range(2))
-        self.last = start_at_zero(nn.Conv2d(width, 1, kernel_size=1))
+        self.last = zero_init(nn.Conv2d(width, 1, kernel_size=1))
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
         """Guess the level at every pixel."""
@@ -210,8 +210,8 @@ class Guess(nn.Module):
         features = self.down(features)
         for layer in self.then:
             features = torch.relu(layer(features))
-        level = SUPPOSED * torch.exp(self.last(features).float())
-        return F.interpolate(level.clamp(max=LOUDEST), scale_factor=self.cell).to(noisy.dtype)
+        level = DEFAULT_SIGMA * torch.exp(self.last(features).float())
+        return F.interpolate(level.clamp(max=MAX_SIGMA), scale_factor=self.cell).to(noisy.dtype)
 
 
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:

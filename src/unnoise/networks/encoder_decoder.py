@@ -21,7 +21,7 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts
-from unnoise.networks.blocks import conv3x3, start_at_zero
+from unnoise.networks.blocks import conv3x3, zero_init
 
 
 class EncoderDecoder(Network):
@@ -64,7 +64,7 @@ class EncoderDecoder(Network):
         self.decoders = nn.ModuleList(_convolve(fine, fine, convolutions) for fine, _ in steps)
         self.head = nn.Conv2d(widths[0], channels, kernel_size=1)
         if skips:
-            start_at_zero(self.head)
+            zero_init(self.head)
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Clean `[B, C, H, W]`; `sigma` is not used."""

@@ -24,7 +24,16 @@ from torch import nn
 
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
-from unnoise.networks.blocks import BLOCKS, SUPPOSED, FillLost, Guess, conv3x3, residual_blocks, start_at_zero, widen
+from unnoise.networks.blocks import (
+    BLOCKS,
+    DEFAULT_SIGMA,
+    ImpulseFill,
+    SigmaEstimator,
+    conv3x3,
+    residual_blocks,
+    widen_weights,
+    zero_init,
+)
 
 
 class ResUNet(Network):
@@ -82,13 +91,13 @@ class ResUNet(Network):
         self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
         self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
-        self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), Guess.cell if guess else 1)
+        self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), SigmaEstimator.cell if guess else 1)
         steps = list(itertools.pairwise(widths))
         self.head = conv3x3(channels * (1 + 2 * fill) * fold**2 + self.levels, widths[0])
         if fill:
-            self.lost = FillLost(channels, refine)
+            self.lost = ImpulseFill(channels, refine)
         if guess:
-            self.level = Guess(channels)
+            self.level = SigmaEstimator(channels)
         self.encoders = nn.ModuleList(
             residual_blocks(width, count, kind) for width, count in zip(widths, blocks, strict=True)
         )
@@ -102,7 +111,7 @@ class ResUNet(Network):
         )
         self.tail = conv3x3(widths[0], channels * fold**2)
         if through:
-            start_at_zero(self.tail)
+            zero_init(self.tail)
         self.halo = self._reach()
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
@@ -124,7 +133,7 @@ class ResUNet(Network):
             return F.pixel_shuffle(self.tail(features), self.fold)
         return start + F.pixel_shuffle(self.tail(features + first), self.fold)
 
-    def begin_from(self, other: Network) -> None:
+    def initialize_from(self, other: Network) -> None:
         """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
 
         A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
@@ -133,8 +142,8 @@ class ResUNet(Network):
         all of it, it begins as good as the other was. One of fewer levels begins without what the other's lowest ones
         added: at its own lowest, blocks on the way up follow those on the way down.
         """
-        if not self._can_begin_from(other):
-            super().begin_from(other)
+        if not self._can_initialize_from(other):
+            super().initialize_from(other)
             return
         given = self._fit_levels(other)
         given |= dict(zip(("head.weight", "head.bias"), self._fit_head(other), strict=True))
@@ -143,10 +152,12 @@ class ResUNet(Network):
                 by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
                 given[key] = by_colour.mean(dim=0)
         fresh = self.state_dict()
-        wider = {key: widen(fresh[key], value, transposed=key.startswith("up.")) for key, value in given.items()}
+        wider = {
+            key: widen_weights(fresh[key], value, transposed=key.startswith("up.")) for key, value in given.items()
+        }
         self.load_state_dict(fresh | wider)
 
-    def _can_begin_from(self, other: Network) -> TypeGuard[ResUNet]:
+    def _can_initialize_from(self, other: Network) -> TypeGuard[ResUNet]:
         """Say whether the weights of another network can become this one's."""
         return (
             isinstance(other, ResUNet)
@@ -190,12 +201,12 @@ class ResUNet(Network):
         bias = torch.as_tensor(other.head.bias)
         if self.levels:
             return torch.cat([colours, taken, level], dim=1), bias
-        return torch.cat([colours, taken], dim=1), bias + SUPPOSED * level.sum(dim=(1, 2, 3))
+        return torch.cat([colours, taken], dim=1), bias + DEFAULT_SIGMA * level.sum(dim=(1, 2, 3))
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
         head_and_tail = 2 * self.fold
-        reach = head_and_tail + (self.lost.reach if self.fill else 0) + self.guess * Guess.reach
+        reach = head_and_tail + (self.lost.reach if self.fill else 0) + self.guess * SigmaEstimator.reach
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
             reach += passes * count * BLOCKS[self.kind].reach * self.fold * 2**level

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Range, Spelled
+from unnoise.spec import HasSpec, Range
 from unnoise.units import FULL_SCALE
 
 
-class Noise(Spelled, ABC):
+class Noise(HasSpec, ABC):
     """One degradation of an image; members are frozen dataclasses whose fields are numbers or ranges of them.
 
     A noise never clips unless its chain says `clip`.

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader as image_io
-from unnoise.io.picture import span
+from unnoise.io.picture import white_level
 from unnoise.noise import Noise, estimation
 from unnoise.noise.sensor import Sensor
 from unnoise.noise.synthetic import Gaussian
@@ -81,7 +81,7 @@ class _Shots:
 
 
 def calibrate(
-    flats: Sequence[str | Path], darks: Sequence[str | Path], *, max_pixels: int = image_io.MAX_PIXELS
+    flats: Sequence[str | Path], darks: Sequence[str | Path], *, max_pixels: int = io.MAX_PIXELS
 ) -> Calibration:
     """Measure a camera.
 
@@ -89,7 +89,7 @@ def calibrate(
         flats: files of an evenly lit, blurred surface; two or more shots of each exposure, one or more exposures. Raw,
             linear counts: what a camera has developed follows no line. Pages of a file are frames of their own.
         darks: files without light; two or more, for one holds the pattern of the sensor as well.
-        max_pixels: as for `image_io.read`.
+        max_pixels: as for `io.read`.
 
     Raises:
         UnnoiseError: a file cannot be read, frames differ in size or depth, or there are no two of one exposure.
@@ -119,7 +119,7 @@ def calibrate(
     return Calibration(noise, gain, black, math.sqrt(read), math.sqrt(rows), count, tuple(doubts))
 
 
-def blind(source: str | Path, *, max_pixels: int = image_io.MAX_PIXELS) -> Calibration:
+def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration:
     """Find the line of noise against signal in one picture: in the flattest blocks of each shade.
 
     What cannot be told apart in one picture is put together: black level and read noise, of which only the one that is
@@ -127,19 +127,19 @@ def blind(source: str | Path, *, max_pixels: int = image_io.MAX_PIXELS) -> Calib
 
     Args:
         source: a raw, linear picture, with parts of many shades that are flat.
-        max_pixels: as for `image_io.read`.
+        max_pixels: as for `io.read`.
 
     Raises:
         UnnoiseError: it cannot be read, or is smaller than a block.
     """
-    picture = image_io.read(source, max_pixels=max_pixels)
-    white = span(picture.pixels, picture.dtype)
+    picture = io.read(source, max_pixels=max_pixels)
+    white = white_level(picture.pixels, picture.dtype)
     pixels = picture.pixels / np.float32(white)
     brightness, variance = estimation.noise_against_signal(pixels)
     if not variance.size:
         raise UnnoiseError(f"{source}: is too small to find its noise: 8 pixels a side, at least")
     doubts = ["one picture: black level and read noise cannot be told apart, and row noise is not looked for"]
-    kind = estimation.inspect(pixels[:, :, :3]).kind
+    kind = estimation.estimate_noise(pixels[:, :, :3]).kind
     if kind in ("correlated", "impulse", "mixed"):
         doubts.append(f"its noise looks {kind}: a developed picture follows no line; see the noise 'camera'")
     slope, start = line(brightness.ravel(), variance.ravel())
@@ -181,7 +181,7 @@ class _Reader:
         return float(np.mean([(self.frame(place) <= 0).mean() for place in places])) if self.whole else 0.0
 
     def _read(self, path: Path) -> list[np.ndarray]:
-        picture = image_io.read(path, max_pixels=self._max_pixels)
+        picture = io.read(path, max_pixels=self._max_pixels)
         pages = np.split(picture.pixels, picture.header.pages)
         kind = (pages[0].shape, picture.dtype)
         if self._kind not in (None, kind):

@@ -77,7 +77,7 @@ _LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
 
 
 @dataclass(frozen=True)
-class NoiseReport:
+class NoiseEstimate:
     """What noise is in a picture; levels are standard deviations in [0, 1] units.
 
     Attributes:
@@ -98,17 +98,17 @@ class NoiseReport:
     sigma: float
     profile: tuple[float, ...]
     impulses: float = 0.0
-    growth: float = 0.0
-    white: float = 0.0
+    exponent: float = 0.0
+    sigma_at_white: float = 0.0
     model: str | None = None
 
-    def level_at(self, light: np.ndarray) -> np.ndarray:
+    def sigma_at(self, light: np.ndarray) -> np.ndarray:
         """Return the level of signal-dependent noise on values `light`, float32, the same shape."""
-        return np.float32(self.white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.growth / 2)
+        return np.float32(self.sigma_at_white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.exponent / 2)
 
-    def map_for(self, light: np.ndarray) -> np.ndarray:
+    def sigma_map(self, light: np.ndarray) -> np.ndarray:
         """Return that level over a picture `[H, W, C]`, the root mean square of its channels, `[H, W]`."""
-        return np.sqrt(np.mean(self.level_at(light) ** 2, axis=2))
+        return np.sqrt(np.mean(self.sigma_at(light) ** 2, axis=2))
 
     def __str__(self) -> str:
         """Tell it in 8-bit units, in which levels are spelt."""
@@ -124,7 +124,7 @@ class NoiseReport:
         return said + (f"; the model that fits is {self.model}" if self.model else "")
 
 
-def inspect(pixels: np.ndarray) -> NoiseReport:
+def estimate_noise(pixels: np.ndarray) -> NoiseEstimate:
     """Find kind and level of the noise in a picture.
 
     Args:
@@ -134,7 +134,7 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     lost, share = impulses.find(blocks)
     if share:
         level = _level(_shades(impulses.without(blocks, lost))[1])
-        return NoiseReport("impulse" if level < BESIDE else "mixed", level, (level,), share)
+        return NoiseEstimate("impulse" if level < BESIDE else "mixed", level, (level,), share)
     scales = list(_scales(pixels))
     profile = _profile(scales)
     finest = profile[0] if profile else 0.0
@@ -143,18 +143,18 @@ def inspect(pixels: np.ndarray) -> NoiseReport:
     mean = float(np.sqrt(variance.mean())) / _BIAS if variance.size else 0.0
     growth, white = _growth(brightness, variance)
     if mean > (2 * FAINT if rises else FAINT) and growth > GROWTH:
-        return NoiseReport("signal-dependent", mean, profile, growth=growth, white=white)
+        return NoiseEstimate("signal-dependent", mean, profile, exponent=growth, sigma_at_white=white)
     smeared = _smeared(profile)
     if smeared is None and finest < FAINT and len(scales) == len(_SCALES) and pixels.shape[2] >= 3 and _mottled(scales):
         smeared = finest
     if smeared is not None:
-        return NoiseReport("correlated", smeared, profile)
+        return NoiseEstimate("correlated", smeared, profile)
     if finest < VISIBLE or (finest < FAINT and rises):
         grid = blockiness.measure(pixels)
         if grid > VISIBLE:
-            return NoiseReport("correlated", min(BLOCKY * grid, LARGEST), profile)
-        return NoiseReport("none", 0.0, profile)
-    return NoiseReport("gaussian", finest, profile)
+            return NoiseEstimate("correlated", min(BLOCKY * grid, LARGEST), profile)
+        return NoiseEstimate("none", 0.0, profile)
+    return NoiseEstimate("gaussian", finest, profile)
 
 
 def estimate_sigma(pixels: np.ndarray) -> float:

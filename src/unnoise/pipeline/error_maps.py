@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
+from unnoise import io
 from unnoise.denoisers import uncertainty
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
-from unnoise.io.picture import make_folder, span
-from unnoise.io.reader import Picture
+from unnoise.io import Picture
+from unnoise.io.picture import make_folder, white_level
 from unnoise.noise import estimation
 from unnoise.pipeline import process
 from unnoise.pipeline.jobs import Job
-from unnoise.pipeline.process import Outcome, Settings
+from unnoise.pipeline.process import DenoiseOptions, JobResult
 from unnoise.units import FULL_SCALE
 
 SUFFIXES = (".tif", ".tiff", ".png")
 """Of maps: TIFF holds 8-bit units as floats, PNG a 257th of one as 16-bit integers, so that white is 255."""
 
 
-def check(target: Path, settings: Settings) -> None:
+def check(target: Path, settings: DenoiseOptions) -> None:
     """Refuse, before the work, a map that cannot be made.
 
     Raises:
@@ -34,12 +34,12 @@ def check(target: Path, settings: Settings) -> None:
         raise UnnoiseError(f"{target}: a map of the error is a .tif file, of floats, or a .png file")
     if settings.strength != 1:
         raise UnnoiseError("--uncertainty is for the model's own result: leave --strength at 1")
-    reader.check_target(target, overwrite=settings.overwrite)
+    io.check_target(target, overwrite=settings.overwrite)
 
 
 def clean_file(
-    job: Job, settings: Settings, target: Path, progress: Callable[[float], None] = lambda _: None
-) -> tuple[Outcome, str]:
+    job: Job, settings: DenoiseOptions, target: Path, progress: Callable[[float], None] = lambda _: None
+) -> tuple[JobResult, str]:
     """Clean one file, held in memory as a whole, and write its map.
 
     Args:
@@ -57,15 +57,15 @@ def clean_file(
     start = time.perf_counter()
     check(target, settings)
     process.check_target(job.target, overwrite=settings.overwrite)
-    picture = reader.read(job.source, max_pixels=settings.max_pixels)
-    if why_not := reader.cannot_hold(picture, job.target.suffix):
+    picture = io.read(job.source, max_pixels=settings.max_pixels)
+    if why_not := io.cannot_hold(picture, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {why_not}")
     made = clean_picture(picture, settings, progress)
     as_picture(made.error, target.suffix).save(target, overwrite=settings.overwrite)
     make_folder(job.target.parent)
     made.clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
     size, seconds = picture.header.height * picture.header.width / 1e6, time.perf_counter() - start
-    return Outcome(job, None, made.model, made.sigma, size, seconds), made.doubt
+    return JobResult(job, None, made.model, made.sigma, size, seconds), made.doubt
 
 
 _OTHER = ("signal-dependent", "correlated", "impulse", "mixed")
@@ -90,19 +90,21 @@ class Mapped:
     doubt: str
 
 
-def clean_picture(picture: Picture, settings: Settings, progress: Callable[[float], None] = lambda _: None) -> Mapped:
+def clean_picture(
+    picture: Picture, settings: DenoiseOptions, progress: Callable[[float], None] = lambda _: None
+) -> Mapped:
     """Clean one picture, at strength 1, and tell the error to be expected."""
-    white = np.float32(span(picture.pixels, picture.dtype))
+    white = np.float32(white_level(picture.pixels, picture.dtype))
     noisy = picture.pixels / white
-    denoiser, told = settings.denoiser.settle(noisy, settings.sigma)
-    found = estimation.inspect(noisy[:, :, :3])
-    doubtful = found.kind in _OTHER and denoiser.grows is None
+    denoiser, told = settings.denoiser.resolve(noisy, settings.sigma)
+    found = estimation.estimate_noise(noisy[:, :, :3])
+    doubtful = found.kind in _OTHER and denoiser.signal_noise is None
     level = found.sigma if told is None else float(np.mean(told))
     clean, maps = [], []
     for page in np.split(noisy, picture.header.pages):
-        clean.append(process.clean_pixels(denoiser, page, told, progress=progress))
-        maps.append(uncertainty.of(denoiser, page, clean[-1], level))
-    made = picture if settings.leaves(told) else picture.with_pixels(np.concatenate(clean) * white)
+        clean.append(process.denoise_array(denoiser, page, told, progress=progress))
+        maps.append(uncertainty.estimate_error(denoiser, page, clean[-1], level))
+    made = picture if settings.is_noop(told) else picture.with_pixels(np.concatenate(clean) * white)
     doubt = f"the map is calibrated for white noise, and this looks {found.kind}" if doubtful else ""
     return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, doubt)
 
@@ -110,5 +112,5 @@ def clean_picture(picture: Picture, settings: Settings, progress: Callable[[floa
 def as_picture(found: np.ndarray, suffix: str) -> Picture:
     """Return a map in 8-bit units as a picture of one channel."""
     if suffix.lower() != ".png":
-        return reader.from_array(found)
-    return reader.from_array(np.rint(np.clip(found / FULL_SCALE, 0, 1) * 65535).astype(np.uint16))
+        return io.from_array(found)
+    return io.from_array(np.rint(np.clip(found / FULL_SCALE, 0, 1) * 65535).astype(np.uint16))

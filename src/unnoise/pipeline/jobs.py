@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader, remote
-from unnoise.io.formats import writable
+from unnoise.io import remote
+from unnoise.io.formats import output_suffix
 from unnoise.io.picture import check_folder
 
-MARK = ".clean"
+OUTPUT_TAG = ".clean"
 """Stands before the suffix of an output that lies beside its input."""
 
 
@@ -34,10 +35,10 @@ class Job:
 
     source: Path
     target: Path
-    ours: bool = False
+    replace_existing: bool = False
 
 
-def plan(
+def plan_jobs(
     paths: Iterable[str | Path],
     out: str | Path | None = None,
     taken: Callable[[Path, Path], bool] = lambda target, source: False,
@@ -67,13 +68,13 @@ def plan(
     earlier = {_beside(source, stem) for source in found for stem in _stems(source)}
     found = {source: place for source, place in found.items() if source not in earlier}
     if out is None:
-        jobs = _apart({source: source.parent for source in found}, MARK, taken)
-    elif not names_a_folder(out):
+        jobs = _apart({source: source.parent for source in found}, OUTPUT_TAG, taken)
+    elif not is_folder_target(out):
         if len(found) > 1:
             raise UnnoiseError(f"'{out}' is the name of one file, and there are {len(found)} pictures: name a folder")
-        jobs = [Job(source, remote.path(out)) for source in found]
+        jobs = [Job(source, remote.to_path(out)) for source in found]
     else:
-        folder = remote.path(out)
+        folder = remote.to_path(out)
         home = folder.resolve()
         parents = {
             source: (folder / place).parent
@@ -107,9 +108,9 @@ def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
     """
     paths, found = list(paths), {}
     for named in (match for path in paths for match in _expand(path)):
-        for inner, place in remote.files(named) if remote.is_address(named) else _files(named):
+        for inner, place in remote.files(named) if remote.is_remote(named) else _files(named):
             hidden = any(part.startswith(".") for part in place.parts)
-            if inner == named or (reader.is_picture(inner) and not hidden):
+            if inner == named or (io.is_picture(inner) and not hidden):
                 found.setdefault(inner, place)
     if not found:
         raise NoPicturesError(f"no pictures in {', '.join(map(str, paths))}")
@@ -128,16 +129,16 @@ def _files(named: Path) -> Iterator[tuple[Path, Path]]:
         yield from ((inner, inner.relative_to(named)) for inner in sorted(named.rglob("*")) if inner.is_file())
 
 
-def beside(source: Path) -> Path:
+def default_output(source: Path) -> Path:
     """Return the default output of a file: `photo.jpg` -> `photo.clean.jpg`; see `writable`."""
     return _beside(source, source.stem)
 
 
-def names_a_folder(out: str | Path | None) -> bool:
+def is_folder_target(out: str | Path | None) -> bool:
     """Tell whether outputs go into a folder of this name, as in `plan`."""
     if out is None or not str(out):
         return False
-    if remote.is_address(out):
+    if remote.is_remote(out):
         return True
     return not Path(out).suffix or str(out).endswith(("/", os.sep)) or Path(out).is_dir()
 
@@ -146,14 +147,14 @@ def _apart(parents: dict[Path, Path], mark: str, taken: Callable[[Path, Path], b
     """Give every source a target of its own in the folder that it goes to."""
 
     def names(source: Path) -> Iterator[Path]:
-        ends = mark + writable(source.suffix)
+        ends = mark + output_suffix(source.suffix)
         numbered = (f"{source.stem}.{number}" for number in itertools.count(2))
         return (parents[source] / (stem + ends) for stem in itertools.chain(_stems(source), numbered))
 
     wanted = {source: next(names(source)) for source in parents}
     first, given = set(wanted.values()), {}
     # Those whose suffix stays choose first, so that it does not matter who else is there.
-    for source in sorted(parents, key=lambda source: source.suffix != writable(source.suffix)):
+    for source in sorted(parents, key=lambda source: source.suffix != output_suffix(source.suffix)):
         free = (name for name in names(source) if name == wanted[source] or name not in first)
         name = next(name for name in free if name not in given and not taken(name, source))
         given[name] = source
@@ -163,19 +164,19 @@ def _apart(parents: dict[Path, Path], mark: str, taken: Callable[[Path, Path], b
 
 def _stems(source: Path) -> list[str]:
     """Return what an output may be called, its suffix left out: one whose suffix changes may keep it as well."""
-    return [source.stem] if source.suffix == writable(source.suffix) else [source.stem, source.name]
+    return [source.stem] if source.suffix == output_suffix(source.suffix) else [source.stem, source.name]
 
 
 def _beside(source: Path, stem: str) -> Path:
-    return source.with_name(stem + MARK + writable(source.suffix))
+    return source.with_name(stem + OUTPUT_TAG + output_suffix(source.suffix))
 
 
 def _expand(path: str | Path) -> list[Path]:
     """Return what a pattern matches; a name that is no pattern, or matches nothing, stands for itself."""
     if not str(path):
         raise UnnoiseError("an empty name is no file: name a file, a folder or a pattern")
-    if remote.is_address(path):
-        here = remote.path(path)
+    if remote.is_remote(path):
+        here = remote.to_path(path)
         return (glob.has_magic(str(path)) and remote.matches(here)) or [here]
     if os.path.exists(path) or not (matches := sorted(glob.glob(str(path), recursive=True))):
         return [Path(path)]

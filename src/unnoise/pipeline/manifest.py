@@ -35,9 +35,9 @@ WAITING = f"{remote.OWN}/held"
 _BEGIN = b'{"source": '  # of every line
 
 
-def of(folder: str | Path) -> Manifest:
+def open_manifest(folder: str | Path) -> Manifest:
     """Open the manifest of a folder, on this machine or in a store; see there."""
-    return (StoredManifest if remote.is_address(folder) else Manifest)(folder)
+    return (RemoteManifest if remote.is_remote(folder) else Manifest)(folder)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Manifest:
             written.
     """
 
-    together: ClassVar[int] = 1
+    commit_batch: ClassVar[int] = 1
     """Of how many outputs the lines are best written at once; see `flush`."""
 
     def __init__(self, folder: str | Path) -> None:
@@ -108,9 +108,9 @@ class Manifest:
         """Close it."""
         self.close()
 
-    def named(self, path: Path) -> str:
+    def relative_name(self, path: Path) -> str:
         """Return the name under which a file stands in the manifest."""
-        if remote.is_address(path):
+        if remote.is_remote(path):
             return str(path)
         try:
             return Path(os.path.relpath(path, self.folder)).as_posix()
@@ -119,12 +119,12 @@ class Manifest:
 
     def last(self, target: Path) -> Entry | None:
         """Return the last line about an output."""
-        return self._last.get(self.named(target))
+        return self._last.get(self.relative_name(target))
 
     def taken(self, target: Path, source: Path) -> bool:
         """Tell whether an output belongs to another input than this one."""
         entry = self.last(target)
-        return entry is not None and entry.source != self.named(source)
+        return entry is not None and entry.source != self.relative_name(source)
 
     def wrote(self, target: Path, sha256: str) -> bool:
         """Tell whether an output with this hash is one that was written there, now or before."""
@@ -132,15 +132,15 @@ class Manifest:
 
     def written(self, target: Path) -> set[str]:
         """Return the hashes of what was written there."""
-        return self._written.get(self.named(target), set())
+        return self._written.get(self.relative_name(target), set())
 
     def folders(self) -> set[Path]:
         """Return the folders of all outputs."""
         return {(self.folder / name).parent for name in self._last}
 
-    def sweep(self, further: Iterable[Path] = ()) -> None:
+    def remove_stale(self, further: Iterable[Path] = ()) -> None:
         """Remove what killed processes have left in the folders of all outputs, and in further ones."""
-        atomic.sweep({*further, *self.folders()})
+        atomic.remove_stale({*further, *self.folders()})
 
     def record(self, entry: Entry) -> None:
         """Add a line; it is on the disk when this returns, or in a store after the next `flush`.
@@ -158,17 +158,17 @@ class Manifest:
     def flush(self) -> None:
         """Let the lines that were recorded outlive this machine."""
 
-    def waits(self, target: Path) -> Path | None:
+    def staging_path(self, target: Path) -> Path | None:
         """Return where an output is to wait that is to take its place later; None where that is beside its target."""
         return None
 
-    def place(self, held: str | Path, target: Path) -> None:
+    def commit(self, held: str | Path, target: Path) -> None:
         """Let an output that waits take its place.
 
         Raises:
             OSError: it cannot; or UnnoiseError, from a store.
         """
-        atomic.place(held, target)
+        atomic.commit(held, target)
 
     def _append(self, line: bytes) -> None:
         assert self._file is not None
@@ -222,7 +222,7 @@ class Manifest:
             self._written[entry.target].add(entry.target_sha256)
 
 
-class StoredManifest(Manifest):
+class RemoteManifest(Manifest):
     """The manifest of a folder in a store; nobody can tell there whether others are at work in it.
 
     Args:
@@ -235,7 +235,7 @@ class StoredManifest(Manifest):
     together = 64
 
     def __init__(self, folder: str | Path) -> None:
-        home = remote.path(folder)
+        home = remote.to_path(folder)
         self._near = tempfile.TemporaryDirectory(prefix="unnoise-")
         try:
             self._parts = [part for part, _ in remote.files(home / LINES) if part.suffix == ".jsonl"]
@@ -259,16 +259,16 @@ class StoredManifest(Manifest):
         finally:
             self._near.cleanup()
 
-    def named(self, path: Path) -> str:
+    def relative_name(self, path: Path) -> str:
         """As for a folder of this machine; what lies elsewhere has its whole name."""
-        if not remote.is_address(path):
+        if not remote.is_remote(path):
             return path.absolute().as_posix()
         try:
             return path.relative_to(self.folder).as_posix()
         except ValueError:
             return str(path)
 
-    def sweep(self, further: Iterable[Path] = ()) -> None:
+    def remove_stale(self, further: Iterable[Path] = ()) -> None:
         """Remove all that waits to take its place."""
         remote.remove(self.folder / WAITING)
 
@@ -284,13 +284,13 @@ class StoredManifest(Manifest):
                 self._parts.append(part)
                 self._kept += len(lines)
 
-    def waits(self, target: Path) -> Path:
+    def staging_path(self, target: Path) -> Path:
         """Return an address in this folder."""
         return self.folder / WAITING / f"{secrets.token_hex(8)}{target.suffix}"
 
-    def place(self, held: str | Path, target: Path) -> None:
+    def commit(self, held: str | Path, target: Path) -> None:
         """Move it within the store."""
-        remote.move(remote.path(held), target)
+        remote.move(remote.to_path(held), target)
 
 
 def _parsed(line: bytes) -> Entry | None:

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from unnoise import io
 from unnoise.denoisers import rescaled, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError, one_line
-from unnoise.io import formats, picture, reader
-from unnoise.io.atomic import Seal
-from unnoise.io.formats import Header, writable
-from unnoise.io.picture import check_folder, make_folder, span
-from unnoise.io.reader import Picture
+from unnoise.io import Picture, formats, picture
+from unnoise.io.atomic import CommitHook
+from unnoise.io.formats import Header, output_suffix
+from unnoise.io.picture import check_folder, make_folder, white_level
 from unnoise.pipeline import streaming
 from unnoise.pipeline.jobs import Job
 from unnoise.units import FULL_SCALE
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings:
+class DenoiseOptions:
     """What is asked of every picture alike.
 
     Attributes:
@@ -52,7 +52,7 @@ class Settings:
     denoiser: Denoiser
     sigma: float | None = None
     strength: float = 1.0
-    max_pixels: int = reader.MAX_PIXELS
+    max_pixels: int = io.MAX_PIXELS
     overwrite: bool = False
     quality: int | None = None
 
@@ -65,21 +65,21 @@ class Settings:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
 
-    def leaves(self, sigma: Sigma | None) -> bool:
+    def is_noop(self, sigma: Sigma | None) -> bool:
         """Tell whether a picture of that level is left as it is: no noise is in it, or none is to be taken out."""
         return self.strength == 0 or (sigma is not None and not np.any(sigma))
 
-    def settle(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
+    def resolve(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
         """Return who is to clean a picture, and the level to tell it; see `Denoiser.settle` and `spanned`."""
-        white = span(pixels, dtype)
+        white = white_level(pixels, dtype)
         if white == 1:
-            return self.denoiser.settle(pixels, self.sigma)
-        denoiser, sigma = self.denoiser.settle(pixels / np.float32(white), self.sigma)
-        return rescaled.Spanned(denoiser, white), sigma
+            return self.denoiser.resolve(pixels, self.sigma)
+        denoiser, sigma = self.denoiser.resolve(pixels / np.float32(white), self.sigma)
+        return rescaled.Rescaled(denoiser, white), sigma
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """What became of a job.
 
     Attributes:
@@ -100,7 +100,7 @@ class Outcome:
     seconds: float = 0.0
     skipped: bool = False
 
-    def row(self) -> dict[str, str | float | None]:
+    def to_dict(self) -> dict[str, str | float | None]:
         """Return all of it as machines are told, the level in 8-bit units."""
         return {
             "source": str(self.job.source),
@@ -115,11 +115,11 @@ class Outcome:
 
 
 Report = Callable[[float], None]
-Work = Callable[[Job, Settings, Report], Outcome]
-_Sealing = Callable[[str, "float | None"], Seal]  # model, level -> what is called when the file is there
+JobFunction = Callable[[Job, DenoiseOptions, Report], JobResult]
+_HookFactory = Callable[[str, "float | None"], CommitHook]  # model, level -> what is called when the file is there
 
 
-def clean_pixels(
+def denoise_array(
     denoiser: Denoiser,
     noisy: np.ndarray,
     sigma: Sigma | None,
@@ -141,30 +141,30 @@ def clean_pixels(
     """
     how = {"multiple_of": denoiser.multiple_of, "progress": progress}
     if denoiser.halo is not None:
-        clean = tiling.tiled(denoiser, noisy, sigma, halo=denoiser.halo, **how)
-    elif noisy.shape[0] * noisy.shape[1] > streaming.LARGE:
-        clean = tiling.blended(denoiser, noisy, sigma, **how)
+        clean = tiling.denoise_tiled(denoiser, noisy, sigma, halo=denoiser.halo, **how)
+    elif noisy.shape[0] * noisy.shape[1] > streaming.STREAMING_PIXELS:
+        clean = tiling.denoise_blended(denoiser, noisy, sigma, **how)
     else:
         clean = denoiser(noisy, sigma)
     progress(1.0)
     return streaming.at_strength(noisy, clean, strength)
 
 
-def clean_picture(
-    picture: Picture, settings: Settings, progress: Report = lambda _: None
+def denoise_picture(
+    picture: Picture, settings: DenoiseOptions, progress: Report = lambda _: None
 ) -> tuple[Picture, str, float | None]:
     """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`.
 
     Pages are cleaned one by one, by the same model at the same level.
     """
-    denoiser, sigma = settings.settle(picture.pixels, picture.dtype)
+    denoiser, sigma = settings.resolve(picture.pixels, picture.dtype)
     model, level = str(denoiser), None if sigma is None else float(sigma)
-    if settings.leaves(sigma):
+    if settings.is_noop(sigma):
         progress(1.0)
         return picture, model, level
     pages = np.split(picture.pixels, picture.header.pages)
     clean = [
-        clean_pixels(
+        denoise_array(
             denoiser, page, sigma, strength=settings.strength,
             progress=lambda share, before=before: progress((before + share) / len(pages)),
         )
@@ -174,79 +174,81 @@ def clean_picture(
     return picture.with_pixels(whole), model, level
 
 
-def clean_file(
+def denoise_file(
     job: Job,
-    settings: Settings,
+    settings: DenoiseOptions,
     progress: Report = lambda _: None,
-    seal: Callable[[Outcome, Path], None] = lambda outcome, file: None,
-) -> Outcome:
+    before_commit: Callable[[JobResult, Path], None] = lambda outcome, file: None,
+) -> JobResult:
     """Read, clean and write one file; the folder of its target is made when the clean picture is there.
 
     Args:
         job: the file and its target.
         settings: what is asked.
         progress: called with the share that is done.
-        seal: called with the outcome and the file that holds the clean picture, just before that takes its place.
+        before_commit: called with the result and the temporary file, just before that is renamed to the target.
 
     Raises:
         UnnoiseError: it cannot be read, or its target cannot be written or cannot hold it; told before the work.
     """
     start = time.perf_counter()
-    settings = replace(settings, overwrite=settings.overwrite or job.ours)
+    settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
     check_target(job.target, overwrite=settings.overwrite)
-    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
+    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
     header = rows.header
     _check_kind(header, job.target.suffix, str(job.source))
-    outcome = Outcome(job)
+    outcome = JobResult(job)
 
-    def sealing(model: str, sigma: float | None) -> Seal:
+    def hook_for(model: str, sigma: float | None) -> CommitHook:
         def tell(file: Path) -> None:
             nonlocal outcome
             seconds = time.perf_counter() - start
-            outcome = Outcome(job, None, model, sigma, header.height * header.width / 1e6, seconds)
-            seal(outcome, file)
+            outcome = JobResult(job, None, model, sigma, header.height * header.width / 1e6, seconds)
+            before_commit(outcome, file)
 
         return tell
 
-    large = header.height * header.width > streaming.LARGE and not formats.needs_turning(header, job.target.suffix)
-    (_clean_large if large else _clean_small)(job, settings, progress, sealing)
+    large = header.height * header.width > streaming.STREAMING_PIXELS and not formats.needs_rotation(
+        header, job.target.suffix
+    )
+    (_clean_large if large else _clean_small)(job, settings, progress, hook_for)
     return outcome
 
 
-def _clean_small(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> None:
+def _clean_small(job: Job, settings: DenoiseOptions, progress: Report, hook_for: _HookFactory) -> None:
     """Clean a file that fits into memory."""
-    noisy = reader.read(job.source, max_pixels=settings.max_pixels)
-    clean, model, sigma = clean_picture(noisy, settings, progress)
+    noisy = io.read(job.source, max_pixels=settings.max_pixels)
+    clean, model, sigma = denoise_picture(noisy, settings, progress)
     make_folder(job.target.parent)
     how = {"overwrite": settings.overwrite, "quality": settings.quality}
-    picture.write(clean, job.target, **how, seal=sealing(model, sigma))
+    picture.write(clean, job.target, **how, before_commit=hook_for(model, sigma))
 
 
-def _clean_large(job: Job, settings: Settings, progress: Report, sealing: _Sealing) -> None:
+def _clean_large(job: Job, settings: DenoiseOptions, progress: Report, hook_for: _HookFactory) -> None:
     """Clean a file strip by strip, as it lies."""
-    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
-    seen = streaming.glimpse(rows)
-    denoiser, sigma = settings.settle(seen, rows.header.dtype)
+    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
+    seen = streaming.sample_windows(rows)
+    denoiser, sigma = settings.resolve(seen, rows.header.dtype)
     make_folder(job.target.parent)
-    rows = reader.Rows(job.source, max_pixels=settings.max_pixels)
-    seal = sealing(str(denoiser), None if sigma is None else float(sigma))
-    if settings.quality is None and settings.leaves(sigma) and rows.kind == formats.kind_of(job.target.suffix):
-        picture.copy(job.source, job.target, overwrite=settings.overwrite, seal=seal)
+    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
+    before_commit = hook_for(str(denoiser), None if sigma is None else float(sigma))
+    if settings.quality is None and settings.is_noop(sigma) and rows.kind == formats.format_for(job.target.suffix):
+        picture.copy(job.source, job.target, overwrite=settings.overwrite, before_commit=before_commit)
         progress(1.0)
         return
     how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
-    streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, seal=seal)
+    streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, before_commit=before_commit)
 
 
 def _check_kind(header: Header, suffix: str, name: str) -> None:
     """Refuse a kind of file that cannot hold a picture; warn of one that has no place for all that comes with it."""
-    if why_not := formats.cannot_hold(header, suffix):
+    if why_not := formats.unsupported_reason(header, suffix):
         raise UnnoiseError(f"{name}: {why_not}")
-    if lost := formats.leaves_out(header, suffix):
+    if lost := formats.dropped_metadata(header, suffix):
         log.warning("%s: %s", name, lost)
 
 
-def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = None) -> bytes | None:
+def denoise_bytes(data: bytes, settings: DenoiseOptions, target: str | Path | None = None) -> bytes | None:
     """Clean the bytes of a file; they come back as a file of the same kind, or are written to `target`.
 
     Raises:
@@ -254,24 +256,24 @@ def clean_bytes(data: bytes, settings: Settings, target: str | Path | None = Non
     """
     if target is not None:
         check_target(Path(target), overwrite=settings.overwrite)
-    suffix = writable(reader.suffix_of(data)) if target is None else Path(target).suffix
-    picture = reader.read(data, max_pixels=settings.max_pixels)
+    suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
+    picture = io.read(data, max_pixels=settings.max_pixels)
     _check_kind(picture.header, suffix, "the picture")
-    clean, *_ = clean_picture(picture, settings)
+    clean, *_ = denoise_picture(picture, settings)
     if target is None:
-        return reader.encode(clean, suffix, quality=settings.quality)
+        return io.encode(clean, suffix, quality=settings.quality)
     make_folder(Path(target).parent)
     clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
 
 
-def run(
+def run_jobs(
     jobs: Iterable[Job],
-    settings: Settings,
+    settings: DenoiseOptions,
     progress: Callable[[Job, float], None] = lambda job, done: None,
     *,
     workers: int = 1,
-    work: Work = clean_file,
-) -> Iterator[Outcome]:
+    work: JobFunction = denoise_file,
+) -> Iterator[JobResult]:
     """Do jobs; one that fails yields its error and the rest go on.
 
     Args:
@@ -283,7 +285,7 @@ def run(
     """
     total, lock = 0.0, threading.Lock()
 
-    def do(job: Job) -> Outcome:
+    def do(job: Job) -> JobResult:
         last = 0.0
 
         def report(share: float) -> None:
@@ -298,7 +300,7 @@ def run(
         except Exception as error:
             if not isinstance(error, UnnoiseError):
                 log.debug("%s", job.source, exc_info=True)
-            outcome = Outcome(job, told(job, error))
+            outcome = JobResult(job, error_line(job, error))
         report(1)
         return outcome
 
@@ -313,7 +315,7 @@ def run(
             raise
 
 
-def told(job: Job, error: Exception) -> str:
+def error_line(job: Job, error: Exception) -> str:
     """Tell in one line why a job failed."""
     return str(error) if isinstance(error, UnnoiseError) else f"{job.source}: {one_line(error)}"
 
@@ -321,6 +323,6 @@ def told(job: Job, error: Exception) -> str:
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Refuse a target that cannot be written, as `image_io.check_target`; its folder need not be there yet."""
     if target.parent.is_dir():
-        reader.check_target(target, overwrite=overwrite)
+        io.check_target(target, overwrite=overwrite)
     else:
         check_folder(target.parent)

@@ -27,12 +27,12 @@ from unnoise.io import atomic, remote
 from unnoise.pipeline import process, ray_pool
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry, Manifest
-from unnoise.pipeline.process import Outcome, Report, Settings
+from unnoise.pipeline.process import DenoiseOptions, JobResult, Report
 from unnoise.pipeline.ray_pool import Row
-from unnoise.pipeline.resume import Archive
+from unnoise.pipeline.resume import ResumableRun
 from unnoise.system import cpu_count
 
-HELD = 4
+JOBS_PER_TASK = 4
 """Pictures that an actor takes at once: what is lost with it, and how seldom Ray is asked."""
 PATIENCE = 5.0
 """Seconds that finished outputs of a store wait for others, to take their places together."""
@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Order:
+class RayRun:
     """What actors are told, in values that can be sent.
 
     Attributes:
@@ -55,12 +55,12 @@ class Order:
     model: str
     ensemble: bool
     engine: str | None
-    settings: Settings
-    asked: dict[str, Any]
+    settings: DenoiseOptions
+    options: dict[str, Any]
 
-    def make(self) -> Settings:
+    def make(self) -> DenoiseOptions:
         """Open the model, on one thread: an actor has one core."""
-        opened = denoisers.make(self.model, ensemble=self.ensemble, engine=self.engine, callers=cpu_count())
+        opened = denoisers.make(self.model, ensemble=self.ensemble, engine=self.engine, concurrency=cpu_count())
         return replace(self.settings, denoiser=opened)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Order:
         progress: Callable[[Job, float], None] = lambda job, done: None,
         *,
         workers: int | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[JobResult]:
         """Do jobs as `pipeline.run` does with the work of an `Archive`; the outcomes come in any order.
 
         Args:
@@ -85,25 +85,32 @@ class Order:
         """
         left = dict(enumerate(jobs))
         done = 0
-        how: dict[str, Any] = {"workers": workers, "gpus": int(self.engine == "torch" and ray_pool.has("GPU") >= 1)}
+        how: dict[str, Any] = {
+            "workers": workers,
+            "gpus": int(self.engine == "torch" and ray_pool.resource_count("GPU") >= 1),
+        }
         arguments = (self, os.getcwd())
         try:
-            for held in (HELD, 1, None):  # at last each alone, so that one that kills its worker takes no other along
+            for held in (
+                JOBS_PER_TASK,
+                1,
+                None,
+            ):  # at last each alone, so that one that kills its worker takes no other along
                 items = [_item(number, job, manifest) for number, job in left.items()]
                 for some in [items] if held else [[item] for item in items]:
-                    made = ray_pool.each(some, _Cleaner, arguments, held=held or 1, **how)
+                    made = ray_pool.map_rows(some, DenoiseActor, arguments, held=held or 1, **how)
                     new = ((job, row) for row, _ in made if (job := left.pop(row["number"], None)) is not None)
-                    for outcome in _placed(new, manifest):
+                    for outcome in _commit_results(new, manifest):
                         done += 1
                         progress(outcome.job, done)
                         yield outcome
             for job in left.values():
                 error = f"{job.source}: each worker that took it was lost: it needs more memory, or breaks the decoder"
-                outcome = Outcome(job, error)
-                Archive(manifest, self.asked).fail(outcome)
+                outcome = JobResult(job, error)
+                ResumableRun(manifest, self.options).fail(outcome)
                 yield outcome
         finally:
-            manifest.sweep(job.target.parent for job in jobs)  # what the lost have left
+            manifest.remove_stale(job.target.parent for job in jobs)  # what the lost have left
 
 
 def _item(number: int, job: Job, manifest: Manifest) -> Row:
@@ -111,10 +118,10 @@ def _item(number: int, job: Job, manifest: Manifest) -> Row:
     entry = manifest.last(job.target)
     return {
         "number": number,
-        "source": [str(job.source), manifest.named(job.source)],
-        "target": [str(job.target), manifest.named(job.target)],
-        "held": (waits := manifest.waits(job.target)) and str(waits),
-        "ours": job.ours,
+        "source": [str(job.source), manifest.relative_name(job.source)],
+        "target": [str(job.target), manifest.relative_name(job.target)],
+        "held": (waits := manifest.staging_path(job.target)) and str(waits),
+        "ours": job.replace_existing,
         "entry": None if entry is None else dataclasses.asdict(entry),
         "written": sorted(manifest.written(job.target)),
     }
@@ -146,47 +153,49 @@ class _Known:
         self.added = entry
 
 
-class _Cleaner:
+class DenoiseActor:
     """Does the jobs of an archive up to where an output takes its place."""
 
-    def __init__(self, order: Order, here: str) -> None:
-        ray_pool.go(here)
-        self._settings, self._asked = order.make(), order.asked
+    def __init__(self, order: RayRun, here: str) -> None:
+        ray_pool.chdir(here)
+        self._settings, self._options = order.make(), order.options
 
     def __call__(self, item: Row) -> list[tuple[Row, bytes]]:
         """Do one job; return what became of it, the line for the manifest, and where the output waits."""
-        job = Job(remote.path(item["source"][0]), remote.path(item["target"][0]), item["ours"])
+        job = Job(remote.to_path(item["source"][0]), remote.to_path(item["target"][0]), item["ours"])
         known, waiting = _Known(item), []
 
-        def prepare(job: Job, settings: Settings, progress: Report, seal: Callable[[Outcome, Path], None]) -> Outcome:
-            settings = replace(settings, overwrite=settings.overwrite or job.ours)
+        def prepare(
+            job: Job, settings: DenoiseOptions, progress: Report, before_commit: Callable[[JobResult, Path], None]
+        ) -> JobResult:
+            settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
             process.check_target(job.target, overwrite=settings.overwrite)
-            held = atomic.held(job.target)
+            held = atomic.staging_path(job.target)
             try:
-                outcome = process.clean_file(
+                outcome = process.denoise_file(
                     replace(job, target=held), settings, progress,
-                    lambda outcome, file: seal(replace(outcome, job=job), file),
+                    lambda outcome, file: before_commit(replace(outcome, job=job), file),
                 )  # fmt: skip
             except UnnoiseError as error:
                 raise UnnoiseError(str(error).replace(os.fspath(held), os.fspath(job.target))) from error
             if item["held"]:
-                remote.put(held, remote.path(item["held"]))
+                remote.put(held, remote.to_path(item["held"]))
             waiting.append(item["held"] or os.fspath(held))
             return replace(outcome, job=job)
 
-        archive = Archive(known, self._asked, clean=prepare)  # type: ignore[arg-type]
+        archive = ResumableRun(known, self._options, clean=prepare)  # type: ignore[arg-type]
 
-        def work(job: Job, settings: Settings, progress: Report) -> Outcome:
+        def work(job: Job, settings: DenoiseOptions, progress: Report) -> JobResult:
             try:
-                with remote.near(job.source, job.target, known=bool(item["written"])) as (here, there):
+                with remote.local_copies(job.source, job.target, known=bool(item["written"])) as (here, there):
                     known.copies = {here: job.source, there: job.target}
                     return archive.clean(replace(job, source=here, target=there), settings, progress)
             except Exception as error:
                 if known.added is None or not known.added.error:
-                    archive.fail(Outcome(job, process.told(job, error)))
+                    archive.fail(JobResult(job, process.error_line(job, error)))
                 raise
 
-        (outcome,) = process.run([job], self._settings, work=work)
+        (outcome,) = process.run_jobs([job], self._settings, work=work)
         told = {
             field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome) if field.name != "job"
         }
@@ -198,20 +207,20 @@ class _Cleaner:
         return [({"number": item["number"], "outcome": told, "entry": entry, "held": held}, b"")]
 
 
-def _placed(made: Iterable[tuple[Job, Row]], manifest: Manifest) -> Iterator[Outcome]:
+def _commit_results(made: Iterable[tuple[Job, Row]], manifest: Manifest) -> Iterator[JobResult]:
     """Put lines into the manifest, as many together as it likes, and then the outputs into their places."""
 
-    def place(job: Job, row: Row, error: Exception | None) -> Outcome:
+    def place(job: Job, row: Row, error: Exception | None) -> JobResult:
         try:
             if error is None and row["held"] is not None:
-                manifest.place(row["held"], job.target)
+                manifest.commit(row["held"], job.target)
         except (UnnoiseError, OSError) as failed:
             error = failed
-        outcome = Outcome(job, **row["outcome"])
-        return outcome if error is None else replace(outcome, error=process.told(job, error))
+        outcome = JobResult(job, **row["outcome"])
+        return outcome if error is None else replace(outcome, error=process.error_line(job, error))
 
-    with ThreadPoolExecutor(manifest.together) as pool:
-        for some in _some(made, manifest.together):
+    with ThreadPoolExecutor(manifest.commit_batch) as pool:
+        for some in _some(made, manifest.commit_batch):
             error = None
             try:
                 for _, row in some:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from unnoise.errors import UnnoiseError
-from unnoise.optional import need
+from unnoise.optional import require
 from unnoise.system import cpu_count
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ BLOCKS = 10_000
 """Pieces that the rows are cut into, at most; with more, Ray's own books take the time."""
 TRIES = 3
 """How often a piece is begun again after a worker or machine was lost."""
-ROOM = 0.5
+CPU_REQUEST = 0.5
 """Of a core or GPU, what an actor asks Ray for, though it fills one: where a machine is lost, the others have room for
 its actors. Without it they would wait for another machine, and what they had in hand with them."""
 
@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def ray_session(address: str | None) -> Iterator[None]:
     """Be part of a cluster.
 
     Args:
@@ -53,8 +53,8 @@ def connected(address: str | None) -> Iterator[None]:
     """
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
-    ray = need("ray", extra="ray")
-    need("ray.data", extra="ray")
+    ray = require("ray", extra="ray")
+    require("ray.data", extra="ray")
     if ray.is_initialized():
         yield
         return
@@ -88,7 +88,7 @@ def _hushed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def each(
+def map_rows(
     items: Sequence[Row],
     actor: type,
     arguments: tuple[Any, ...],
@@ -116,7 +116,7 @@ def each(
     """
     if not items:
         return
-    ray, data = need("ray", extra="ray"), need("ray.data", extra="ray")
+    ray, data = require("ray", extra="ray"), require("ray.data", extra="ray")
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = ordered
@@ -125,7 +125,7 @@ def each(
         own = type(handler).__module__.startswith("ray.")  # others listen there, too
         if own and isinstance(handler, logging.StreamHandler):  # what it has to say stands in its log
             handler.setLevel(logging.CRITICAL)
-    count = max(1, min(workers or int(has("GPU" if gpus else "CPU")), len(items)))
+    count = max(1, min(workers or int(resource_count("GPU" if gpus else "CPU")), len(items)))
     blocks = min(BLOCKS, math.ceil(len(items) / min(held, math.ceil(len(items) / count))))
     named: list[str] = []
 
@@ -140,8 +140,8 @@ def each(
             _Actor,
             fn_constructor_args=(actor, arguments),
             batch_size=None,
-            num_cpus=ROOM,
-            num_gpus=ROOM * gpus or None,
+            num_cpus=CPU_REQUEST,
+            num_gpus=CPU_REQUEST * gpus or None,
             compute=data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count),
             ray_remote_args_fn=name,
             max_restarts=-1,
@@ -168,19 +168,19 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[Any]:
         """Make rows of rows; each is JSON, so that no two blocks differ in their columns."""
-        arrow = need("pyarrow", extra="ray")
+        arrow = require("pyarrow", extra="ray")
         for text in batch["text"]:
             made = [(json.dumps(row), data) for row, data in self._call(json.loads(text))]
             texts, parts = zip(*made, strict=True) if made else ((), ())
             yield arrow.table({"text": arrow.array(texts, arrow.string()), "data": arrow.array(parts, arrow.binary())})
 
 
-def go(here: str) -> None:
+def chdir(here: str) -> None:
     """Work where the driver does, if that is there; else relative names lead nowhere, and every row tells so."""
     with contextlib.suppress(OSError):
         os.chdir(here)
 
 
-def has(resource: str) -> float:
+def resource_count(resource: str) -> float:
     """Return how much of "CPU" or "GPU" the cluster has."""
-    return need("ray", extra="ray").cluster_resources().get(resource, 0.0)
+    return require("ray", extra="ray").cluster_resources().get(resource, 0.0)

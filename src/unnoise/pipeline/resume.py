@@ -18,17 +18,17 @@ from unnoise.io import atomic
 from unnoise.pipeline import process
 from unnoise.pipeline.jobs import Job, NoPicturesError
 from unnoise.pipeline.manifest import Entry, Manifest
-from unnoise.pipeline.process import Outcome, Report, Settings
+from unnoise.pipeline.process import DenoiseOptions, JobResult, Report
 from unnoise.units import FULL_SCALE
 
 PAUSE = 2.0
 """Seconds between two looks at a folder that is watched."""
 
-_Clean = Callable[[Job, Settings, Report, Callable[[Outcome, Path], None]], Outcome]
-_Stand = tuple[int, ...]  # size, time and number of a file
+_Clean = Callable[[Job, DenoiseOptions, Report, Callable[[JobResult, Path], None]], JobResult]
+_FileStamp = tuple[int, ...]  # size, time and number of a file
 
 
-class Archive:
+class ResumableRun:
     """Does the jobs of one output folder that are not done yet; its `clean` is a `pipeline.Work`.
 
     Args:
@@ -37,31 +37,31 @@ class Archive:
         clean: does what `pipeline.clean_file` does.
     """
 
-    def __init__(self, manifest: Manifest, asked: dict[str, Any], clean: _Clean = process.clean_file) -> None:
-        self.manifest, self.asked, self._clean = manifest, asked, clean
+    def __init__(self, manifest: Manifest, options: dict[str, Any], clean: _Clean = process.denoise_file) -> None:
+        self.manifest, self.options, self._clean = manifest, options, clean
 
-    def clean(self, job: Job, settings: Settings, progress: Report) -> Outcome:
+    def clean(self, job: Job, settings: DenoiseOptions, progress: Report) -> JobResult:
         """Clean a file as `pipeline.clean_file` does and record what became of it, unless that has been done before."""
         source = _sha256(job.source)  # before it is read: one that changes meanwhile is done anew next time
         standing = _sha256(job.target)
         if entry := self._done(job, source, standing):
             level = None if entry.sigma is None else entry.sigma / FULL_SCALE
-            return Outcome(job, None, entry.model, level, entry.megapixels, entry.seconds, skipped=True)
+            return JobResult(job, None, entry.model, level, entry.megapixels, entry.seconds, skipped=True)
         ours = standing is not None and not _in_place(job) and self.manifest.wrote(job.target, standing)
 
-        def seal(outcome: Outcome, file: Path) -> None:
+        def before_commit(outcome: JobResult, file: Path) -> None:
             self._record(outcome, source, atomic.sha256(file))
 
         try:
-            return self._clean(replace(job, ours=ours), settings, progress, seal)
+            return self._clean(replace(job, ours=ours), settings, progress, before_commit)
         except Exception as error:
             try:
-                self._record(Outcome(job, process.told(job, error)), source, None)
+                self._record(JobResult(job, process.error_line(job, error)), source, None)
             except UnnoiseError as unrecorded:
-                raise UnnoiseError(f"{process.told(job, error)} ({unrecorded})") from error
+                raise UnnoiseError(f"{process.error_line(job, error)} ({unrecorded})") from error
             raise
 
-    def fail(self, outcome: Outcome) -> None:
+    def fail(self, outcome: JobResult) -> None:
         """Record that a job failed, whose input is not at hand."""
         self._record(outcome, None, None)
 
@@ -70,17 +70,17 @@ class Archive:
         entry = self.manifest.last(job.target)
         if entry is None or entry.error or standing is None or entry.target_sha256 != standing:
             return None
-        same = entry.settings == self.asked and entry.source == self.manifest.named(job.source)
+        same = entry.settings == self.options and entry.source == self.manifest.relative_name(job.source)
         expected = entry.target_sha256 if _in_place(job) else entry.source_sha256
         return entry if same and source == expected else None
 
-    def _record(self, outcome: Outcome, source: str | None, target: str | None) -> None:
+    def _record(self, outcome: JobResult, source: str | None, target: str | None) -> None:
         level = None if outcome.sigma is None else round(outcome.sigma * FULL_SCALE, 2)
         entry = Entry(
-            source=self.manifest.named(outcome.job.source),
+            source=self.manifest.relative_name(outcome.job.source),
             source_sha256=source,
-            settings=self.asked,
-            target=self.manifest.named(outcome.job.target),
+            settings=self.options,
+            target=self.manifest.relative_name(outcome.job.target),
             target_sha256=target,
             seconds=round(outcome.seconds, 3),
             model=outcome.model,
@@ -104,7 +104,7 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def watch(look: Callable[[], list[Job]], sleep: Callable[[float], None] = time.sleep) -> Iterator[list[Job]]:
+def watch_folder(look: Callable[[], list[Job]], sleep: Callable[[float], None] = time.sleep) -> Iterator[list[Job]]:
     """Yield, for ever, the jobs whose inputs are new or have changed since they were last yielded.
 
     A file that is still being written is left until it has been the same for two looks, or for twice their distance.
@@ -113,11 +113,11 @@ def watch(look: Callable[[], list[Job]], sleep: Callable[[float], None] = time.s
         look: plans anew.
         sleep: waits for some seconds between two looks.
     """
-    yielded: dict[Path, _Stand | None] = {}
-    waiting: dict[Path, _Stand] = {}
+    yielded: dict[Path, _FileStamp | None] = {}
+    waiting: dict[Path, _FileStamp] = {}
     while True:
         ready = []
-        for job in _looked(look):
+        for job in _scan(look):
             stand = _stand(job.source)
             if job.source in yielded and stand in (None, yielded[job.source]):
                 continue
@@ -132,14 +132,14 @@ def watch(look: Callable[[], list[Job]], sleep: Callable[[float], None] = time.s
         sleep(PAUSE)
 
 
-def _looked(look: Callable[[], list[Job]]) -> list[Job]:
+def _scan(look: Callable[[], list[Job]]) -> list[Job]:
     try:
         return look()
     except (NoPicturesError, FileNotFoundError):  # none yet, or a folder that went while it was searched
         return []
 
 
-def _stand(path: Path) -> _Stand | None:
+def _stand(path: Path) -> _FileStamp | None:
     try:
         found = path.stat()
     except OSError:

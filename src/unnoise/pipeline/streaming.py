@@ -17,15 +17,15 @@ from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.tiling import Tile
 from unnoise.io import stream_writer
-from unnoise.io.atomic import Seal
+from unnoise.io.atomic import CommitHook
 from unnoise.io.picture import from_samples
-from unnoise.io.reader import Rows
+from unnoise.io.reader import RowReader
 
-LARGE = 16_000_000
+STREAMING_PIXELS = 16_000_000
 """Pixels, from which on a picture is not held as a whole."""
 TILE = 1024
 """Longest side of a tile without its margin: a little slower than those of `tiling`, with half of their memory."""
-STRIP = 96_000_000
+STRIP_BYTES = 96_000_000
 """Bytes of a strip, at most; tiles are lower for very wide pictures."""
 
 _Band = tuple[list[Tile], np.ndarray]  # tiles beside each other, and the samples of their outer rows
@@ -36,13 +36,13 @@ _WINDOW = 512  # side of what is looked at to find the noise
 _WINDOWS = 8  # of them along each side of the picture
 
 
-def glimpse(rows: Rows) -> np.ndarray:
+def sample_windows(rows: RowReader) -> np.ndarray:
     """Return windows spread evenly over a picture, side by side, as pixels `[H, W, C]`; the rows are used up."""
     height, width = rows.header.height, rows.header.width
     tops, lefts = _spread(height), _spread(width)
     bands = []
     for top in tops:
-        samples = rows.take(top, min(top + _WINDOW, height))
+        samples = rows.read_rows(top, min(top + _WINDOW, height))
         bands.append(np.concatenate([samples[:, left : left + _WINDOW] for left in lefts], axis=1))
     return from_samples(np.concatenate(bands), {}, rows.header.colours).pixels
 
@@ -55,7 +55,7 @@ def _spread(length: int) -> list[int]:
 
 
 def clean(
-    rows: Rows,
+    rows: RowReader,
     denoiser: Denoiser,
     sigma: Sigma | None,
     target: str | Path,
@@ -64,7 +64,7 @@ def clean(
     overwrite: bool = False,
     quality: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
-    seal: Seal | None = None,
+    before_commit: CommitHook | None = None,
 ) -> None:
     """Clean a file into another one, strip by strip.
 
@@ -77,21 +77,23 @@ def clean(
         overwrite: whether the target may be there.
         quality: of lossy formats, 1 to 100.
         progress: called with the share that is done.
-        seal: as for `files.replacing`.
+        before_commit: as for `files.replacing`.
 
     Raises:
         UnnoiseError: the file is damaged, or the target cannot be written or hold it; then nothing is written.
     """
     strips = _strips(rows, denoiser, sigma, strength, progress)
-    stream_writer.write(strips, rows.header, target, overwrite=overwrite, quality=quality, seal=seal)
+    stream_writer.write_stream(
+        strips, rows.header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
+    )
     progress(1.0)
 
 
 def _strips(
-    rows: Rows, denoiser: Denoiser, sigma: Sigma | None, strength: float, progress: Callable[[float], None]
+    rows: RowReader, denoiser: Denoiser, sigma: Sigma | None, strength: float, progress: Callable[[float], None]
 ) -> Iterator[np.ndarray]:
     header = rows.header
-    tall = max(denoiser.multiple_of, min(TILE, STRIP * header.height // header.size))
+    tall = max(denoiser.multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
     reach, high = tiling.OVERLAP if denoiser.halo is None else denoiser.halo, header.height // header.pages
     margin = reach + -reach % denoiser.multiple_of
     cut = list(tiling.tiles(high, header.width, size=tall, halo=margin, multiple_of=denoiser.multiple_of))
@@ -111,9 +113,9 @@ def _strips(
             yield from _faded(bands, clean, header.colours, margin, high)
 
 
-def _bands(rows: Rows, above: int, cut: list[Tile]) -> Iterator[_Band]:
+def _bands(rows: RowReader, above: int, cut: list[Tile]) -> Iterator[_Band]:
     """Yield the tiles of a page beside each other, with the samples that they look at."""
-    held, top = rows.take(above, above), 0
+    held, top = rows.read_rows(above, above), 0
     for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
         strip = list(row)
         outer = strip[0].outer[0]
@@ -123,7 +125,7 @@ def _bands(rows: Rows, above: int, cut: list[Tile]) -> Iterator[_Band]:
         held, top = taller, outer.start  # the rows above are let go before further ones are read
         for start in range(have, len(held), _PIECE):
             stop = min(start + _PIECE, len(held))
-            held[start:stop] = rows.take(above + top + start, above + top + stop)
+            held[start:stop] = rows.read_rows(above + top + start, above + top + stop)
         yield strip, held
 
 

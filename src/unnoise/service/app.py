@@ -19,21 +19,21 @@ from unnoise._version import __version__
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.service import operations, problems, request_body
-from unnoise.service.jobs import Jobs, Task
+from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
-from unnoise.service.middleware import Door
+from unnoise.service.middleware import GuardMiddleware
 from unnoise.service.pool import Pool
 from unnoise.service.problems import Problem
 from unnoise.service.schemas import (
     BODY,
     DESCRIPTION,
+    Capabilities,
     Denoising,
-    Described,
     Format,
     Inspection,
     JobName,
     Mapping,
-    Offer,
+    ModelInfo,
     Previewing,
     Progress,
     Ready,
@@ -68,11 +68,11 @@ class Service:
     def __init__(self, limits: Limits, engine: str | None) -> None:
         self.limits, self.jobs, self.store, self.pool = (
             limits,
-            Jobs(),
-            request_body.Store(limits.held_bytes),
+            JobRegistry(),
+            request_body.MemoryBudget(limits.buffered_bytes),
             Pool(limits),
         )
-        self.workshop = operations.Workshop(limits, engine, lambda: self.pool.working)
+        self.workshop = operations.Operations(limits, engine, lambda: self.pool.working)
         self.ready = False
         self.metrics = Metrics(
             {
@@ -93,11 +93,11 @@ class Service:
 
     async def serve(self, request: Request, job: str | None, do: Callable[[bytes, operations.Report], T]) -> T:
         """Take the picture of a request, and work on it in the pool."""
-        with self.jobs.named(job) as task, self.store.shelf() as shelf:
+        with self.jobs.named(job) as task, self.store.reserve() as shelf:
             data = await request_body.receive(request, self.limits, shelf, task)
             return await self.pool.run(lambda: do(data, task.report), task, lambda: _left(request))
 
-    def answer(self, request: Request, made: operations.Made) -> Response:
+    def answer(self, request: Request, made: operations.EncodedPicture) -> Response:
         """Return a file that was made, and note it."""
         if made.model:
             self.metrics.pixels.labels(made.model).inc(made.pixels)
@@ -107,7 +107,7 @@ class Service:
             headers["Unnoise-Model"] = made.model
         if made.sigma is not None:
             headers["Unnoise-Sigma"] = f"{made.sigma:.2f}"
-        return request_body.Answer(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
+        return request_body.BudgetedResponse(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
 
 
 async def _left(request: Request) -> None:
@@ -144,7 +144,7 @@ def make(
     app.state.service = service
     for kind in (Problem, UnnoiseError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, problems.handle)
-    app.add_middleware(Door, limits=limits, metrics=service.metrics, key=key, names=names)
+    app.add_middleware(GuardMiddleware, limits=limits, metrics=service.metrics, key=key, names=names)
     _add_work(app, service)
     _add_jobs(app, service)
     _add_watching(app, service)
@@ -204,7 +204,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
     @app.get("/v1/jobs/{job}", responses=refusals, tags=["jobs"])
     async def ask(job: JobName) -> Progress:
         """Say how far a job is; it is known only as long as its request is open."""
-        task: Task = service.jobs.find(job)
+        task: JobState = service.jobs.find(job)
         return Progress(state=task.state, share=task.share)
 
     @app.delete("/v1/jobs/{job}", status_code=204, responses=refusals | problems.described(403), tags=["jobs"])
@@ -217,7 +217,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
     offer = _offer(service.limits)
 
     @app.get("/v1/models", responses=problems.described(401), tags=["service"])
-    async def models() -> Offer:
+    async def models() -> Capabilities:
         """List the models, the kinds of files, and the limits."""
         return offer
 
@@ -241,21 +241,21 @@ def _add_watching(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.page(), headers={"Content-Type": service.metrics.media_type})
 
 
-def _offer(limits: Limits) -> Offer:
-    cards = [Onnx(path, threads=1).card for path in denoisers.shipped().values()]
-    found = Described(
+def _offer(limits: Limits) -> Capabilities:
+    cards = [Onnx(path, threads=1).card for path in denoisers.bundled_models().values()]
+    found = ModelInfo(
         name="auto", summary="the model that fits the noise that is found", wants_sigma=True, network=False
     )
     networks = [
-        Described(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
+        ModelInfo(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
     ]
     classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS}
     filters = [
-        Described(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma, network=False)
+        ModelInfo(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma, network=False)
         for name, one in classes.items()
     ]
     told = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
-    return Offer(
+    return Capabilities(
         version=__version__, models=[found, *networks, *filters], formats=list(operations.SUFFIXES), limits=told
     )
 

@@ -12,7 +12,7 @@ from unnoise.service.problems import Problem
 State = Literal["receiving", "waiting", "working"]
 
 
-class Task:
+class JobState:
     """What is known of a request while it is served.
 
     Attributes:
@@ -37,16 +37,16 @@ class Task:
             raise self._why
 
 
-class Jobs:
+class JobRegistry:
     """Tasks by the names that their senders gave them, as long as they are served; nothing is kept after that."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, JobState] = {}
 
     @contextlib.contextmanager
-    def named(self, name: str | None) -> Iterator[Task]:
+    def named(self, name: str | None) -> Iterator[JobState]:
         """Serve a task, under a name if it has one."""
-        task = Task()
+        task = JobState()
         if name is None:
             yield task
             return
@@ -58,7 +58,7 @@ class Jobs:
         finally:
             del self._tasks[name]
 
-    def find(self, name: str) -> Task:
+    def find(self, name: str) -> JobState:
         """Return the task of that name."""
         if name not in self._tasks:
             raise Problem(404, "no job of that name is at work")

@@ -38,14 +38,14 @@ class Limits:
     """
 
     body_bytes: int = 64 * MIB
-    held_bytes: int = 512 * MIB
+    buffered_bytes: int = 512 * MIB
     pixels: int = 50_000_000
     pages: int = 100
     seconds: float = 120.0
-    patience: float = 20.0
+    client_timeout: float = 20.0
     rate: int = 50_000
     workers: int = field(default_factory=_workers)
-    waiting: int = 16
+    queue_size: int = 16
     connections: int = 500
 
     def __post_init__(self) -> None:

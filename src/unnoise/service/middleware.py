@@ -43,7 +43,7 @@ _LINGER = (2.0, 2**23)  # seconds, and bytes: of a refused body, what is still t
 
 
 @dataclass
-class _Visit:
+class _RequestLog:
     """One request on its way."""
 
     began: float = field(default_factory=time.perf_counter)
@@ -55,7 +55,7 @@ class _Visit:
     left: bool = False
 
 
-class Door:
+class GuardMiddleware:
     """The outermost layer of the application.
 
     Args:
@@ -78,7 +78,7 @@ class Door:
             return
         asked = Headers(scope=scope)
         empty = "transfer-encoding" not in asked and asked.get("content-length", "0") == "0"
-        visit, name = _Visit(whole=empty), secrets.token_hex(8)
+        visit, name = _RequestLog(whole=empty), secrets.token_hex(8)
         note = scope.setdefault("state", {})["note"] = {}
 
         async def take() -> Message:
@@ -129,21 +129,21 @@ class Door:
             return None
         return Problem(401, "this service asks for a key: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
 
-    async def _send(self, message: Message, visit: _Visit, take: Receive, send: Send) -> None:
+    async def _send(self, message: Message, visit: _RequestLog, take: Receive, send: Send) -> None:
         """Send a piece of an answer to a client that takes it, and fast enough; end it where the body ends."""
         body, more, limits = message.get("body", b""), message.get("more_body", False), self._limits
         for start in range(0, max(len(body), 1), _PIECE):
             piece = body[start : start + _PIECE]
             last = not more and start + _PIECE >= len(body)
             linger = last and not visit.whole and not visit.left
-            async with asyncio.timeout_at(visit.answered + limits.patience + visit.sent / limits.rate):
+            async with asyncio.timeout_at(visit.answered + limits.client_timeout + visit.sent / limits.rate):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last or linger})
             visit.sent += len(piece)
             if linger:
                 await _let_go(visit, take)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _tell(self, scope: Scope, visit: _Visit, name: str, note: dict, trouble: Exception | None) -> None:
+    def _tell(self, scope: Scope, visit: _RequestLog, name: str, note: dict, trouble: Exception | None) -> None:
         """Count and log a request; the path is that of the route, since what a client has made up is endless."""
         seconds = time.perf_counter() - visit.began
         path, status = getattr(scope.get("route"), "path", "other"), visit.status or problems.GONE
@@ -168,7 +168,7 @@ def _host(address: str) -> str | None:
         return None
 
 
-async def _let_go(visit: _Visit, take: Receive) -> None:
+async def _let_go(visit: _RequestLog, take: Receive) -> None:
     """Take what a client still sends of a body that nobody wants: closed at once, it would not read why."""
     seconds, size = _LINGER
     enough = visit.received + size

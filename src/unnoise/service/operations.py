@@ -9,32 +9,32 @@ from dataclasses import dataclass
 import numpy as np
 import pyvips
 
-from unnoise import denoisers
+from unnoise import denoisers, io
 from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
-from unnoise.io import formats, reader
-from unnoise.io.picture import Picture, span
+from unnoise.io import formats
+from unnoise.io.picture import Picture, white_level
 from unnoise.noise import estimation
-from unnoise.noise.estimation import NoiseReport
+from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import error_maps, process
 from unnoise.service.limits import Limits
 from unnoise.units import FULL_SCALE
 
 SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
 """Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
-MODELS = (Auto.title, *denoisers.shipped(), *denoisers.DENOISERS)
+MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS)
 """Models that can be asked for: a closed list, and never a path."""
 
 Report = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class DenoiseRequest:
     """What is asked of a picture; levels in 8-bit units, see `pipeline.Settings`."""
 
-    model: str = Auto.title
+    model: str = Auto.name
     sigma: float | None = None
     strength: float = 1.0
     format: str | None = None
@@ -43,7 +43,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Made:
+class EncodedPicture:
     """A file that was made.
 
     Attributes:
@@ -62,7 +62,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Found:
+class InspectionResult:
     """What a picture is, and what noise is in it."""
 
     width: int
@@ -70,10 +70,10 @@ class Found:
     pages: int
     colours: int
     kind: str
-    noise: NoiseReport
+    noise: NoiseEstimate
 
 
-class Workshop:
+class Operations:
     """Models, opened once and shared by all threads, and the work that they do.
 
     Args:
@@ -86,44 +86,46 @@ class Workshop:
         self.limits, self.engine, self._busy = limits, engine, busy
         self._opened: dict[str, Denoiser] = {}
         self._lock = threading.Lock()
-        self._auto = Auto(self._open, denoisers.shipped())
+        self._auto = Auto(self._open, denoisers.bundled_models())
         pyvips.cache_set_max(0)  # it would hold the pictures of past requests
 
     def open(self, model: str) -> Denoiser:
         """Return a model of `MODELS`."""
-        return self._auto if model == Auto.title else self._open(model)
+        return self._auto if model == Auto.name else self._open(model)
 
     def warm_up(self) -> None:
         """Open the model that most pictures need, and run it once."""
         self.open("color")(np.zeros((8, 8, 3), np.float32), 0.1)
 
-    def denoise(self, data: bytes, wish: Wish, report: Report) -> Made:
+    def denoise(self, data: bytes, wish: DenoiseRequest, report: Report) -> EncodedPicture:
         """Clean the bytes of a file, into those of another.
 
         Raises:
             UnnoiseError: as `image_io.read`, or the kind of file that was asked for cannot hold the picture.
         """
-        suffix = SUFFIXES[wish.format] if wish.format else reader.suffix_of(data)
+        suffix = SUFFIXES[wish.format] if wish.format else io.suffix_of(data)
         picture = self._read(data, wish.page)
-        if reason := reader.cannot_hold(picture, suffix):
+        if reason := io.cannot_hold(picture, suffix):
             raise UnnoiseError(reason)
         report(0.0)
-        clean, model, sigma = process.clean_picture(picture, self._settings(wish), report)
+        clean, model, sigma = process.denoise_picture(picture, self._settings(wish), report)
         report(1.0)
         level = None if sigma is None else FULL_SCALE * sigma
-        made = reader.encode(clean, suffix, quality=wish.quality)
-        return Made(made, formats.kind_of(suffix).name.lower(), model, level, picture.pixels[..., 0].size)
+        made = io.encode(clean, suffix, quality=wish.quality)
+        return EncodedPicture(made, formats.format_for(suffix).name.lower(), model, level, picture.pixels[..., 0].size)
 
-    def inspect(self, data: bytes, page: int | None, report: Report) -> Found:
+    def inspect(self, data: bytes, page: int | None, report: Report) -> InspectionResult:
         """Say what a picture is, and what noise is in it."""
         picture = self._read(data, page)
         report(0.5)
-        pixels = picture.pixels[:, :, :3] / np.float32(span(picture.pixels, picture.dtype))
-        noise = denoisers.fitted(estimation.inspect(pixels), pixels)
-        header, kind = picture.header, formats.recognise(data[:4096], "the picture").name.lower()
-        return Found(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
+        pixels = picture.pixels[:, :, :3] / np.float32(white_level(picture.pixels, picture.dtype))
+        noise = denoisers.with_model(estimation.estimate_noise(pixels), pixels)
+        header, kind = picture.header, formats.detect(data[:4096], "the picture").name.lower()
+        return InspectionResult(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
-    def preview(self, data: bytes, wish: Wish, box: tuple[int, int, int | None, int | None], report: Report) -> Made:
+    def preview(
+        self, data: bytes, wish: DenoiseRequest, box: tuple[int, int, int | None, int | None], report: Report
+    ) -> EncodedPicture:
         """Show a piece of a picture, cleaned as it would be in the whole, as browsers show pictures.
 
         Args:
@@ -147,16 +149,16 @@ class Workshop:
         inner = slice(top, min(top + (height or high), high)), slice(left, min(left + (width or wide), wide))
         model, sigma = "", None
         if wish.strength:
-            denoiser, sigma = self._settings(wish).settle(picture.pixels, picture.dtype)
+            denoiser, sigma = self._settings(wish).resolve(picture.pixels, picture.dtype)
             model, pixels = str(denoiser), _piece(denoiser, sigma, picture.pixels, inner, wish.strength, report)
         else:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
-        shown = _on_screen(picture, pixels, alpha, span(picture.pixels, picture.dtype))
+        shown = _on_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
         level = None if sigma is None else FULL_SCALE * float(sigma)
-        return Made(shown, "png", model, level, pixels[..., 0].size)
+        return EncodedPicture(shown, "png", model, level, pixels[..., 0].size)
 
-    def uncertainty(self, data: bytes, wish: Wish, gain: float, report: Report) -> Made:
+    def uncertainty(self, data: bytes, wish: DenoiseRequest, gain: float, report: Report) -> EncodedPicture:
         """Map the error to be expected in the clean picture, see `uncertainty.of`, as a grey PNG of 16 bits.
 
         White stands for an error of 255 / `gain` in 8-bit units; pages lie below each other.
@@ -164,37 +166,37 @@ class Workshop:
         picture = self._read(data, wish.page)
         report(0.0)
         made = error_maps.clean_picture(picture, self._settings(wish), report)
-        shown = reader.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
+        shown = io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
         level = None if made.sigma is None else FULL_SCALE * made.sigma
-        return Made(shown, "png", made.model, level, made.error.size)
+        return EncodedPicture(shown, "png", made.model, level, made.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits
-        return reader.read(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
+        return io.read(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
 
-    def _settings(self, wish: Wish) -> process.Settings:
+    def _settings(self, wish: DenoiseRequest) -> process.DenoiseOptions:
         level = None if wish.sigma is None else wish.sigma / FULL_SCALE
-        return process.Settings(self.open(wish.model), level, wish.strength, quality=wish.quality)
+        return process.DenoiseOptions(self.open(wish.model), level, wish.strength, quality=wish.quality)
 
     def _open(self, name: str) -> Denoiser:
         with self._lock:
             if name not in self._opened:
                 opened = denoisers.make(name, engine=self.engine)
                 if isinstance(opened, Onnx) and self.limits.workers > 1:
-                    crowded = denoisers.make(name, engine=self.engine, callers=self.limits.workers)
-                    opened = _Sharing(opened, crowded, self._busy)
+                    crowded = denoisers.make(name, engine=self.engine, concurrency=self.limits.workers)
+                    opened = _AdaptiveThreads(opened, crowded, self._busy)
                 self._opened[name] = opened
             return self._opened[name]
 
 
-class _Sharing(Denoiser):
+class _AdaptiveThreads(Denoiser):
     """A network on all cores where its caller is alone, and on as many threads as there are callers where not."""
 
     def __init__(self, alone: Denoiser, crowded: Denoiser, busy: Callable[[], int]) -> None:
         self._alone, self._crowded, self._busy = alone, crowded, busy
-        self.title, self.channels, self.multiple_of = str(alone), alone.channels, alone.multiple_of
+        self.name, self.channels, self.multiple_of = str(alone), alone.channels, alone.multiple_of
         self.halo, self.wants_sigma, self.margin = alone.halo, alone.wants_sigma, alone.margin
-        self.declips = alone.declips
+        self.corrects_clipping = alone.corrects_clipping
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, or one tile."""
@@ -211,11 +213,11 @@ def _piece(
 ) -> np.ndarray:
     """Clean a rectangle with the margin that it needs, which begins on the denoiser's grid."""
     if denoiser.halo is None:
-        return process.clean_pixels(denoiser, pixels, sigma, strength=strength, progress=report)[inner]
+        return process.denoise_array(denoiser, pixels, sigma, strength=strength, progress=report)[inner]
     first = [max(side.start - denoiser.halo, 0) // denoiser.multiple_of * denoiser.multiple_of for side in inner]
     outer = tuple(slice(start, side.stop + denoiser.halo) for start, side in zip(first, inner, strict=True))
     crop = tuple(slice(side.start - start, side.stop - start) for start, side in zip(first, inner, strict=True))
-    return process.clean_pixels(denoiser, pixels[outer], sigma, strength=strength, progress=report)[crop]
+    return process.denoise_array(denoiser, pixels[outer], sigma, strength=strength, progress=report)[crop]
 
 
 def _on_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, white: float) -> bytes:

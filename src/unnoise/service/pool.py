@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from unnoise.service.jobs import Task
+from unnoise.service.jobs import JobState
 from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
 
@@ -34,7 +34,7 @@ class Pool:
         self._threads: ThreadPoolExecutor | None = None
         self._seconds = 1.0  # of one picture, lately
 
-    async def run(self, work: Callable[[], T], task: Task, left: Callable[[], Awaitable[Any]]) -> T:
+    async def run(self, work: Callable[[], T], task: JobState, left: Callable[[], Awaitable[Any]]) -> T:
         """Do a piece of work on a thread.
 
         Args:
@@ -46,7 +46,7 @@ class Pool:
             Problem: too much is waiting (429), the time is over (504), or the client has left; a thread that is at work
                 then comes to its end at the next tile.
         """
-        if self.working + self.waiting >= self.limits.workers + self.limits.waiting:
+        if self.working + self.waiting >= self.limits.workers + self.limits.queue_size:
             raise self.full()
         begun = asyncio.Event()
         future = self._submit(work, task, begun.set)
@@ -79,7 +79,7 @@ class Pool:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self._threads = None
 
-    def _submit(self, work: Callable[[], T], task: Task, begun: Callable[[], object]) -> Future[T]:
+    def _submit(self, work: Callable[[], T], task: JobState, begun: Callable[[], object]) -> Future[T]:
         loop, started = asyncio.get_running_loop(), False
         self.waiting += 1
         task.state, task.share = "waiting", 0.0

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from unnoise.service.jobs import Task
+from unnoise.service.jobs import JobState
 from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
 
@@ -23,7 +23,7 @@ KINDS = (*(f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif", "
 """Media types that are taken as they are; which kind it is, the first bytes tell."""
 
 
-class Store:
+class MemoryBudget:
     """Counts the bytes of all bodies and answers that are held.
 
     Args:
@@ -37,19 +37,19 @@ class Store:
         self.limit, self.held = limit, 0
 
     @contextlib.contextmanager
-    def shelf(self) -> Iterator[Shelf]:
+    def reserve(self) -> Iterator[Reservation]:
         """Hold the bytes of one request while it is served."""
-        shelf = Shelf(self)
+        shelf = Reservation(self)
         try:
             yield shelf
         finally:
             self.held -= shelf.held
 
 
-class Shelf:
+class Reservation:
     """The bytes of one request among those that a store counts."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MemoryBudget) -> None:
         self._store, self.held = store, 0
 
     def add(self, count: int) -> None:
@@ -60,10 +60,10 @@ class Shelf:
         self.held += count
 
 
-class Answer(Response):
+class BudgetedResponse(Response):
     """A file, whose bytes a store counts until it has been sent."""
 
-    def __init__(self, data: bytes, store: Store, **how: Any) -> None:
+    def __init__(self, data: bytes, store: MemoryBudget, **how: Any) -> None:
         super().__init__(data, **how)
         self._store = store
         store.held += len(data)
@@ -76,7 +76,7 @@ class Answer(Response):
             self._store.held -= len(self.body)
 
 
-async def receive(request: Request, limits: Limits, shelf: Shelf, task: Task) -> bytes:
+async def receive(request: Request, limits: Limits, shelf: Reservation, task: JobState) -> bytes:
     """Return the picture that is the body of a request, or the one file of a form.
 
     Raises:
@@ -99,7 +99,7 @@ async def receive(request: Request, limits: Limits, shelf: Shelf, task: Task) ->
     return picture
 
 
-async def _pieces(request: Request, limits: Limits, shelf: Shelf, task: Task) -> AsyncIterator[bytes]:
+async def _pieces(request: Request, limits: Limits, shelf: Reservation, task: JobState) -> AsyncIterator[bytes]:
     """Yield the body as it comes."""
     announced = request.headers.get("content-length", "")
     total, have, clock = int(announced) if announced.isdecimal() else 0, 0, asyncio.get_running_loop()
@@ -109,7 +109,7 @@ async def _pieces(request: Request, limits: Limits, shelf: Shelf, task: Task) ->
     begin, more = clock.time(), True
     while more:
         try:
-            async with asyncio.timeout_at(begin + limits.patience + have / limits.rate):
+            async with asyncio.timeout_at(begin + limits.client_timeout + have / limits.rate):
                 message = await request.receive()
         except TimeoutError:
             raise Problem(408, "the picture comes too slowly") from None

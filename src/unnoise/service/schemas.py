@@ -56,9 +56,9 @@ class Choice(Selection):
         None, ge=0, le=255, description="Level of Gaussian noise, 8-bit units (25 is 25/255); found without it."
     )
 
-    def wish(self, **more: Any) -> operations.Wish:
+    def wish(self, **more: Any) -> operations.DenoiseRequest:
         """Return it as the workshop takes it."""
-        return operations.Wish(self.model.value, self.sigma, page=self.page, **more)
+        return operations.DenoiseRequest(self.model.value, self.sigma, page=self.page, **more)
 
 
 class Mapping(Choice):
@@ -72,7 +72,7 @@ class Cleaning(Choice):
 
     strength: float = Field(1.0, ge=0, le=1.5, description="0 leaves the picture, 1 is the model's own result.")
 
-    def wish(self, **more: Any) -> operations.Wish:
+    def wish(self, **more: Any) -> operations.DenoiseRequest:
         """Return it as the workshop takes it."""
         return super().wish(strength=self.strength, **more)
 
@@ -111,7 +111,7 @@ class Inspection(BaseModel):
     summary: str = Field(examples=["gaussian noise, to be cleaned at level 24.8; the model that fits is color"])
 
 
-class Described(BaseModel):
+class ModelInfo(BaseModel):
     """A model that can be asked for."""
 
     name: str = Field(examples=["color"])
@@ -120,11 +120,11 @@ class Described(BaseModel):
     network: bool = Field(description="Whether it has learned; a classical filter has not.")
 
 
-class Offer(BaseModel):
+class Capabilities(BaseModel):
     """What can be asked for, and how much of it."""
 
     version: str = Field(examples=["0.1.0"])
-    models: list[Described]
+    models: list[ModelInfo]
     formats: list[str] = Field(examples=[["jpeg", "png"]])
     limits: dict[str, float] = Field(examples=[{"body_bytes": 67108864, "pixels": 50000000, "pages": 100}])
 

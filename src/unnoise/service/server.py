@@ -18,7 +18,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.service import app
 from unnoise.service.limits import Limits
 from unnoise.service.middleware import LOCAL
-from unnoise.service.telemetry import Line, log
+from unnoise.service.telemetry import JsonFormatter, log
 
 _HEADERS = 32 * 1024  # bytes of the headers of a request; h11 refuses more
 _IDLE = 10  # seconds that a connection is kept between two requests
@@ -52,13 +52,13 @@ def run(
     allowed = {*LOCAL, host, *names} if local or names else set()
     made = app.make(limits, key=key, names=allowed, engine=engine)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Line())
+    handler.setFormatter(JsonFormatter())
     for logger in (log, logging.getLogger("uvicorn.error")):
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if logger is log else logging.WARNING)
     config = uvicorn.Config(
         made,
-        http=_protocol(limits.patience),
+        http=_protocol(limits.client_timeout),
         ws="none",
         lifespan="on",
         log_config=None,

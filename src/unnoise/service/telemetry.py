@@ -42,7 +42,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Line(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A line of JSON: the time, the level, the message, and the fields that come with it."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -12,7 +12,7 @@ appears whole or not at all, never takes the place of what is read, and that of 
 
 from __future__ import annotations
 
-from unnoise.tables.base import Finding, How, Outcome
+from unnoise.tables.base import Outcome, RowIssue, WriteOptions
 from unnoise.tables.checking import Check, Column, check
 from unnoise.tables.columns import merge, rename, split
 from unnoise.tables.pictures import add, build, resize
@@ -21,8 +21,8 @@ from unnoise.tables.scoring import Score, Scored, mean, score, show
 __all__ = [
     "Check",
     "Column",
-    "Finding",
-    "How",
+    "RowIssue",
+    "WriteOptions",
     "Outcome",
     "Score",
     "Scored",

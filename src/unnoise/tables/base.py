@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unnoise import io
 from unnoise.datasets.table import NAME, image_columns
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
-from unnoise.io.reader import Picture
+from unnoise.io import Picture
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 GROUP = 16 << 20  # bytes of a row group: what is held at once to write it, and by many a reader
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Finding:
+class RowIssue:
     """What there is to say of a row, spelt `ROW: TEXT`.
 
     Attributes:
@@ -57,15 +57,15 @@ class Outcome:
 
     target: Path
     rows: int
-    bad: list[Finding]
+    bad: list[RowIssue]
 
 
-Made = tuple[int, Any, list[Finding]]
+RowBatch = tuple[int, Any, list[RowIssue]]
 """Number of the last of a few rows, an Arrow batch of those that are kept, and those that are not."""
 
 
 @dataclass
-class Share:
+class Shard:
     """A part of a verb's work, which is made and not written.
 
     Attributes:
@@ -76,10 +76,10 @@ class Share:
 
     number: int
     of: int
-    made: list[Made] = field(default_factory=list)
+    made: list[RowBatch] = field(default_factory=list)
 
 
-class How(TypedDict, total=False):
+class WriteOptions(TypedDict, total=False):
     """How a verb goes about it.
 
     Attributes:
@@ -91,10 +91,10 @@ class How(TypedDict, total=False):
     """
 
     overwrite: bool
-    tell: Callable[[Finding], None]
+    tell: Callable[[RowIssue], None]
     progress: Callable[[str], None]
-    share: Share
-    spread: Callable[[int], Iterator[Made]]
+    share: Shard
+    spread: Callable[[int], Iterator[RowBatch]]
 
 
 class Source(Protocol):
@@ -125,18 +125,18 @@ class Source(Protocol):
         ...
 
 
-def each(
+def rewrite_rows(
     rows: Source,
     target: str | Path,
     change: Callable[[int, Row], Row],
     fields: Mapping[str, Any],
     note: str,
-    how: How,
+    how: WriteOptions,
     *,
     by: str = NAME,
     names: Mapping[str, str] | None = None,
     replacing: bool = False,
-    others: Iterable[Finding] = (),
+    others: Iterable[RowIssue] = (),
 ) -> Outcome:
     """Write rows, each with the cells that `change` makes of its number, its name and its pictures.
 
@@ -167,7 +167,7 @@ def each(
         rows.narrow(np.array_split(rows.numbers, share.of)[share.number])
         share.made = list(_made(rows, schema, change, fields, by))
         return Outcome(target, 0, [])
-    bad, written, total = list[Finding](), 0, int(rows.numbers[-1]) + 1
+    bad, written, total = list[RowIssue](), 0, int(rows.numbers[-1]) + 1
     spread = how.get("spread")
     made = _made(rows, schema, change, fields, by) if spread is None else spread(len(rows.numbers))
     with _writing(target, schema) as put:
@@ -187,18 +187,18 @@ def each(
 
 def _made(
     rows: Source, schema: Any, change: Callable[[int, Row], Row], fields: Mapping[str, Any], by: str
-) -> Iterator[Made]:
+) -> Iterator[RowBatch]:
     """Yield what becomes of the rows, a few at a time."""
     looked_at = [name for name in (by, *rows.pictures) if name in rows.schema.names]
     for numbers, batch in rows.batches():
-        kept, made, bad = list[int](), list[Row](), list[Finding]()
+        kept, made, bad = list[int](), list[Row](), list[RowIssue]()
         for place, row in enumerate(batch.select(looked_at).to_pylist()):
             number = int(numbers[place])
             try:
                 made.append(change(number, row))
                 kept.append(place)
             except UnnoiseError as error:
-                bad.append(Finding(label(number, row, by), str(error)))
+                bad.append(RowIssue(label(number, row, by), str(error)))
         columns = dict(zip(batch.schema.names, batch.take(pa.array(kept, pa.int64())).columns, strict=True))
         columns |= {name: pa.array([cells[name] for cells in made], kind) for name, kind in fields.items()}
         yield int(numbers[-1]), pa.record_batch(list(columns.values()), schema=schema), bad
@@ -209,7 +209,7 @@ def label(number: int, row: Mapping[str, Any], by: str = NAME) -> str:
     return f"row {number}" if row.get(by) in (None, "") else str(row[by])
 
 
-def complain(bad: list[Finding], finding: Finding, how: How) -> None:
+def complain(bad: list[RowIssue], finding: RowIssue, how: WriteOptions) -> None:
     """Put a bad row on the list, and tell it."""
     bad.append(finding)
     how.get("tell", silent)(finding)
@@ -225,7 +225,7 @@ def cell(picture: Picture, name: str) -> Row:
     Raises:
         UnnoiseError: it has float samples, which PNG cannot hold.
     """
-    return {"bytes": reader.encode(picture, ".png"), "path": f"{name}.png"}
+    return {"bytes": io.encode(picture, ".png"), "path": f"{name}.png"}
 
 
 def metadata(features: Row, notes: list[str]) -> dict[str, str]:
@@ -268,7 +268,7 @@ def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None
         raise UnnoiseError(f"'{target}' is no name for a table: let it end in .parquet")
     if source is not None and target.exists() and target.samefile(source):
         raise UnnoiseError(f"'{target}' is what is read: give what is written another name")
-    reader.check_target(target, overwrite=overwrite)
+    io.check_target(target, overwrite=overwrite)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 
 from unnoise.datasets.table import NAME, Rows, check_sizes, decode, stored
 from unnoise.errors import UnnoiseError
-from unnoise.tables.base import Finding, label, notes, silent
+from unnoise.tables.base import RowIssue, label, notes, silent
 
 _TOLD = 3  # so many sizes are told one by one
 
@@ -53,8 +53,8 @@ class Check:
 
     rows: int
     columns: list[Column]
-    bad: list[Finding]
-    odd: list[Finding]
+    bad: list[RowIssue]
+    odd: list[RowIssue]
     notes: list[str]
 
 
@@ -86,8 +86,8 @@ class _Found:
     """
 
     def __init__(self) -> None:
-        self.bad: list[Finding] = []
-        self.odd: list[Finding] = []
+        self.bad: list[RowIssue] = []
+        self.odd: list[RowIssue] = []
         self._names: set[str] = set()
         self._first: dict[bytes, str] = {}  # digest of a picture -> where it was seen first
         self._shapes: dict[str, Counter[tuple[int, ...]]] = {}
@@ -97,33 +97,33 @@ class _Found:
         """Look at a row."""
         if NAME in cells:
             if not cells[NAME] or cells[NAME] in self._names:
-                self.bad.append(Finding(row, "the name stands twice" if cells[NAME] else "no name"))
+                self.bad.append(RowIssue(row, "the name stands twice" if cells[NAME] else "no name"))
             self._names.add(cells[NAME])
         pictures: dict[str, np.ndarray] = {}
         for column in columns:
             try:
                 picture = decode(cells[column])
             except UnnoiseError as error:
-                self.bad.append(Finding(row, f"{column}: {error}"))
+                self.bad.append(RowIssue(row, f"{column}: {error}"))
                 continue
             pictures[column] = stored(picture)
             if picture.alpha is not None:
-                self.odd.append(Finding(row, f"{column} has transparency"))
+                self.odd.append(RowIssue(row, f"{column} has transparency"))
             self._look_at(row, column, pictures[column])
         try:
             check_sizes(pictures)
         except UnnoiseError as error:
-            self.bad.append(Finding(row, str(error)))
+            self.bad.append(RowIssue(row, str(error)))
 
     def _look_at(self, row: str, column: str, picture: np.ndarray) -> None:
         height, width, channels = picture.shape
         self._shapes.setdefault(column, Counter())[width, height] += 1
         self._bits.setdefault(column, {}).setdefault((channels, 8 * picture.itemsize), []).append(row)
         if picture.min() == picture.max():
-            self.odd.append(Finding(row, f"{column} is one value all over"))
+            self.odd.append(RowIssue(row, f"{column} is one value all over"))
         digest = hashlib.blake2b(picture.tobytes() + str(picture.shape).encode(), digest_size=16).digest()
         if digest in self._first:
-            self.odd.append(Finding(row, f"{column} is the same picture as {self._first[digest]}"))
+            self.odd.append(RowIssue(row, f"{column} is the same picture as {self._first[digest]}"))
         self._first.setdefault(digest, f"{column} of {row}")
 
     def column(self, name: str) -> Column:
@@ -136,7 +136,7 @@ class _Found:
             bits[kind[1]] += len(rows)
         return Column(name, shapes.total(), _sizes(shapes), _counts(channels), _counts(bits))
 
-    def outliers(self) -> list[Finding]:
+    def outliers(self) -> list[RowIssue]:
         """Return the pictures whose channels or bits are not those of most in their column."""
         found = []
         for column, kinds in self._bits.items():
@@ -144,7 +144,7 @@ class _Found:
             for (channels, bits), rows in kinds.items():
                 if (channels, bits) != most:
                     text = f"{column} has {channels} channels of {bits} bits, most have {most[0]} of {most[1]}"
-                    found += [Finding(row, text) for row in rows]
+                    found += [RowIssue(row, text) for row in rows]
         return found
 
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 from unnoise.datasets.table import NAME, PART, Rows, check_sizes, decode, stored
 from unnoise.errors import UnnoiseError
 from unnoise.spec import unknown
-from unnoise.tables.base import Finding, How, Outcome, Row, each, features, metadata, notes
+from unnoise.tables.base import Outcome, Row, RowIssue, WriteOptions, features, metadata, notes, rewrite_rows
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def rename(table: str | Path, target: str | Path, names: Mapping[str, str], **how: Unpack[How]) -> Outcome:
+def rename(table: str | Path, target: str | Path, names: Mapping[str, str], **how: Unpack[WriteOptions]) -> Outcome:
     """Give columns other names.
 
     Args:
@@ -35,7 +35,7 @@ def rename(table: str | Path, target: str | Path, names: Mapping[str, str], **ho
         for old in names:
             _check_column(rows, old)
         note = ", ".join(f"{old} renamed to {new}" for old, new in names.items())
-        return each(rows, target, lambda number, row: {}, {}, note, how, names=names)
+        return rewrite_rows(rows, target, lambda number, row: {}, {}, note, how, names=names)
 
 
 def split(
@@ -44,7 +44,7 @@ def split(
     shares: Mapping[str, float] | None = None,
     *,
     seed: int = 0,
-    **how: Unpack[How],
+    **how: Unpack[WriteOptions],
 ) -> Outcome:
     """Add the column `part`, which puts each row into a part by chance.
 
@@ -72,10 +72,12 @@ def split(
         drawn = np.random.default_rng(seed).permutation(np.repeat(list(shares), counts))
         parts = dict(zip(rows.numbers.tolist(), drawn.tolist(), strict=True))
         note = f"split into {', '.join(f'{part} {share:g}' for part, share in shares.items())}, seed {seed}"
-        return each(rows, target, lambda number, row: {PART: parts[number]}, {PART: pa.string()}, note, how)
+        return rewrite_rows(rows, target, lambda number, row: {PART: parts[number]}, {PART: pa.string()}, note, how)
 
 
-def merge(left: str | Path, right: str | Path, target: str | Path, *, by: str = NAME, **how: Unpack[How]) -> Outcome:
+def merge(
+    left: str | Path, right: str | Path, target: str | Path, *, by: str = NAME, **how: Unpack[WriteOptions]
+) -> Outcome:
     """Put the columns of two tables beside each other, rows of one name together, in the order of the left one.
 
     It is fastest where both are in the same order: a row group of the right table is read whenever a row has its
@@ -99,7 +101,7 @@ def merge(left: str | Path, right: str | Path, target: str | Path, *, by: str = 
             check_sizes({name: stored(decode(row[name])) for name in rows.pictures})
             return {}
 
-        return each(rows, target, change, {}, f"merged by {by}", how, by=by, others=rows.left_over())
+        return rewrite_rows(rows, target, change, {}, f"merged by {by}", how, by=by, others=rows.left_over())
 
 
 class _Joined:
@@ -154,10 +156,10 @@ class _Joined:
             if count[name] != 1:
                 raise UnnoiseError(f"stands {count[name]} times in {path}" if count[name] else f"no partner in {path}")
 
-    def left_over(self) -> Iterator[Finding]:
+    def left_over(self) -> Iterator[RowIssue]:
         """Yield the rows of the right table that have no partner."""
         (path, left), (_, right) = self._counts
-        yield from (Finding(str(name), f"no partner in {path}") for name in right if name not in left)
+        yield from (RowIssue(str(name), f"no partner in {path}") for name in right if name not in left)
 
 
 def _check_column(rows: Rows, name: str) -> None:

@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 from skimage import transform
 
-from unnoise import noise as noises
+from unnoise import io, noise as noises
 from unnoise.datasets.base import find, list_pictures
 from unnoise.datasets.table import NAME, NOISY, Rows, clean_column, decode
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
-from unnoise.io.reader import Picture
+from unnoise.io import Picture
 from unnoise.noise import Noise
-from unnoise.tables.base import IMAGE, How, Outcome, Row, cell, each, label
+from unnoise.tables.base import IMAGE, Outcome, Row, WriteOptions, cell, label, rewrite_rows
 
 
 def build(
@@ -28,7 +27,7 @@ def build(
     *,
     column: str = "image",
     exclude: str | None = None,
-    **how: Unpack[How],
+    **how: Unpack[WriteOptions],
 ) -> Outcome:
     """Make a table of the pictures in folders and their sub-folders, sorted by path.
 
@@ -51,10 +50,10 @@ def build(
         path, name = files[number]
         if count[name] > 1:
             raise UnnoiseError(f"{path}: {count[name]} pictures have this name: rename the files")
-        return {column: cell(reader.read(path), name)}
+        return {column: cell(io.read(path), name)}
 
     note = f"built from {', '.join(place.name for place in places)}"
-    return each(_Names([name for _, name in files]), target, change, {column: IMAGE}, note, how)
+    return rewrite_rows(_Names([name for _, name in files]), target, change, {column: IMAGE}, note, how)
 
 
 def add(
@@ -65,7 +64,7 @@ def add(
     source: str | None = None,
     column: str = NOISY,
     seed: int = 0,
-    **how: Unpack[How],
+    **how: Unpack[WriteOptions],
 ) -> Outcome:
     """Add a column of noisy pictures.
 
@@ -92,10 +91,12 @@ def add(
             return {column: cell(picture.with_pixels(noisy), label(number, row))}
 
         note = f"{column}: {made} added to {clean}, seed {seed}"
-        return each(rows, target, change, {column: IMAGE}, note, how)
+        return rewrite_rows(rows, target, change, {column: IMAGE}, note, how)
 
 
-def resize(table: str | Path, target: str | Path, width: int, height: int | None = None, **how: Unpack[How]) -> Outcome:
+def resize(
+    table: str | Path, target: str | Path, width: int, height: int | None = None, **how: Unpack[WriteOptions]
+) -> Outcome:
     """Bring all pictures to one size; their proportions are not kept.
 
     Do it before noise is added: what resizing smooths is another noise.
@@ -120,7 +121,7 @@ def resize(table: str | Path, target: str | Path, width: int, height: int | None
             return {column: cell(_resized(decode(row[column]), tall, width), name) for column in rows.pictures}
 
         fields, note = dict.fromkeys(rows.pictures, IMAGE), f"resized to {width}x{tall}"
-        return each(rows, target, change, fields, note, how, replacing=True)
+        return rewrite_rows(rows, target, change, fields, note, how, replacing=True)
 
 
 class _Names:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from unnoise import denoisers, tables
-from unnoise.optional import need
-from unnoise.pipeline.ray_pool import BLOCKS, Row, each, go, has
+from unnoise.optional import require
+from unnoise.pipeline.ray_pool import BLOCKS, Row, chdir, map_rows, resource_count
 from unnoise.system import cpu_count
-from unnoise.tables.base import Finding, Made, Share
+from unnoise.tables.base import RowBatch, RowIssue, Shard
 
 ROWS = 128
 """Rows of a table that an actor takes at once, at most."""
 
 
-def spread(verb: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Callable[[int], Iterator[Made]]:
+def distribute(verb: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Callable[[int], Iterator[RowBatch]]:
     """Have a verb of `unnoise.tables` done by the cluster; what is returned is its `How.spread`.
 
     Args:
@@ -27,14 +27,14 @@ def spread(verb: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Ca
         options: its options, those of `How` left out.
     """
 
-    def made(rows: int) -> Iterator[Made]:
-        arrow = need("pyarrow", extra="ray")
-        own = min(ROWS, math.ceil(rows / (4 * max(1, int(has("CPU"))))))
+    def made(rows: int) -> Iterator[RowBatch]:
+        arrow = require("pyarrow", extra="ray")
+        own = min(ROWS, math.ceil(rows / (4 * max(1, int(resource_count("CPU"))))))
         shares = min(BLOCKS, math.ceil(rows / own))
         items = [{"number": number, "of": shares} for number in range(shares)]
-        for row, data in each(items, _Verb, (verb, arguments, options, os.getcwd()), ordered=True):
+        for row, data in map_rows(items, _Verb, (verb, arguments, options, os.getcwd()), ordered=True):
             (batch,) = arrow.ipc.open_stream(data)
-            yield row["last"], batch, [Finding(**one) for one in row["bad"]]
+            yield row["last"], batch, [RowIssue(**one) for one in row["bad"]]
 
     return made
 
@@ -43,14 +43,14 @@ class _Verb:
     """Does shares of what a verb of tables does; a model is opened once."""
 
     def __init__(self, verb: str, arguments: tuple[Any, ...], options: dict[str, Any], here: str) -> None:
-        go(here)
+        chdir(here)
         if verb == "score":
-            arguments = (denoisers.make(arguments[0], callers=cpu_count()), *arguments[1:])
+            arguments = (denoisers.make(arguments[0], concurrency=cpu_count()), *arguments[1:])
         self._verb, self._arguments, self._options = getattr(tables, verb), arguments, options
 
     def __call__(self, item: Row) -> list[tuple[Row, bytes]]:
         """Make one share: rows that were kept, a few at a time, and those that were not."""
-        arrow, share = need("pyarrow", extra="ray"), Share(item["number"], item["of"])
+        arrow, share = require("pyarrow", extra="ray"), Shard(item["number"], item["of"])
         self._verb(*self._arguments, **self._options, share=share)
         made = []
         for last, batch, bad in share.made:

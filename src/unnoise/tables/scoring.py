@@ -10,15 +10,14 @@ from typing import Any, Unpack
 import numpy as np
 import pyarrow as pa
 
-from unnoise import denoisers
+from unnoise import denoisers, io
 from unnoise.datasets.table import NAME, NOISY, Rows, check_sizes, clean_column, decode
 from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr, ssim
-from unnoise.io import reader
-from unnoise.tables.base import IMAGE, Finding, How, Outcome, Row, cell, complain, each, label
+from unnoise.tables.base import IMAGE, Outcome, Row, RowIssue, WriteOptions, cell, complain, label, rewrite_rows
 
 PREDICTION, SCORES = "prediction", ("psnr_noisy", "psnr", "ssim")
 
@@ -52,7 +51,12 @@ class Scored(Outcome):
 
 
 def score(
-    model: str | Path | Denoiser, table: str | Path, target: str | Path, *, noisy: str = NOISY, **how: Unpack[How]
+    model: str | Path | Denoiser,
+    table: str | Path,
+    target: str | Path,
+    *,
+    noisy: str = NOISY,
+    **how: Unpack[WriteOptions],
 ) -> Scored:
     """Clean the noisy pictures; add what comes out, and how good it is.
 
@@ -88,7 +92,7 @@ def score(
 
         fields = {PREDICTION: IMAGE} | dict.fromkeys(SCORES if clean else (), pa.float64())
         name = type(model).__name__ if isinstance(model, Denoiser) else Path(model).name
-        outcome = each(rows, target, change, fields, f"{PREDICTION}: {name} applied to {noisy}", how)
+        outcome = rewrite_rows(rows, target, change, fields, f"{PREDICTION}: {name} applied to {noisy}", how)
     return Scored(**vars(outcome), mean=mean(target) if clean and "share" not in how else None)
 
 
@@ -114,7 +118,7 @@ def show(
     rows: int = 4,
     crop: int | None = None,
     histograms: str | Path | None = None,
-    **how: Unpack[How],
+    **how: Unpack[WriteOptions],
 ) -> Outcome:
     """Draw pictures of a table at their true size, a row under the other: noisy, predicted, clean.
 
@@ -132,8 +136,8 @@ def show(
     """
     overwrite = how.get("overwrite", False)
     for path in (target, *([histograms] if histograms else [])):
-        reader.check_target(path, overwrite=overwrite)
-    bad, shown = list[Finding](), dict[str, tuple[str, dict[str, np.ndarray]]]()
+        io.check_target(path, overwrite=overwrite)
+    bad, shown = list[RowIssue](), dict[str, tuple[str, dict[str, np.ndarray]]]()
     with Rows(table) as opened:
         order = sorted(opened.pictures, key=lambda column: (column != NOISY, column != PREDICTION))
         for number, row in opened.each(opened.present(NAME, *SCORES, *order)):
@@ -142,7 +146,7 @@ def show(
                 try:
                     shown[name] = _caption(name, row), {column: decode(row[column]).pixels for column in order}
                 except UnnoiseError as error:
-                    complain(bad, Finding(name, str(error)), how)
+                    complain(bad, RowIssue(name, str(error)), how)
             if len(shown) == (len(set(names)) or rows):
                 break
     if missing := [name for name in names if name not in {*shown, *(one.row for one in bad)}]:
@@ -152,7 +156,7 @@ def show(
     drawn = [shown[name] for name in names or shown if name in shown]
     cut = [{column: _middle(picture, crop) for column, picture in pictures.items()} for _, pictures in drawn]
     sheet = report.sheet(cut, captions=[caption for caption, _ in drawn])
-    reader.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=overwrite)
+    io.from_array(np.rint(sheet * 255).astype(np.uint8)).save(target, overwrite=overwrite)
     if histograms:
         report.draw_histograms(drawn[0][1], Path(histograms))
     return Outcome(Path(target), len(drawn), bad)
@@ -160,10 +164,10 @@ def show(
 
 def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
     """Clean a picture, in tiles where the reach allows it; model and noise level are found over the whole."""
-    denoiser, sigma = denoiser.settle(noisy)
+    denoiser, sigma = denoiser.resolve(noisy)
     if denoiser.halo is None:
         return denoiser(noisy, sigma)
-    return tiling.tiled(denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=denoiser.multiple_of)
+    return tiling.denoise_tiled(denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=denoiser.multiple_of)
 
 
 def _middle(picture: np.ndarray, side: int | None) -> np.ndarray:

@@ -22,7 +22,7 @@ from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.noise import estimation
-from unnoise.optional import need
+from unnoise.optional import require
 
 AUTO = "auto"
 KEYS = {
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DatasetSummary:
     """What was found in pictures to learn from.
 
     Attributes:
@@ -83,7 +83,7 @@ class Pictures:
         return f"{size}; noise: {self.kind}{lines}{level}"
 
 
-def is_open(tree: Mapping[str, Any]) -> bool:
+def has_auto(tree: Mapping[str, Any]) -> bool:
     """Say whether a recipe's tree of keys leaves anything to be settled."""
     sections = ((tree if section is None else tree.get(section), keys) for section, keys in KEYS.items())
     return "model" in tree or any(
@@ -91,7 +91,7 @@ def is_open(tree: Mapping[str, Any]) -> bool:
     )
 
 
-def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_auto(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe's tree of keys with all that says `auto` taken from its pictures.
 
     Args:
@@ -105,7 +105,7 @@ def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
     if not data.get("train"):
         raise UnnoiseError("name the pictures to learn from: data.train=images:FOLDER")
     card = _begin(tree)
-    found = look(_opened(data))
+    found = summarize(_opened(data))
     _fill(data, "channels", card.channels if card else found.channels)
     _fill(tree, "task", _task(found, tree))
     _fill(tree, "loss", "l1" if found.kind in ("impulse", "mixed") else "mse")
@@ -120,7 +120,7 @@ def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "data": data, "train": train, "validation": validation}
 
 
-def look(dataset: Dataset) -> Pictures:
+def summarize(dataset: Dataset) -> DatasetSummary:
     """Find what is to be known of pictures, or of pairs of them, before learning from them.
 
     Args:
@@ -131,11 +131,11 @@ def look(dataset: Dataset) -> Pictures:
         one.shape[2] == 1 or np.array_equal(one, np.repeat(one[:, :, :1], one.shape[2], axis=2)) for one in items
     )
     some = items[:: max(1, math.ceil(len(items) / LOOKED_AT))]
-    reports = [estimation.inspect(one[:, :, :3]) for one in some]
+    reports = [estimation.estimate_noise(one[:, :, :3]) for one in some]
     (kind, _), *_ = collections.Counter(report.kind for report in reports).most_common(1)
     sigma = float(np.median([report.sigma for report in reports]))
     paired = isinstance(dataset[0], tuple)
-    return Pictures(
+    return DatasetSummary(
         count=len(items),
         megapixels=sum(one.shape[0] * one.shape[1] for one in items) / 1e6,
         side=min(min(one.shape[:2]) for one in items),
@@ -191,7 +191,7 @@ def _fill(section: dict[str, Any], key: str, value: Any) -> None:
         section[key] = value
 
 
-def _task(found: Pictures, tree: Mapping[str, Any]) -> str:
+def _task(found: DatasetSummary, tree: Mapping[str, Any]) -> str:
     if tree.get("noise") or found.given == "clean":
         return "supervised"
     if found.given == "second":
@@ -204,9 +204,9 @@ def _fresh(channels: int, task: str) -> str:
     return f"resunet:channels={channels},{SMALL}{',through=false' if 'fill=median' in task else ''}"
 
 
-def _patch(found: Pictures, data: Mapping[str, Any]) -> int:
+def _patch(found: DatasetSummary, data: Mapping[str, Any]) -> int:
     """Return the side of patches that fit into the pictures, also where a part of each is held back."""
-    side = found.side // 2 if data.get("hold_back") and found.count < datasets.ENOUGH else found.side
+    side = found.side // 2 if data.get("hold_back") and found.count < datasets.MIN_FOR_WHOLE_SPLIT else found.side
     if side < UNIT:
         raise UnnoiseError(f"pictures of {found.side} pixels are too small to learn from: {2 * UNIT} are the least")
     return min(PATCH, side // UNIT * UNIT)
@@ -218,10 +218,10 @@ def _begin(tree: dict[str, Any]) -> Card | None:
         tree["start"] = str(name)
     if not tree.get("start") or tree.get("network") != AUTO:
         return None
-    need("torch", extra="train")
+    require("torch", extra="train")
     from unnoise.denoisers import pytorch
 
-    return pytorch.load(denoisers.trained(str(tree["start"])))[1]
+    return pytorch.load(denoisers.training_weights(str(tree["start"])))[1]
 
 
 def _told_nothing(card: Card) -> str:
@@ -231,7 +231,7 @@ def _told_nothing(card: Card) -> str:
     return f"{card.network}{',' if ':' in card.network else ':'}told=false,guess=true"
 
 
-def _warn(found: Pictures, task: str) -> None:
+def _warn(found: DatasetSummary, task: str) -> None:
     """Tell what the pictures have that no task can handle which learns from single ones."""
     if found.kind == "none":
         log.warning("no noise is found in these pictures: there may be nothing to learn")

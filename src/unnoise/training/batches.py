@@ -23,13 +23,13 @@ from unnoise.noise.base import Chain, Choice, level
 from unnoise.noise.codec import Clip
 from unnoise.noise.synthetic import Gaussian, Poisson, SaltPepper, Speckle, Uniform
 from unnoise.training import distributed
-from unnoise.training.patches import STEEPEST, Patches, Plan
+from unnoise.training.patches import MAX_GAIN, Patches, PatchPlan
 
 # Where row i and column j of a patch, both counted from its middle, lie in the picture, after each quarter turn.
 _TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))
 
 
-class Batches:
+class DevicePatches:
     """Batches of patches on a device, whose memory holds all pictures.
 
     Args:
@@ -74,7 +74,7 @@ class Batches:
         noises = [plan.noise for plan in plans if plan.noise is not None]
 
         def spoilt() -> torch.Tensor:
-            noisy = spoil(target, noises, chance)
+            noisy = apply_noise(target, noises, chance)
             return torch.where(gray, noisy[:, :1], noisy) if patches.gray else noisy
 
         target = self._cut(plans, patches.size)
@@ -88,7 +88,7 @@ class Batches:
             return batch
         return {**batch, patches.target: target if patches.target == "clean" else spoilt()}
 
-    def _cut(self, plans: Sequence[Plan], size: int) -> torch.Tensor:
+    def _cut(self, plans: Sequence[PatchPlan], size: int) -> torch.Tensor:
         """Cut and turn the squares, in one look at all pixels: `[B, C, size, size]` in [0, 1]."""
         starts, widths = self._places[[plan.picture for plan in plans]].T
         corners = starts + widths * [plan.top for plan in plans] + [plan.left for plan in plans]
@@ -103,8 +103,8 @@ class Batches:
         return cut / 255 if cut.dtype == torch.uint8 else cut
 
 
-def feed(
-    patches: Patches, held: Batches | None, fabric: Fabric, first: int, batch: int, workers: int
+def iterate_batches(
+    patches: Patches, held: DevicePatches | None, fabric: Fabric, first: int, batch: int, workers: int
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Yield one process's share of every batch, without end.
 
@@ -121,7 +121,7 @@ def feed(
         loader = DataLoader(
             patches,  # type: ignore[arg-type]
             batch_size=own,
-            sampler=distributed.shares(first, batch, fabric.global_rank, fabric.world_size),
+            sampler=distributed.rank_indices(first, batch, fabric.global_rank, fabric.world_size),
             num_workers=workers,
             # A process that is forked after libvips has worked waits forever for threads that it has not got.
             multiprocessing_context="spawn" if workers else None,
@@ -144,12 +144,12 @@ def check_noise(noise: Noise | None) -> None:
         raise UnnoiseError("data.on_device needs a noise to put into clean pictures, such as gaussian:25")
     for option in noise.options if isinstance(noise, Choice) else (noise,):
         for step in option.steps if isinstance(option, Chain) else (option,):
-            if type(step) not in _LAWS:
-                names = ", ".join(sorted(one.name for one in _LAWS))
+            if type(step) not in _KERNELS:
+                names = ", ".join(sorted(one.name for one in _KERNELS))
                 raise UnnoiseError(f"data.on_device makes {names}, and not '{step.name}'")
 
 
-def spoil(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator) -> torch.Tensor:
+def apply_noise(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator) -> torch.Tensor:
     """Spoil a batch of images, each by its own noise.
 
     Args:
@@ -166,14 +166,14 @@ def spoil(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator
         for kind, indices in kinds.items():
             steps = [chains[index][place] for index in indices]
             if len(indices) == len(chains):
-                images = _LAWS[kind](images, steps, chance)
+                images = _KERNELS[kind](images, steps, chance)
             else:
                 rows = torch.tensor(indices).to(images.device, non_blocking=True)
-                images = images.index_copy(0, rows, _LAWS[kind](images[rows], steps, chance))
+                images = images.index_copy(0, rows, _KERNELS[kind](images[rows], steps, chance))
     return images
 
 
-def _stretched(clean: torch.Tensor, plans: Sequence[Plan]) -> torch.Tensor:
+def _stretched(clean: torch.Tensor, plans: Sequence[PatchPlan]) -> torch.Tensor:
     """Stretch the patches that are planned so, as `patches.stretched` does."""
     ordered = clean.flatten(1).sort(dim=1).values
     copies = np.array([clean.shape[1] if plan.gray else 1 for plan in plans])[:, None]  # of each value, in a row
@@ -187,7 +187,7 @@ def _stretched(clean: torch.Tensor, plans: Sequence[Plan]) -> torch.Tensor:
     )
     values = ordered.gather(1, low).lerp(ordered.gather(1, high), part)
     lowest, highest = values[:, :, None, None].split(1, dim=1)
-    gain = (1 / (highest - lowest).clamp(min=1e-6)).clamp(max=STEEPEST)
+    gain = (1 / (highest - lowest).clamp(min=1e-6)).clamp(max=MAX_GAIN)
     wide = ((clean - (lowest + highest) / 2) * gain + 0.5).clamp(0, 1)
     return torch.where(column([plan.stretch is not None for plan in plans], clean.device), wide, clean)
 
@@ -237,7 +237,7 @@ def _clip(x: torch.Tensor, steps: Sequence[Any], chance: torch.Generator) -> tor
     return x.clamp(0, 1)
 
 
-_LAWS: dict[type[Noise], Callable[[torch.Tensor, Sequence[Any], torch.Generator], torch.Tensor]] = {
+_KERNELS: dict[type[Noise], Callable[[torch.Tensor, Sequence[Any], torch.Generator], torch.Tensor]] = {
     Clip: _clip,
     Gaussian: _gaussian,
     Poisson: _poisson,

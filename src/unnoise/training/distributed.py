@@ -74,13 +74,13 @@ def start(device: str, devices: int, nodes: int, precision: str) -> Fabric:
     return fabric
 
 
-def leads() -> bool:
+def is_rank_zero() -> bool:
     """Say whether this process is the first of its training, the one that writes files and talks."""
     return getattr(rank_zero_only, "rank") == 0  # noqa: B009 (it is put on the function)
 
 
 @contextlib.contextmanager
-def agreement(fabric: Fabric) -> Iterator[None]:
+def raise_on_all_ranks(fabric: Fabric) -> Iterator[None]:
     """Let what one process raises in here end all of them: the first of them tells of it, the others go in silence.
 
     Raises:
@@ -99,12 +99,12 @@ def agreement(fabric: Fabric) -> Iterator[None]:
     line = None if error is None else one_line(error)
     torch.distributed.all_gather_object(told, line)
     if first := next(filter(None, told), None):
-        if not leads():
+        if not is_rank_zero():
             sys.exit(2)
         raise UnnoiseError(first) from error
 
 
-def shares(first: int, batch: int, rank: int, size: int) -> Iterator[int]:
+def rank_indices(first: int, batch: int, rank: int, size: int) -> Iterator[int]:
     """Yield, without end, the numbers of the patches that one process makes.
 
     Args:
@@ -138,14 +138,14 @@ def total(fabric: Fabric, values: Mapping[str, float]) -> dict[str, float]:
     return {key: sum(one.get(key, 0.0) for one in told) for key in dict.fromkeys(itertools.chain(*told))}
 
 
-def align(fabric: Fabric, network: torch.nn.Module) -> None:
+def broadcast_buffers(fabric: Fabric, network: torch.nn.Module) -> None:
     """Give every process the first one's statistics, which each takes of its own share on a processor."""
     if fabric.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
 
 
-def machine(fabric: Fabric) -> str:
+def hardware_name(fabric: Fabric) -> str:
     """Name what a training runs on, for the model's card."""
     if fabric.device.type == "cuda":
         name = torch.cuda.get_device_name(fabric.device)

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from unnoise.denoisers import pytorch
 from unnoise.denoisers.model_card import Card
 from unnoise.denoisers.onnx import Onnx
-from unnoise.denoisers.pytorch import Checkpoint
+from unnoise.denoisers.pytorch import TorchDenoiser
 from unnoise.errors import UnnoiseError
 from unnoise.networks import Network
 
@@ -138,7 +138,7 @@ def disagreement(network: Network, exported: Path) -> float:
     rng = np.random.default_rng(0)
     sides = [(1, 1), (2, 3), (5, 4)]
     copy, differences = Onnx(exported), []
-    original = Checkpoint(network, declips=copy.declips)
+    original = TorchDenoiser(network, corrects_clipping=copy.corrects_clipping)
     for tall, wide in sides:
         height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
         noisy = rng.random((height, width, network.channels), dtype=np.float32)

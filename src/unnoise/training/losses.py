@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Registry, Spelled
+from unnoise.spec import HasSpec, Registry
 
 
-class Loss(Spelled, nn.Module):
+class Loss(HasSpec, nn.Module):
     """A distance between prediction and target."""
 
     name: ClassVar[str]

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import torch
 
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Registry, Spelled
+from unnoise.spec import HasSpec, Registry
 
 
-class Optimizer(Spelled):
+class Optimizer(HasSpec):
     """A way of following gradients; members keep their settings and build PyTorch's optimizer."""
 
     name: ClassVar[str]

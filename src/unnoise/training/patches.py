@@ -18,12 +18,12 @@ from unnoise.noise import Noise
 
 STRETCHED = 0.45
 """The largest share of a stretched patch that becomes black, and that becomes white."""
-STEEPEST = 6.0
+MAX_GAIN = 6.0
 """No picture is stretched further: its own noise and blocks would be taken for the picture."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class PatchPlan:
     """What a patch is going to be.
 
     Attributes:
@@ -109,7 +109,7 @@ class Patches:
             if plan.gray:
                 target = with_channels(target, 1)
             if plan.stretch:
-                target = stretched(target, *plan.stretch)
+                target = stretch_contrast(target, *plan.stretch)
             noisy = plan.noise(target, rng)
             if self.target == "second":
                 target = plan.noise(target, rng)
@@ -118,7 +118,7 @@ class Patches:
         level = np.full((1, 1, 1), np.nan if plan.sigma is None else plan.sigma, dtype=np.float32)
         return {**{key: one.transpose(2, 0, 1).copy() for key, one in patch.items()}, "sigma": level}
 
-    def plan(self, index: int) -> tuple[Plan, np.random.Generator]:
+    def plan(self, index: int) -> tuple[PatchPlan, np.random.Generator]:
         """Draw all of patch `index` but the noise itself, and return beside it what that is drawn from.
 
         Raises:
@@ -136,12 +136,12 @@ class Patches:
         left = int(where.integers(width - self.size + 1))
         turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if self.turn else (0, False)
         if self.noise is None or len(pictures) == 2:
-            return Plan(picture, top, left, turns, mirrored), rng
+            return PatchPlan(picture, top, left, turns, mirrored), rng
         gray = bool(self.gray) and rng.random() < self.gray
         stretch = bool(self.stretch) and rng.random() < self.stretch
         black, white = STRETCHED * rng.random(2) if stretch else (0.0, 0.0)
         noise = self.noise.draw(rng)
-        return Plan(picture, top, left, turns, mirrored, gray, (black, white) if stretch else None, noise), rng
+        return PatchPlan(picture, top, left, turns, mirrored, gray, (black, white) if stretch else None, noise), rng
 
     def check(self) -> None:
         """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
@@ -167,7 +167,7 @@ class Patches:
             raise UnnoiseError(f"'{label}', {width}x{height} pixels, is smaller than a patch of {self.size}")
         return pictures
 
-    def _cut(self, plan: Plan) -> list[np.ndarray]:
+    def _cut(self, plan: PatchPlan) -> list[np.ndarray]:
         """Cut the same square from each picture of an item, turn them alike, and bring them to [0, 1]."""
         rows, columns = slice(plan.top, plan.top + self.size), slice(plan.left, plan.left + self.size)
         turned = [np.rot90(one[rows, columns], plan.turns) for one in self._pictures(plan.picture)]
@@ -185,7 +185,7 @@ class Patches:
         return {}
 
 
-def stretched(picture: np.ndarray, black: float, white: float) -> np.ndarray:
+def stretch_contrast(picture: np.ndarray, black: float, white: float) -> np.ndarray:
     """Stretch a picture's brightness until some of it is black or white, as print, glare and deep shadow are.
 
     Args:
@@ -194,5 +194,5 @@ def stretched(picture: np.ndarray, black: float, white: float) -> np.ndarray:
         white: the share that becomes white; where the picture would be stretched more than `STEEPEST`, fewer do.
     """
     lowest, highest = np.quantile(picture, [black, 1 - white])
-    gain = min(1 / max(highest - lowest, 1e-6), STEEPEST)
+    gain = min(1 / max(highest - lowest, 1e-6), MAX_GAIN)
     return np.clip((picture - (lowest + highest) / 2) * gain + 0.5, 0, 1).astype(np.float32)

@@ -191,8 +191,8 @@ class Recipe(_Section):
         noise: spec of the noise that it learns to remove; None for that of pairs.
         loss: spec of the loss.
         task: how it learns.
-        start: the name of a shipped model or a `.safetensors` file to begin from (see `Network.begin_from`), or `.pt`
-            weights; None for fresh ones.
+        start: the name of a shipped model or a `.safetensors` file to begin from (see `Network.initialize_from`), or
+            `.pt` weights; None for fresh ones.
         terms: what its training data are and under which terms, for the model's card.
     """
 
@@ -251,8 +251,8 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
         if job is None or key not in restoration_config.KEYS:
             _set(tree, key.split("."), _value(key, value))
     where = "" if isinstance(source, Mapping) else f"{source}: "
-    if auto_recipe.is_open(tree):
-        tree = auto_recipe.settle(tree)
+    if auto_recipe.has_auto(tree):
+        tree = auto_recipe.resolve_auto(tree)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:

@@ -7,10 +7,10 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Registry, Spelled
+from unnoise.spec import HasSpec, Registry
 
 
-class Schedule(Spelled):
+class Schedule(HasSpec):
     """How the learning rate goes over the training, as a share of its peak."""
 
     name: ClassVar[str]

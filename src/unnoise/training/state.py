@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """How far a run is; all of it travels in the checkpoint.
 
     Attributes:
@@ -29,7 +29,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Look:
+class ProgressEvent:
     """What a watcher of the training is shown now and then.
 
     Attributes:

@@ -27,7 +27,7 @@ from torch.utils.data import default_collate
 from unnoise import datasets, networks, noise
 from unnoise._version import __version__
 from unnoise.datasets.base import Dataset
-from unnoise.denoisers import pytorch, trained
+from unnoise.denoisers import pytorch, training_weights
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
@@ -38,14 +38,14 @@ from unnoise.training.optimizers import OPTIMIZERS
 from unnoise.training.patches import Patches
 from unnoise.training.recipe import Recipe, Stage
 from unnoise.training.schedules import SCHEDULES
-from unnoise.training.state import Look, Progress
+from unnoise.training.state import ProgressEvent, TrainingState
 
 CHECKPOINT, LOG, LOSSES = "checkpoint.pt", "log.jsonl", "losses.png"
 NOTHING_LEARNED = (
     "the model does not beat its input: judged by %s on what was held back, it reaches %.3g, and noisy pixels as they "
     "are %.3g; train longer, on more pictures, or see which noise the task cannot handle"
 )
-LOOK_EVERY = 2000  # steps, where the recipe does not say
+VALIDATE_EVERY = 2000  # steps, where the recipe does not say
 log = logging.getLogger(__name__)
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision whenever it starts
 
@@ -56,7 +56,7 @@ def train(
     *,
     resume: bool = False,
     device: str | None = None,
-    watch: Callable[[Look], None] = lambda _: None,
+    on_progress: Callable[[ProgressEvent], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Run a recipe to its end.
@@ -66,7 +66,7 @@ def train(
         folder: of the run; `runs/NAME` by default.
         resume: go on from the folder's checkpoint.
         device: "cpu" or "cuda"; None for a GPU where there is one.
-        watch: called every few steps.
+        on_progress: called every few steps.
         clock: tells the seconds that `train.minutes` counts; `time.process_time` for those of this process alone, on a
             machine that others use.
 
@@ -82,14 +82,14 @@ def train(
     """
     folder, settings = Path(folder or Path("runs") / recipe.name), recipe.train
     fabric = distributed.start(pytorch.device(device), settings.devices, settings.nodes, settings.precision)
-    with distributed.agreement(fabric):
-        if distributed.leads():
+    with distributed.raise_on_all_ranks(fabric):
+        if distributed.is_rank_zero():
             _check_folder(folder, recipe, resume=resume)
-        run = _Run(recipe, folder, fabric, watch, clock)
+        run = _Run(recipe, folder, fabric, on_progress, clock)
     return run.fit(resume=resume)
 
 
-def rehearse(recipe: Recipe) -> list[str]:
+def check(recipe: Recipe) -> list[str]:
     """Check all that a training needs, GPUs and other machines left out; nothing is written, nothing begun.
 
     Returns:
@@ -130,23 +130,28 @@ class _Run:
     """One training: its network, optimizer, average and clock."""
 
     def __init__(
-        self, recipe: Recipe, folder: Path, fabric: Fabric, watch: Callable[[Look], None], clock: Callable[[], float]
+        self,
+        recipe: Recipe,
+        folder: Path,
+        fabric: Fabric,
+        on_progress: Callable[[ProgressEvent], None],
+        clock: Callable[[], float],
     ) -> None:
-        self.recipe, self.folder, self.fabric, self.watch, self.clock = recipe, folder, fabric, watch, clock
+        self.recipe, self.folder, self.fabric, self.on_progress, self.clock = recipe, folder, fabric, on_progress, clock
         self.task, self.loss = tasks.TASKS.make(recipe.task), losses.make(recipe.loss)
         self.schedule = SCHEDULES.make(recipe.train.schedule)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
         recipes.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
-        self.before = pytorch.begin(network, trained(recipe.start)) if recipe.start else ""
+        self.before = pytorch.initialize_from(network, training_weights(recipe.start)) if recipe.start else ""
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.begun = copy.deepcopy(self.average) if recipe.train.stay else None
         self.training, self.validation = self._datasets()
-        self.held = batches.Batches(self.training, fabric.device) if recipe.data.on_device else None
+        self.held = batches.DevicePatches(self.training, fabric.device) if recipe.data.on_device else None
         self.epoch = self._patches(self.training, recipe.train.stages[0]).epoch
         self.bare = distributed.synchronized(fabric, network)
-        self.progress = Progress()
+        self.progress = TrainingState()
         self.unread: list[_Values] = []
 
     def fit(self, *, resume: bool) -> Path:
@@ -157,7 +162,7 @@ class _Run:
         optimizer = OPTIMIZERS.make(self.recipe.train.optimizer).build(self.bare.parameters())
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.network.mark_forward_method("forward_train")
-        if distributed.leads():
+        if distributed.is_rank_zero():
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "recipe.yaml").write_text(recipes.dump(self.recipe), encoding="utf-8")
         if resume:
@@ -168,11 +173,11 @@ class _Run:
             if self._share() < stage.until:
                 self._run_stage(stage)
         self._checkpoint()
-        if distributed.leads():
+        if distributed.is_rank_zero():
             report.draw_losses(self.folder / LOG, self.folder / LOSSES)
         self.fabric.barrier()
         best, left = self.progress.best, self.progress.input
-        if best is not None and left is not None and best >= left and distributed.leads():
+        if best is not None and left is not None and best >= left and distributed.is_rank_zero():
             log.warning(NOTHING_LEARNED, self.task.judged, best, left)
         return self._model()
 
@@ -183,7 +188,7 @@ class _Run:
         validation = datasets.make(data.validation, **how) if data.validation else None
         largest = max(self.recipe.train.stages, key=lambda stage: stage.patch)
         if data.hold_back:
-            training, validation = datasets.hold_back(training, data.hold_back, largest.patch)
+            training, validation = datasets.split(training, data.hold_back, largest.patch)
         patches = self._patches(training, largest)
         if data.on_device:
             batches.check_noise(patches.noise)
@@ -203,13 +208,15 @@ class _Run:
 
     def _run_stage(self, stage: Stage) -> None:
         patches, workers = self._patches(self.training, stage), self.recipe.train.workers
-        for batch in batches.feed(patches, self.held, self.fabric, self.progress.samples, stage.batch, workers):
+        for batch in batches.iterate_batches(
+            patches, self.held, self.fabric, self.progress.samples, stage.batch, workers
+        ):
             self._step(batch)
             self.progress.samples += stage.batch
             self.progress.seconds = self.clock() - self._started
             if self.recipe.train.minutes:  # by which all of them end
                 self.progress.seconds = self.fabric.broadcast(self.progress.seconds)
-            self._look(stage)
+            self._report(stage)
             if self._share() >= stage.until:
                 break
 
@@ -232,7 +239,7 @@ class _Run:
             self._read()
         self.optimizer.step()
         self.progress.step += 1
-        self._follow()
+        self._update_ema()
 
     @property
     def _reads_late(self) -> bool:
@@ -256,7 +263,7 @@ class _Run:
         return f"the loss is no longer a number at step {step}: lower train.learning_rate"
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_ema(self) -> None:
         """Move the average towards the weights and statistics; slowly at the end, at once in the beginning."""
         step = self.progress.step
         decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
@@ -267,7 +274,7 @@ class _Run:
             if not mean.is_floating_point():
                 mean.copy_(now)
 
-    def _kept(self) -> networks.Network:
+    def _export_weights(self) -> networks.Network:
         """Return the network whose weights are kept: the average, or what lies between the start and that."""
         if self.begun is None:
             return self.average
@@ -290,7 +297,7 @@ class _Run:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.recipe.train.warmup))
         return warm * self.schedule(self._share(), self.progress.samples // self.epoch)
 
-    def _look(self, stage: Stage) -> None:
+    def _report(self, stage: Stage) -> None:
         """Report, validate and write a checkpoint where it is time."""
         progress, step, share = self.progress, self.progress.step, self._share()
         last = share >= 1
@@ -302,12 +309,12 @@ class _Run:
             values = {key: total / progress.summed for key, total in progress.sums.items()}
             values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
             if due and self.validation is not None:
-                distributed.align(self.fabric, self.average)
+                distributed.broadcast_buffers(self.fabric, self.average)
                 values |= self._validation_loss(self.validation, stage) | self._validate(self.validation)
-                self._judge(values)
+                self._update_best(values)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
-            if distributed.leads():
-                self.watch(Look(step, share, seconds_left, values, validated=due))
+            if distributed.is_rank_zero():
+                self.on_progress(ProgressEvent(step, share, seconds_left, values, validated=due))
             if due:
                 epoch = round(progress.samples / self.epoch, 3)
                 self._log({"step": step, "epoch": epoch, "seconds": round(progress.seconds, 1), **values})
@@ -320,7 +327,7 @@ class _Run:
         every, samples = self.recipe.validation.every, self.progress.samples
         if every is None and self.recipe.train.epochs:
             return samples // self.epoch > (samples - stage.batch) // self.epoch
-        return self.progress.step % (every or LOOK_EVERY) == 0
+        return self.progress.step % (every or VALIDATE_EVERY) == 0
 
     @torch.no_grad()
     def _validation_loss(self, validation: Dataset, stage: Stage) -> dict[str, float]:
@@ -331,7 +338,7 @@ class _Run:
         patches, items = self._patches(validation, stage), self.recipe.validation.items
         torch.manual_seed(self.recipe.train.seed)  # what a task draws is the same every time, too
         sums: dict[str, float] = {}
-        for start in range(0, items, stage.batch)[self._own()]:
+        for start in range(0, items, stage.batch)[self._rank_slice()]:
             batch = default_collate([patches[index] for index in range(start, min(start + stage.batch, items))])
             with self.fabric.autocast():
                 values = self.task.step(self.average, self.loss, self.fabric.to_device(batch))
@@ -340,32 +347,36 @@ class _Run:
         totals = distributed.total(self.fabric, sums)
         return {f"validation_{key}": total / items for key, total in totals.items()}
 
-    def _own(self) -> slice:
+    def _rank_slice(self) -> slice:
         """Return what this process takes of a sequence that all share."""
         return slice(self.fabric.global_rank, None, self.fabric.world_size)
 
-    def _judge(self, values: dict[str, float]) -> None:
+    def _update_best(self, values: dict[str, float]) -> None:
         """Keep the weights as the model where they are the best that validation has seen."""
         judged, progress = values.get(f"validation_{self.task.judged}"), self.progress
         if judged is not None and (progress.best is None or judged < progress.best):
             progress.best, progress.input = judged, values.get("validation_input")
-            if distributed.leads() and self.recipe.validation.keep == "best":
-                pytorch.save(self._kept(), self._card(), self._model())
+            if distributed.is_rank_zero() and self.recipe.validation.keep == "best":
+                pytorch.save(self._export_weights(), self._card(), self._model())
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
         bf16 = self.fabric.strategy.precision.precision == "bf16-mixed"
-        model = {self.recipe.name: pytorch.Checkpoint(self._kept(), bf16=bf16, declips=self._card().declips)}
+        model = {
+            self.recipe.name: pytorch.TorchDenoiser(
+                self._export_weights(), bf16=bf16, corrects_clipping=self._card().corrects_clipping
+            )
+        }
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
         if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":
             noises = [None]
-        how = {"seed": self.recipe.train.seed, "crop": settings.crop, "with_ssim": False, "only": self._own()}
+        how = {"seed": self.recipe.train.seed, "crop": settings.crop, "with_ssim": False, "only": self._rank_slice()}
         rows = list(evaluate(model, validation, noises, **how))
         sums = distributed.total(self.fabric, {row.noise or "pairs": row.psnr * row.images for row in rows})
         return {name: total / len(validation) for name, total in sums.items()}
 
     def _log(self, values: dict[str, float]) -> None:
-        if distributed.leads():
+        if distributed.is_rank_zero():
             with (self.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(values) + "\n")
 
@@ -377,17 +388,17 @@ class _Run:
         path = self.folder / CHECKPOINT
         temporary = path.with_suffix(".part")
         self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
-        if distributed.leads():
+        if distributed.is_rank_zero():
             os.replace(temporary, path)
-        if distributed.leads() and self.recipe.validation.keep == "last":
-            pytorch.save(self._kept(), self._card(), self._model())
+        if distributed.is_rank_zero() and self.recipe.validation.keep == "last":
+            pytorch.save(self._export_weights(), self._card(), self._model())
 
     def _restore(self) -> None:
         """Go back to the checkpoint, or to the start where there is none yet; the log goes back with it."""
         if self.fabric.broadcast((self.folder / CHECKPOINT).exists()):
             rest = self.fabric.load(self.folder / CHECKPOINT, self._state(), weights_only=True)
-            self.progress = Progress(**rest["progress"])
-        if distributed.leads():
+            self.progress = TrainingState(**rest["progress"])
+        if distributed.is_rank_zero():
             log = self.folder / LOG
             lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
             kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
@@ -397,7 +408,7 @@ class _Run:
         return self.folder / f"{self.recipe.name}.safetensors"
 
     def _card(self) -> Card:
-        hours, machine = self.progress.seconds / 3600, distributed.machine(self.fabric)
+        hours, machine = self.progress.seconds / 3600, distributed.hardware_name(self.fabric)
         return Card(
             name=self.recipe.name,
             summary=self.recipe.summary,

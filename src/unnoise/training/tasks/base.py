@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import torch
 
 from unnoise.networks import Network
-from unnoise.spec import Spelled
+from unnoise.spec import HasSpec
 from unnoise.training.losses import Loss
 
 Batch = dict[str, torch.Tensor]
 
 
-class Task(Spelled):
+class Task(HasSpec):
     """A way of learning: how a batch becomes a loss.
 
     Attributes:
