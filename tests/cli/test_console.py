@@ -19,7 +19,7 @@ from unnoise.cli import console
 SOURCE = Path(console.__file__).parents[2]
 
 
-class Look:
+class FakeProgress:
     """What a training shows: a stand-in, so that no test needs PyTorch."""
 
     def __init__(self, step: int, *, validated: bool) -> None:
@@ -80,7 +80,7 @@ def test_the_line_of_an_evaluation_leaves_the_pipe_its_rows(folder: Path) -> Non
 def test_a_pipe_sees_of_a_training_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     with console.over_training() as watch:
         for step in (20, 40):
-            watch(Look(step, validated=step == 40))
+            watch(FakeProgress(step, validated=step == 40))
     assert capsys.readouterr() == ("", "step 40: loss 0.01235, gaussian:25 31.2\n")
 
 
@@ -97,6 +97,6 @@ def test_a_terminal_sees_a_training_go_on(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with console.over_training() as watch:
         for step in (20, 40):
-            watch(Look(step, validated=step == 40))
+            watch(FakeProgress(step, validated=step == 40))
     drawn = capsys.readouterr().err
     assert "step 40: loss 0.01235, gaussian:25 31.2\n" in drawn and "0:01:00 left" in drawn

@@ -148,7 +148,7 @@ def test_an_interruption_leaves_nothing(unnoise: Call, here: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     before = files(here)
-    monkeypatch.setattr(pipeline, "clean_picture", interrupted)
+    monkeypatch.setattr(pipeline, "denoise_picture", interrupted)
     assert unnoise(".", "-o", "out", "-m", "median") == (130, "", "")
     assert files(here) == before and not Path("out").exists()
 

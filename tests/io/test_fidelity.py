@@ -402,7 +402,7 @@ def test_a_file_that_nothing_is_taken_out_of_is_left(
     large: bool, sigma: float | None, strength: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr(streaming, "LARGE", 100)
+        monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
     source, target, data = tmp_path / "a.jpg", tmp_path / "b.jpeg", clean_jpeg()
     source.write_bytes(data)
     settings = process.DenoiseOptions(denoisers.make("auto"), sigma, strength)

@@ -171,7 +171,7 @@ def test_a_picture_that_kills_its_worker_is_told(
     machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ray_jobs, "_Cleaner", Fragile)
+    monkeypatch.setattr(ray_jobs, "DenoiseActor", Fragile)
     monkeypatch.setattr(ray_pool, "TRIES", 0)
     write(tmp_path / "in", 12)
     with Manifest("out") as manifest:

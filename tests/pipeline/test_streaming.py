@@ -56,7 +56,7 @@ class Shifty(Denoiser):
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "OVERLAP", 16)
     monkeypatch.setattr(tiling, "TILE", 48)
-    monkeypatch.setattr(streaming, "LARGE", 100)
+    monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
     monkeypatch.setattr(streaming, "TILE", 48)
 
 

@@ -27,7 +27,7 @@ PATIENCE = 1.0
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving(body_bytes=1_000_000, patience=PATIENCE, workers=1, waiting=4) as url:
+    with serving(body_bytes=1_000_000, client_timeout=PATIENCE, workers=1, queue_size=4) as url:
         yield url
 
 

@@ -217,7 +217,7 @@ def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
         follow(self)
         steps[self.progress.step] = {key: value.clone() for key, value in self.average.state_dict().items()}
 
-    monkeypatch.setattr(trainer._Run, "_follow", record)
+    monkeypatch.setattr(trainer._Run, "_update_ema", record)
     with caplog.at_level(logging.WARNING):
         network, card = pytorch.load(trainer.train(recipe, tmp_path / "run"))
     assert card.trained.startswith("6 steps")

@@ -189,7 +189,7 @@ def test_the_average_follows_the_weights(
         steps.append({name: value.detach().clone() for name, value in run.network.state_dict().items()})
         follow(run)
 
-    monkeypatch.setattr(trainer._Run, "_follow", record)
+    monkeypatch.setattr(trainer._Run, "_update_ema", record)
     recipe = make({"network": network, "train.ema": ema, "train.seed": 3})
     average, _ = pytorch.load(trainer.train(recipe, tmp_path / "run"))
     torch.manual_seed(3)

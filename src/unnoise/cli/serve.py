@@ -39,7 +39,7 @@ def serve(
     from unnoise.service.limits import Limits
     from unnoise.service.middleware import LOCAL
 
-    asked = {"workers": workers, "waiting": waiting, "body_bytes": max_bytes, "pixels": max_pixels}
+    asked = {"workers": workers, "queue_size": waiting, "body_bytes": max_bytes, "pixels": max_pixels}
     asked |= {"pages": max_pages, "seconds": max_seconds}
     limits = Limits(**{limit: value for limit, value in asked.items() if value is not None})  # type: ignore[arg-type]
     key = _key(key_file)

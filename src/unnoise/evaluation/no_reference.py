@@ -104,7 +104,7 @@ def rank_models(
         if why_not:
             skipped(f"{dataset.label(index)}: is left out: {why_not}")
             continue
-        louder = replace(found, white=found.sigma_at_white * np.sqrt(1 + ALPHA**2))
+        louder = replace(found, sigma_at_white=found.sigma_at_white * np.sqrt(1 + ALPHA**2))
         for name, model in models.items():
             rng = np.random.default_rng((seed, index, _EXTRA))  # each model meets the same
             start = time.perf_counter()

@@ -47,13 +47,13 @@ class ResumableRun:
         if entry := self._done(job, source, standing):
             level = None if entry.sigma is None else entry.sigma / FULL_SCALE
             return JobResult(job, None, entry.model, level, entry.megapixels, entry.seconds, skipped=True)
-        ours = standing is not None and not _in_place(job) and self.manifest.wrote(job.target, standing)
+        replace_existing = standing is not None and not _in_place(job) and self.manifest.wrote(job.target, standing)
 
         def before_commit(outcome: JobResult, file: Path) -> None:
             self._record(outcome, source, atomic.sha256(file))
 
         try:
-            return self._clean(replace(job, ours=ours), settings, progress, before_commit)
+            return self._clean(replace(job, replace_existing=replace_existing), settings, progress, before_commit)
         except Exception as error:
             try:
                 self._record(JobResult(job, process.error_line(job, error)), source, None)

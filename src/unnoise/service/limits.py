@@ -52,5 +52,5 @@ class Limits:
         """Refuse limits that nothing could keep."""
         for one in fields(self):
             value = getattr(self, one.name)
-            if value < 0 or (value == 0 and one.name != "waiting"):
+            if value < 0 or (value == 0 and one.name != "queue_size"):
                 raise UnnoiseError(f"the limit {one.name.replace('_', ' ')} is {value}: it must be above 0")
