@@ -1,9 +1,13 @@
-"""README is true: its Python runs, its commands exist, its files are there."""
+"""README and docs/ are true: Python runs, commands, options and recipe keys exist, links lead somewhere."""
 
 from __future__ import annotations
 
 import re
+import runpy
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,51 @@ from unnoise.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+LOG = ROOT / "docs" / "research-log.md"
+"""Its commands are those of older commits, each named there."""
+
+GENERATED = {ROOT / "docs" / path for path in re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8"))}
+"""Pages of the site; some are made only when it is built."""
+
+
+def name(page: Path) -> str:
+    """Return the path of a page in the repository, as the name of a test."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each `unnoise` command in `sh` blocks and in inline code, without the word itself."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    blocks = [re.sub(r"<<'EOF'\n.*?^EOF$", "", block, flags=re.DOTALL | re.MULTILINE) for block in blocks]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    inline = re.findall(r"(?<!`)`(unnoise [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    for line in [*lines, *inline]:
+        lexer = shlex.shlex(line.replace("[", "").replace("]", ""), posix=True, punctuation_chars="|&;<>()")
+        lexer.whitespace_split = True
+        words = list(lexer)
+        starts = [index for index, word in enumerate(words) if word == "unnoise"]
+        for start in starts:
+            end = next((i for i in range(start, len(words)) if set(words[i]) <= set("|&;<>()")), len(words))
+            yield words[start + 1 : end]
+
+
+def parsers() -> dict[str, Any]:
+    """Return the parser of each verb; those of tables as "table VERB"."""
+    verbs = dict(typer.main.get_command(main.app).commands)
+    return verbs | {f"table {verb}": parser for verb, parser in verbs.pop("table").commands.items()}
+
+
+def objections(words: list[str], known: dict[str, Any]) -> Iterator[str]:
+    """Yield what the command line does not know in one command."""
+    verb = " ".join(words[:2]) if words[:1] == ["table"] else words[0] if words else ""
+    if verb not in known:
+        if re.fullmatch(r"[a-z]+", verb) and verb != "table":
+            yield f"verb {verb}"
+        if verb.startswith("table") and len(words) > 1 and words[1].islower():
+            yield f"verb {verb}"
+        verb = "clean"
+    options = {flag for one in known[verb].params for flag in one.opts} | {"--help", "--version", "--debug"}
+    yield from (f"{verb} {word}" for word in words if re.match(r"--?[a-z]", word) and word not in options)
 
 
 def test_python_runs(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,16 +74,52 @@ def test_python_runs(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest
     assert io.read("clean.png").pixels.shape == photograph.shape
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ["index.md", "tutorials/first-steps.md"])
+def test_python_of_the_first_pages_runs(
+    page: str, tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "unnoise-demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in ("photo.png", "unnoise-demo/noisy.png"):
+        io.from_array(np.rint(photograph * 255).astype(np.uint8)).save(path)
+    exec(compile(code, page, "exec"), {})
+
+
+def test_the_set_up_lines_are_found() -> None:
+    found = runpy.run_path(str(ROOT / ".ci" / "readme_commands.py"))["commands"](README)
+    assert ["unnoise demo" in found[0], found[1].endswith("&& pytest"), len(found)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_exist(page: Path) -> None:
-    verbs = typer.main.get_command(main.app).commands
+    known = parsers()
+    unknown = [one for words in commands(page.read_text(encoding="utf-8")) for one in objections(words, known)]
+    assert not unknown, f"{name(page)} names what does not exist: {unknown}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != LOG], ids=name)
+def test_recipe_keys_exist(page: Path) -> None:
+    recipe = pytest.importorskip("unnoise.training.recipe", exc_type=ImportError)
+    from unnoise.training.restoration_config import KEYS
+
+    keys = {
+        *recipe._keys(recipe.Recipe),
+        *KEYS,
+        "model",
+        "key",
+    }  # `model` is one of own_pictures.yaml, `key` stands for any
     text = page.read_text(encoding="utf-8")
-    words = re.findall(r"(?:^|`|&& |\| )unnoise ([a-z][\w-]*)(?= |`|$)", text, flags=re.MULTILINE)
-    assert set(words) <= set(verbs), f"{page.name} names verbs that do not exist"
+    changes = [word.partition("=")[0] for words in commands(text) if words[:1] == ["train"] for word in words
+               if re.match(r"[a-z_.]+=", word)]  # fmt: skip
+    named = re.findall(r"`((?:data|train|validation)\.[a-z_]+)(?=[:=`])", text)
+    assert not {*changes, *named} - keys
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if not (page.parent / link).exists()]
-    assert not missing, f"{page.name} links to what is not there: {missing}"
+    targets = {link: (page.parent / link).resolve() for link in links}
+    missing = [link for link, target in targets.items() if not target.exists() and target not in GENERATED]
+    assert not missing, f"{name(page)} links to files that do not exist: {missing}"

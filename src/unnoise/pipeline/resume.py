@@ -33,7 +33,7 @@ class ResumableRun:
 
     Args:
         manifest: of the folder.
-        asked: all that decides on the pixels, beside the inputs, in values that JSON knows.
+        options: all that decides on the pixels, beside the inputs, in values that JSON knows.
         clean: does what `pipeline.clean_file` does.
     """
 
