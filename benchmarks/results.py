@@ -62,15 +62,16 @@ SECTIONS = {
     ),
     "Black and white of the picture's own": (
         "A page of print, and stretched photographs, nothing told.",
-        ["python benchmarks/saturated.py --data {data}"],
+        ["python benchmarks/quality/saturated.py --data {data}"],
     ),
     "Real camera noise": (
         "PolyU development pairs, single shots against the mean of many. `photo` learned from such pairs: scored "
-        "are two trainings of the same recipe (`python benchmarks/folds.py`), each on the scenes that it has not seen. "
+        "are two trainings of the same recipe (`python benchmarks/quality/folds.py`), each on the scenes that it "
+        "has not seen. "
         "The others are told their best level, found with knowledge of the truth. The recipe was chosen by looking at "
         "one of the two folds, its `stay` at both, and the ranges of its noise and the constants of the estimator by "
         "looking at the pairs.",
-        ["python benchmarks/camera.py --data {data}"],
+        ["python benchmarks/quality/camera.py --data {data}"],
     ),
     "JPEG, nothing told": (
         "Clean pictures that JPEG has rounded, against the truth. `auto` is the main job: where JPEG's grid does "
@@ -84,24 +85,24 @@ SECTIONS = {
         "What the main job takes from pictures that have no noise: Kodak24 against itself.",
         ["unnoise evaluate --engine onnx auto color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
-    "The noise level, found blindly": ("", ["python benchmarks/estimation.py --data {data}"]),
+    "The noise level, found blindly": ("", ["python benchmarks/quality/estimation.py --data {data}"]),
     "The model that fits": (
         "What `--model auto` chooses, told nothing, beside the best of the models for each picture; `color-large`, "
         "which takes five times as long and which it never chooses, is left aside.",
-        ["python benchmarks/estimation.py --picks --pictures 8 --data {data}"],
+        ["python benchmarks/quality/estimation.py --picks --pictures 8 --data {data}"],
     ),
     "The noise of a camera, calibrated": (
         "Errors in percent: of gain, read and row noise out of generated flat and dark frames; and of the deviation of "
         "the noise, at shades 0.2, 0.5 and 0.8, found blindly in the 24 pictures of Kodak24, in grey. What a picture "
         "holds of fine texture, and of its own camera's noise, counts as noise there.",
-        ["python benchmarks/calibration.py --data {data}"],
+        ["python benchmarks/quality/calibration.py --data {data}"],
     ),
     "How sure: the expected error and the real one": (
         "The pixels of Kodak24, sorted into ten bins by the error that is expected of them; root mean squares in 8-bit "
         "units. Fitted on BSDS500, to Gaussian noise alone; the grain of photographs was added, measured on pictures "
         "of scikit-image, after a first run of this had shown its smoothest tenth at sigma 15 to err 1.44 times as "
         "much as expected. Nothing is told of Poisson noise.",
-        ["python benchmarks/uncertainty.py --data {data}"],
+        ["python benchmarks/quality/uncertainty.py --data {data}"],
     ),
     "Learning from the picture alone": (
         "Zero-shot Noise2Noise and Deep Image Prior beside models that ship, on all twelve pictures of Set12 at full "
@@ -109,40 +110,45 @@ SECTIONS = {
         "of 256x256 and 512x512; those of Deep Image Prior, which takes more than an hour for each of its tables, and "
         "of `gray` and `impulse`, are of other, faster machines.",
         [
-            "python benchmarks/zero_shot.py deep_prior --noise gaussian:25 --data images:{data}/set12",
-            "python benchmarks/zero_shot.py zero_shot gray nlm --noise gaussian:25 --data images:{data}/set12",
-            "python benchmarks/zero_shot.py deep_prior --noise poisson:30 --data images:{data}/set12",
-            "python benchmarks/zero_shot.py zero_shot impulse gray nlm --noise poisson:30 --data images:{data}/set12",
+            "python benchmarks/quality/per_image.py deep_prior --noise gaussian:25 --data images:{data}/set12",
+            "python benchmarks/quality/per_image.py zero_shot gray nlm --noise gaussian:25 --data images:{data}/set12",
+            "python benchmarks/quality/per_image.py deep_prior --noise poisson:30 --data images:{data}/set12",
+            "python benchmarks/quality/per_image.py zero_shot impulse gray nlm --noise poisson:30 "
+            "--data images:{data}/set12",
         ],
     ),
     "Speed": (
         "Two cores of a processor that has instructions for bfloat16, with nothing else to do.",
-        ["python benchmarks/speed.py", "python benchmarks/cost.py"],
+        ["python benchmarks/speed/denoisers.py", "python benchmarks/speed/cost.py"],
     ),
     "The whole command": (
         "A JPEG from the command line to the clean file, beside the network alone.",
-        ["python benchmarks/whole.py --repeats 2"],
+        ["python benchmarks/speed/command.py --repeats 2"],
     ),
     "Memory": (
         "The most that the process holds, on ONNX Runtime. The gigapixel was cleaned while other work ran beside.",
         [
-            "python benchmarks/memory.py --megapixels 1 12 50 200",
-            "python benchmarks/memory.py --megapixels 1000",
+            "python benchmarks/speed/memory.py --megapixels 1 12 50 200",
+            "python benchmarks/speed/memory.py --megapixels 1000",
         ],
     ),
     "Nothing lost, nothing half-done": (
         "A folder of files of all kinds and depths, some of them broken; mutated files; and a batch that is killed and "
         "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
-        ["python benchmarks/mixed.py", "python benchmarks/abuse.py", "python benchmarks/kill.py"],
+        [
+            "python benchmarks/robustness/mixed_folder.py",
+            "python benchmarks/robustness/fuzz.py",
+            "python benchmarks/robustness/kill.py",
+        ],
     ),
     "From one machine to many": (
         "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md).",
-        ["python benchmarks/scale.py --data {data} --pictures 32 --copies 1 --rounds 1"],
+        ["python benchmarks/speed/cluster.py --data {data} --pictures 32 --copies 1 --rounds 1"],
     ),
     "The service": (
         "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
         "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
-        ["python benchmarks/load.py", "python benchmarks/load.py --abuse"],
+        ["python benchmarks/robustness/load.py", "python benchmarks/robustness/load.py --abuse"],
     ),
     "DnCNN on BSDS500": (
         "Thirty epochs are days on the two cores that this was made on. The models in examples/models/ are what was "
@@ -157,10 +163,10 @@ SECTIONS = {
         "![PSNR over noise levels](images/dncnn_levels.png)\n\n"
         "![Training and validation loss over epochs](images/dncnn_losses.png)",
         [
-            "python benchmarks/dncnn.py headline --data {data}",
+            "python benchmarks/methods/dncnn.py headline --data {data}",
             "unnoise evaluate examples/models/dncnn_gray.safetensors --data images:{data}/bsd68 --noise gaussian:25",
             "unnoise evaluate examples/models/dncnn_gray.safetensors --data images:{data}/set12 --noise gaussian:25",
-            "python benchmarks/dncnn.py curve --data {data}",
+            "python benchmarks/methods/dncnn.py curve --data {data}",
         ],
     ),
     "The restoration framework: U-Net and VAE under a config.json": (
@@ -173,7 +179,7 @@ SECTIONS = {
         "![The VAE's losses](images/vae_losses.png)\n\n"
         "![Gaussian noise](images/framework_gaussian.png)\n\n"
         "![Salt-and-pepper noise](images/framework_salt-pepper.png)\n\n![Uniform noise](images/framework_uniform.png)",
-        ["python benchmarks/framework.py --data {data}"],
+        ["python benchmarks/methods/restoration_framework.py --data {data}"],
     ),
     "Learning without clean pictures": (
         "The same small network, loss and schedule, and five minutes of one core each, on the same noisy shots "
@@ -188,13 +194,13 @@ SECTIONS = {
         "and has seen no camera, is ahead of them. `photo` learned from pairs, and from these scenes: what it is worth "
         "on others stands under real camera noise.",
         [
-            "python benchmarks/own.py gaussian:25 poisson:30 --data {data}",
-            "python benchmarks/own.py camera --data {data}",
+            "python benchmarks/quality/self_supervised.py gaussian:25 poisson:30 --data {data}",
+            "python benchmarks/quality/self_supervised.py camera --data {data}",
         ],
     ),
     "Ranking without truth": (
         "What `unnoise evaluate --self` says of the middles of Kodak24, spoilt, beside what the truth says.",
-        ["python benchmarks/ranking.py --data images:{data}/kodak24"],
+        ["python benchmarks/quality/ranking.py --data images:{data}/kodak24"],
     ),
     "Image tables: encoder-decoder pixel regression": (
         "Salt-and-pepper noise on 10 % of the pixels; trained on BSDS500, scored on Kodak24. The plain form has to "
@@ -202,7 +208,7 @@ SECTIONS = {
         "![Noisy, predicted, clean](images/tables_sheet.png)\n\n"
         "![Histograms of pixel intensities](images/tables_histograms.png)",
         [
-            "python benchmarks/tables.py --data {data}",
+            "python benchmarks/methods/image_tables.py --data {data}",
             'unnoise table show "runs/tables/Kodak24, encoder-decoder.parquet" -o docs/images/tables_sheet.png '
             "--crop 220 --rows 3 --histograms docs/images/tables_histograms.png --overwrite",
         ],
@@ -214,9 +220,9 @@ SECTIONS = {
         "![Noisy digits over denoised ones](images/digits.png)\n\n"
         "![Training and validation loss over epochs](images/digits_losses.png)",
         [
-            "python benchmarks/digits.py compare runs/digits_autoencoder/digits_autoencoder.safetensors "
+            "python benchmarks/methods/digits.py compare runs/digits_autoencoder/digits_autoencoder.safetensors "
             "runs/digits_conv/digits_conv.safetensors --sheet docs/images/digits.png",
-            "python benchmarks/digits.py study --epochs 20",
+            "python benchmarks/methods/digits.py study --epochs 20",
         ],
     ),
 }

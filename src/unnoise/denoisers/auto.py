@@ -23,7 +23,7 @@ MODEL_FOR_NOISE = {
 }
 """Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
 
-Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/estimation.py`.
+Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/quality/estimation.py`.
 """
 
 

@@ -1,12 +1,12 @@
 """How sure a clean picture is: the error to be expected at each pixel, told from what stands around it.
 
-What a denoiser gets wrong is fine structure near the noise: much in grass, little in sky. So the expected square of the
-error, as a multiple of the noise's variance, is a function of the level and of the structure that the clean picture
-shows, also measured against the noise: the energy of its gradients, near and far, and of its Laplacian. The logarithm
-of that function is a polynomial of second degree, fitted by `python benchmarks/uncertainty.py fit` to the true errors
-of the shipped models on BSDS500's training part (a generalised linear model with logarithmic link, Nelder and
-Wedderburn 1972). That costs a few blurs, and no further run of the network; maps from a second run (of the divergence,
-or of the clean picture made noisy again) were hardly sharper.
+What a denoiser gets wrong is fine structure near the noise: much in grass, little in sky. So the expected square of
+the error, as a multiple of the noise's variance, is a function of the level and of the structure that the clean
+picture shows, also measured against the noise: the energy of its gradients, near and far, and of its Laplacian. The
+logarithm of that function is a polynomial of second degree, fitted by `python benchmarks/quality/uncertainty.py fit`
+to the true errors of the shipped models on BSDS500's training part (a generalised linear model with logarithmic link,
+Nelder and Wedderburn 1972). That costs a few blurs, and no further run of the network; maps from a second run (of the
+divergence, or of the clean picture made noisy again) were hardly sharper.
 
 Of other denoisers the map has the same form and another height: their mean square error, told without truth by Stein's
 estimate (Stein, Annals of Statistics 9(6), 1981) on the middle of the picture, with one random probe of the divergence

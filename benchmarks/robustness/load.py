@@ -1,6 +1,6 @@
 """The service under load on this machine: many clients beside the bare model, then clients that mean it no good.
 
-    python benchmarks/load.py [--clients 64] [--seconds 60] [--engine onnx] [--abuse]
+    python benchmarks/robustness/load.py [--clients 64] [--seconds 60] [--engine onnx] [--abuse]
 
 Every client sends the same noisy JPEG of one megapixel, as soon as its last was answered, or after the seconds that a
 429 asks for. First the service is told the level and the model, then it has to find both. An answer is right if it is,
@@ -15,7 +15,6 @@ The second table is of clients that send slowly, cut their connections, send bom
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import itertools
@@ -38,6 +37,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import api, denoisers, io
@@ -303,7 +305,7 @@ def heard(connection: socket.socket) -> str:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--engine", default="onnx")

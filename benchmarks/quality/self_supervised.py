@@ -1,6 +1,6 @@
 """Learning without clean pictures: the same network and the same time, with and without them.
 
-    python benchmarks/own.py [PART...] [--data ../shared/data] [--seconds 300] [--out runs/own]
+    python benchmarks/quality/self_supervised.py [PART...] [--data ../shared/data] [--seconds 300] [--out runs/own]
 
 Every picture of BSDS500 train is spoilt once, or twice where a task wants two shots, and written to files; these are
 all that is learned from, turned and cut. All have the network, loss and schedule of `BASE`, and the same seconds of
@@ -9,7 +9,7 @@ has seen.
 
 Then noisy photographs as cameras make them: PolyU's single shots of half of the scenes, learned from by the tasks that
 want nothing else, judged on the other half by the mean of many shots; `photo` beside them is the one that ships, which
-has learned from all scenes (see benchmarks/folds.py for what it is worth on others).
+has learned from all scenes (see benchmarks/quality/folds.py for what it is worth on others).
 
 `grid` is the share of the error's energy that is a checkerboard: of each 2x2 pixels, the difference of the diagonals;
 a quarter, if the error were white. A training that is there already is not repeated, and one that was broken off goes
@@ -18,14 +18,17 @@ on: set OMP_NUM_THREADS=1.
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import folds
 import numpy as np
 
@@ -176,9 +179,8 @@ def _mean(model: Denoiser, pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("part", nargs="*", help=f"of {', '.join((*NOISES, 'camera'))}; all by default")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/own"))
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """What is gained where the cut of noise at black and white is made up for, and where noise grows with the light.
 
-    python benchmarks/clipping.py [--data ../shared/data] [--pictures 12]
+    python benchmarks/quality/clipping.py [--data ../shared/data] [--pictures 12]
 
 On crops of BSDS500's validation pictures, none of them a test picture: the network alone, told one level; what it
 serves as, with `unnoise.declipping`, and a map of levels where noise is found to grow with the light; and `impulse`,
@@ -9,10 +9,13 @@ which is told nothing.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, denoisers, noise
@@ -68,8 +71,7 @@ def measure(folder: Path, model: str, channels: int, pictures: int) -> list[Gain
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--pictures", type=int, default=12)
     arguments = parser.parse_args()
     rows = [measure(arguments.data, *model, arguments.pictures) for model in (("color", 3), ("gray", 1))]

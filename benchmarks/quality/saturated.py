@@ -1,6 +1,6 @@
 """What models make of pictures that hold black and white of their own: a page of print, and stretched photographs.
 
-    python benchmarks/saturated.py [--data ../shared/data] [--pictures 24]
+    python benchmarks/quality/saturated.py [--data ../shared/data] [--pictures 24]
 
 The page is drawn here. The photographs are crops of Kodak24, stretched until a fifth of their values is black and three
 tenths are white, or as far as `patches.STEEPEST` lets them. Noise is put in as a file of 8 bits holds it; nothing is
@@ -9,10 +9,13 @@ told. PSNR in dB, at most 60 for a picture.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -67,8 +70,7 @@ def photographs(folder: Path, count: int) -> list[np.ndarray]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--pictures", type=int, default=24, help="how many of Kodak24")
     asked = parser.parse_args()
     kinds = {"page of print": [page()], "stretched photographs": photographs(asked.data, asked.pictures)}

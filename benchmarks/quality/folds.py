@@ -1,6 +1,6 @@
 """What `photo` makes of scenes that it has not seen: its training again without them, and scored on them.
 
-    python benchmarks/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
+    python benchmarks/quality/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
 
 The pairs of PolyU are divided by scene (the same camera before the same things), every n-th scene into one fold. For
 each fold, `recipes/photo.yaml` is run on all pairs but its own. A fold that is trained already is only scored. Beside
@@ -9,12 +9,15 @@ it stands `color`, from which it begins, at the level that it estimates.
 
 from __future__ import annotations
 
-import argparse
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, denoisers
@@ -90,8 +93,7 @@ def run(data: Path, folds: int, out: Path) -> list[Result]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/folds"))
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """A batch that is killed at random moments and resumed, beside one that was left in peace.
 
-    python benchmarks/kill.py [--times 200] [--pictures 60] [--seed 0] [--workers 2]
+    python benchmarks/robustness/kill.py [--times 200] [--pictures 60] [--seed 0] [--workers 2]
 
 The command runs as a child process over a folder of small generated pictures, and is killed (SIGKILL) at a moment drawn
 between its start and somewhat beyond the time that a whole batch takes. After each kill, all outputs that are there
@@ -11,7 +11,6 @@ inputs change and the same folder is brought up to date, in turn.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -23,6 +22,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import io
@@ -134,7 +136,7 @@ def check(clean: Path, right: dict[str, str], row: Row) -> None:
 
 def main() -> None:
     """Print the table; the exit status is 1 unless all is right."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--times", type=int, default=200, help="kills")
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """What makes a dense autoencoder good at digits: its code, its layers, their nodes, its loss; and what it leaves.
 
-    python benchmarks/digits.py study [--epochs 20]
-    python benchmarks/digits.py compare MODEL.safetensors... [--sheet FILE.png] [--labels 3 8]
+    python benchmarks/methods/digits.py study [--epochs 20]
+    python benchmarks/methods/digits.py compare MODEL.safetensors... [--sheet FILE.png] [--labels 3 8]
 
 `study` varies one thing at a time around the network of recipes/digits_autoencoder.yaml. All networks learn at once,
 from the very same batches in the same order, with the recipe's optimizer; the first row is what `unnoise train` makes
@@ -18,7 +18,6 @@ model it is what its log says, looks at the test digits included.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
@@ -27,6 +26,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 import torch
 import yaml
@@ -183,7 +185,7 @@ def sheet(models: list[Path], labels: list[int]) -> np.ndarray:
 
 def main() -> None:
     """Print a table, and draw a sheet where one is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("study").add_argument("--epochs", type=int, default=20)
     comparing = verbs.add_parser("compare")

@@ -1,6 +1,6 @@
 """Models ranked without truth, beside what the truth says of the same pictures.
 
-    python benchmarks/ranking.py [MODEL...] [--noise gaussian:25 poisson:30] [--data images:../shared/data/kodak24]
+    python benchmarks/quality/ranking.py [MODEL...] [--noise gaussian:25 ...] [--data images:../shared/data/kodak24]
 
 Every picture is spoilt; that is all that `unnoise evaluate --self` is shown. `psnr_truth` is of the pictures as they
 are ranked, `psnr_extra` is estimated at 1.12 times their noise, so that it is to be lower; what counts is the order,
@@ -9,10 +9,14 @@ and Kendall's rank correlation of the two says how alike that is (1: the same). 
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 from scipy.stats import kendalltau
 
@@ -76,7 +80,7 @@ def ranked(models: Sequence[str], data: str, spec: str, side: int) -> list[Ranke
 
 def main() -> None:
     """Print a table per noise, and how alike the orders are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--noise", nargs="+", default=["gaussian:25", "poisson:30"])
     parser.add_argument("--data", default="images:../shared/data/kodak24")

@@ -1,6 +1,6 @@
 """Broken files through the main job: valid pictures of every format, mutated, must be cleaned or refused in one line.
 
-    python benchmarks/abuse.py [--mutations 5000] [--seed 0] [--batch 50]
+    python benchmarks/robustness/fuzz.py [--mutations 5000] [--seed 0] [--batch 50]
 
 Bytes are flipped, cut off, doubled, or overwritten, most of all near the start, where headers are. Files go through the
 command by the folder, in a process with limits on memory, pixels and time. All but the first three columns should be 0:
@@ -10,7 +10,6 @@ neither written nor named in an error, a left-over is a file in the output folde
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import resource
@@ -21,6 +20,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 import specimens
 
@@ -106,7 +108,7 @@ def clean(files: dict[str, bytes], folder: Path) -> Row:
 
 def main() -> None:
     """Print the table; files of a batch that went wrong are put through one by one and kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--mutations", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=50)

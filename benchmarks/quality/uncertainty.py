@@ -1,7 +1,7 @@
 """Whether the expected error is the real one: pixels sorted into ten bins by what is expected of them.
 
-    python benchmarks/uncertainty.py [bins] [--models color] [--noise gaussian:25] [--data FOLDER] [--pictures 24]
-    python benchmarks/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50]
+    python benchmarks/quality/uncertainty.py [bins] [--models color] [--noise gaussian:25] [--data FOLDER]
+    python benchmarks/quality/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50]
 
 `bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
 grey for `gray`), and their ratio.
@@ -10,10 +10,13 @@ grey for `gray`), and their ratio.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, denoisers, noise
@@ -89,12 +92,11 @@ def fit(channels: int, folder: Path, count: int) -> list[float]:
 
 def main() -> None:
     """Print the bins, or the coefficients."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("job", nargs="?", choices=("bins", "fit"), default="bins")
     parser.add_argument("--models", nargs="+", default=["color"])
     parser.add_argument("--noise", nargs="+", default=list(NOISES))
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--pictures", type=int)
     arguments = parser.parse_args()
     if arguments.job == "fit":

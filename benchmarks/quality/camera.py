@@ -1,21 +1,25 @@
 """Real camera noise: `photo`, told nothing, beside others that are told their best level.
 
-    python benchmarks/camera.py [--data ../shared/data] [--folds runs/folds]
+    python benchmarks/quality/camera.py [--data ../shared/data] [--folds runs/folds]
 
 First PolyU's development pairs, single shots against the mean of many. `photo` learned from such pairs; so that no
-pair is scored by a model that has seen its scene, the models of benchmarks/folds.py take its place, each on its own
-fold, also where `auto` picks it. The others are given every level of `LEVELS`, and stand with the best one for all
-pairs and with the best one for each pair: both know the truth. Then what is done to clean photographs, Kodak24, by the
-`photo` that ships. A shift is the change of a channel's mean from input to output, in 8-bit levels, at its largest.
+pair is scored by a model that has seen its scene, the models of benchmarks/quality/folds.py take its place, each on
+its own fold, also where `auto` picks it. The others are given every level of `LEVELS`, and stand with the best one
+for all pairs and with the best one for each pair: both know the truth. Then what is done to clean photographs,
+Kodak24, by the `photo` that ships. A shift is the change of a channel's mean from input to output, in 8-bit levels,
+at its largest.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import folds
 import numpy as np
 
@@ -107,8 +111,7 @@ def _real(method: str, told: str, values: np.ndarray) -> Real:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--folds", type=Path, default=Path("runs/folds"))
     arguments = parser.parse_args()
     print(report.markdown(real(arguments.data, arguments.folds)))

@@ -1,6 +1,6 @@
 """How well a camera is calibrated: known noise is put into frames, and found again.
 
-    python benchmarks/calibration.py [--data ../shared/data]
+    python benchmarks/quality/calibration.py [--data ../shared/data]
 
 First out of flat and dark frames: ten flats at five exposures, the brightest of them saturated, behind a lens that
 darkens the corners, on pixels that differ by 2 %, and four darks; 512x512 pixels of 16 bits. Then blindly, out of each
@@ -9,11 +9,14 @@ picture of Kodak24: there the deviation of the noise at a shade is compared.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, io, noise
@@ -98,8 +101,7 @@ def _percent(found: float, truth: float) -> float:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     folder = parser.parse_args().data
     with tempfile.TemporaryDirectory() as place:
         print(report.markdown([transfer(spec, Path(place)) for spec in CAMERAS]), end="\n\n")

@@ -1,6 +1,6 @@
 """A folder of 200 files of every kind and depth, some of them broken, through the main job.
 
-    python benchmarks/mixed.py [--files 200] [--broken 20] [--seed 0] [--workers 1]
+    python benchmarks/robustness/mixed_folder.py [--files 200] [--broken 20] [--seed 0] [--workers 1]
 
 Every sound file must come out whole: of its kind, size, depth, channels and number of pages. Every broken one must be
 told, in one line, and nothing else; `wrong` counts what is not so. The exit status is 1 unless it is 0.
@@ -8,7 +8,6 @@ told, in one line, and nothing else; `wrong` counts what is not so. The exit sta
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import subprocess
@@ -18,6 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 import pyvips
 import specimens
@@ -93,7 +95,7 @@ def measure(folder: Path, files: int, spoiled: int, seed: int, workers: int) -> 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,20 +1,20 @@
 """What the shipped networks cost, engine by engine, beside the classical filters; and quality over cost.
 
-    python benchmarks/cost.py [--repeats 3]
-    python benchmarks/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
+    python benchmarks/speed/cost.py [--repeats 3]
+    python benchmarks/speed/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
 
-The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel of
-benchmarks/speed.py: ONNX Runtime (float32), OpenVINO where it is installed (float32, and bfloat16 where it takes that),
-PyTorch (bfloat16), each as a share of scikit-image's fast non-local means in the same run. Compare ratios, not seconds.
+The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel
+of benchmarks/speed/denoisers.py: ONNX Runtime (float32), OpenVINO where it is installed (float32, and bfloat16 where
+it takes that), PyTorch (bfloat16), each as a share of scikit-image's fast non-local means in the same run. Compare
+ratios, not seconds.
 
 `--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: ours as measured by this run, or read
-from the file that `benchmarks/quality.py --json` wrote; those of others as published, hollow. Filters have no such
-cost, and are lines.
+from the file that `benchmarks/quality/test_sets.py --json` wrote; those of others as published, hollow. Filters have no
+such cost, and are lines.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib.util
 import json
@@ -24,11 +24,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
+import denoisers as speed
 import numpy as np
-import published
-import quality
-import speed
 import torch
+from quality import published, test_sets
 
 from unnoise import denoisers, io, networks
 from unnoise.denoisers import pytorch
@@ -63,7 +65,7 @@ def sizes() -> dict[str, Size]:
 def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Return every colour model that ships, on every engine that is here, and the classical filters."""
     found: dict[str, Denoiser] = {}
-    for name in quality.models_for(3, denoisers.bundled_models()):
+    for name in test_sets.models_for(3, denoisers.bundled_models()):
         path = denoisers.bundled_models()[name]
         learned = path.with_suffix(".safetensors")
         if not learned.exists():  # it came out of another model, by `unnoise quantize`
@@ -80,7 +82,7 @@ def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         network, _ = pytorch.load(learned)
         network.to(memory_format=torch.channels_last)
         found[f"{name}, PyTorch, bfloat16"] = pytorch.TorchDenoiser(network, bf16=True)
-    found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in quality.CLASSICAL}
+    found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in test_sets.CLASSICAL}
     return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
 
 
@@ -91,15 +93,15 @@ def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
 def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
     """Return the PSNR of every model on CBSD68, from a file of rows or measured now."""
     if rows is None:
-        models = quality.models_for(3)
-        measured = quality.measure(data / "cbsd68", models, [SIGMA], limit=limit, seed=0)
+        models = test_sets.models_for(3)
+        measured = test_sets.measure(data / "cbsd68", models, [SIGMA], limit=limit, seed=0)
         print(report.markdown(measured))
         return {row.model: row.psnr for row in measured}
     try:
         read = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
         found = {row["model"]: row["psnr"] for row in read if (row["data"], row["noise"]) == ("cbsd68", "gaussian:25")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnnoiseError(f"'{rows}' does not hold rows of benchmarks/quality.py") from error
+        raise UnnoiseError(f"'{rows}' does not hold rows of benchmarks/quality/test_sets.py") from error
     if not found:
         raise UnnoiseError(f"'{rows}' holds no rows of cbsd68 at sigma 25")
     return found
@@ -127,11 +129,10 @@ def plot(target: Path, found: dict[str, float]) -> None:
 
 def main() -> None:
     """Print the tables, or draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--plot", type=Path, help="PNG file")
-    parser.add_argument("--rows", type=Path, help="what quality.py --json wrote")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--rows", type=Path, help="what test_sets.py --json wrote")
     parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
     arguments = parser.parse_args()
     if arguments.plot:

@@ -1,6 +1,6 @@
 """The restoration framework from end to end: its data, its two trainings, its tables and its sheets.
 
-    python benchmarks/framework.py [--data ../shared/data] [--out runs/framework]
+    python benchmarks/methods/restoration_framework.py [--data ../shared/data] [--out runs/framework]
 
 STL-10 could not be obtained. In its place stand 96x96 crops of the folder `photos`, written in STL-10's own layout: of
 five photographs in six for the training part, of every sixth for the test part. All numbers but those on CIFAR-100
@@ -13,7 +13,6 @@ where their models are there already. The rest takes about ten minutes.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,6 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import api, datasets, denoisers, io, noise
@@ -110,8 +112,7 @@ def sheets(models: dict[str, Path]) -> Iterator[tuple[str, np.ndarray]]:
 
 def main() -> None:
     """Do whatever is not done yet, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--out", type=Path, default=Path("runs/framework"))
     arguments = parser.parse_args()
     stand_in = arguments.out / "data"

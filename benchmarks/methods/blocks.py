@@ -1,6 +1,6 @@
 """What every residual block of a trained network is worth: PSNR lost where it is the identity.
 
-    python benchmarks/blocks.py [MODEL...] [--data ../shared/data] [--crop 128]
+    python benchmarks/methods/blocks.py [MODEL...] [--data ../shared/data] [--crop 128]
 
 A model is the name of one that ships, or a `.safetensors` file, of the network `resunet`. Pictures are BSDS500's
 validation pictures, cropped, none of them a test picture. The first row holds the PSNR of the whole network, the last
@@ -10,12 +10,15 @@ than this, so that little lost says more than much.
 
 from __future__ import annotations
 
-import argparse
 import copy
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 import torch
 
@@ -75,9 +78,8 @@ def _psnr(network: Network, pictures: Dataset, crop: int) -> list[float]:
 
 def main() -> None:
     """Measure what is asked for and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("model", nargs="*", default=["color", "gray"])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--crop", type=int, default=128)
     arguments = parser.parse_args()
     rows = [row for model in arguments.model for row in measure(model, arguments.data, arguments.crop)]

@@ -1,6 +1,6 @@
 """Short equal runs of the design of `color`, each with one thing changed, from fresh weights.
 
-    python benchmarks/ablation.py [VARIANT...] [--minutes 3] [--out runs/ablation]
+    python benchmarks/methods/ablation.py [VARIANT...] [--minutes 3] [--out runs/ablation]
 
 Every variant gets the same minutes and the same data, so that one that makes fewer steps pays for it. PSNR is that of
 the averaged weights on the validation pictures of the recipe (BSDS500 val, 320 pixels from the top left), no test set.
@@ -9,11 +9,15 @@ Runs that are there already are not repeated. Use one thread and an idle core: `
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 
 from unnoise import networks
 from unnoise.evaluation import report
@@ -78,7 +82,7 @@ def run(variant: str, minutes: float, out: Path) -> Result:
 
 def main() -> None:
     """Run what is asked for and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("variant", nargs="*", help="all by default")
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))

@@ -1,6 +1,6 @@
 """A cluster of one machine beside the plain pipeline: what Ray costs, and where the next bottleneck stands.
 
-    python benchmarks/scale.py [--data ../shared/data] [--copies 2] [--rounds 2]
+    python benchmarks/speed/cluster.py [--data ../shared/data] [--copies 2] [--rounds 2]
 
 The pictures of CBSD68, each `--copies` times, are cleaned by `color` on ONNX Runtime with one thread a picture: by the
 plain pipeline with one and two workers, and by Ray with one and two actors, in turn, `--rounds` times; the best of each
@@ -12,16 +12,20 @@ pictures on more machines. Needs Linux, the extra `ray`, and two cores.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a picture has one thread
 os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand behind everything else on the machine
@@ -220,8 +224,7 @@ def fastest(call: Callable[[int], object], count: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--pictures", type=int, default=68, help="the first so many")
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)

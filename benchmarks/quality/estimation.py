@@ -1,6 +1,6 @@
 """How well noise is found: its level over BSD68, its kind over Kodak24, and whether the model that is picked fits.
 
-    python benchmarks/estimation.py [--data ../shared/data] [--picks] [--pictures 24]
+    python benchmarks/quality/estimation.py [--data ../shared/data] [--picks] [--pictures 24]
 
 With `--picks`, only what the models make of crops of Kodak24 is told. Noise is put in as a file of 8 bits holds it.
 
@@ -10,13 +10,16 @@ Biometrika 81, 1994). Levels are in 8-bit units.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 from skimage import restoration
 
@@ -197,8 +200,7 @@ def _score(model: denoisers.Denoiser, told: Sigma | None, noisy: np.ndarray, cle
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--picks", action="store_true", help="measure what the models make of it, instead")
     parser.add_argument("--pictures", type=int, default=24, help="how many of Kodak24")
     asked = parser.parse_args()

@@ -1,7 +1,7 @@
 """What DnCNN makes of BSDS500's validation pictures: its figures and tables.
 
-    python benchmarks/dncnn.py headline [--models examples/models] [--data ../shared/data] [--out docs/images]
-    python benchmarks/dncnn.py curve    [the same]
+    python benchmarks/methods/dncnn.py headline [--models examples/models] [--data ../shared/data] [--out docs/images]
+    python benchmarks/methods/dncnn.py curve    [the same]
 
 `headline`: the mean PSNR of the 100 pictures with noise of sigma 25, clipped, before and after `dncnn`, and the picture
 whose noisy PSNR comes closest to 20.530 dB; writes that picture (dncnn_picture.png) and patches of others
@@ -16,11 +16,13 @@ None of the pictures was trained on. Noise is seeded by the number of the pictur
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, denoisers, io, noise
@@ -117,7 +119,7 @@ def save(pixels: np.ndarray, path: Path) -> None:
 
 def main() -> None:
     """Read the command line and do what it says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("what", choices=["headline", "curve"])
     parser.add_argument("--models", type=Path, default=Path("examples/models"))
     parser.add_argument("--data", default="../shared/data")

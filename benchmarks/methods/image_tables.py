@@ -1,6 +1,6 @@
 """Encoder-decoder pixel regression over image tables, from folders of pictures to the table of results.
 
-    python benchmarks/tables.py [--data ../shared/data] [--out runs/tables]
+    python benchmarks/methods/image_tables.py [--data ../shared/data] [--out runs/tables]
 
 Salt-and-pepper noise on 10 % of the pixels. Learns from BSDS500 (train and test) without the pictures of the test sets,
 scores on Kodak24, and prints one row per method, and one for the pictures of the validation part. Two networks: the one
@@ -10,10 +10,14 @@ hour on one core. What is there already is not made again.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 
 from unnoise import tables
 from unnoise.evaluation import report
@@ -38,8 +42,7 @@ class Row:
 
 def main() -> None:
     """Make tables, train, score, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
     arguments = parser.parse_args()
     data, out = arguments.data, arguments.out

@@ -1,6 +1,6 @@
 """The whole command, from a JPEG to a clean JPEG, beside the network alone on the same pixels.
 
-    python benchmarks/whole.py [--megapixels 12] [--repeats 3] [--engine onnx]
+    python benchmarks/speed/command.py [--megapixels 12] [--repeats 3] [--engine onnx]
 
 The picture is made of scikit-image's own photographs, side by side, with Gaussian noise of sigma 15. The command is a
 process of its own, and is timed from its start to its end: Python, the libraries, the network's file, reading, finding
@@ -10,7 +10,6 @@ Both take turns, and the best of the repeats counts: compare the ratio, not the 
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
-from speed import photograph
+from denoisers import photograph
 
 from unnoise import denoisers, io, noise
 from unnoise.evaluation import report
@@ -57,7 +59,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--engine", default="onnx")

@@ -1,6 +1,6 @@
 """Peak memory of the whole command over the size of the picture, in a process of its own.
 
-    python benchmarks/memory.py [--megapixels 1 12 50 200 1000] [--engine onnx]
+    python benchmarks/speed/memory.py [--megapixels 1 12 50 200 1000] [--engine onnx]
 
 The pictures are square RGB TIFFs of 8 bits, noise over a slow wave, generated strip by strip. Level and model are
 named, so that all are cleaned alike. A gigapixel takes a quarter of an hour and more, and three gigabytes of disk.
@@ -8,7 +8,6 @@ named, so that all are cleaned alike. A gigapixel takes a quarter of an hour and
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -18,6 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise.evaluation import report
@@ -66,7 +68,7 @@ def measure(megapixels: float, engine: str, folder: Path) -> Row:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 50, 200, 1000])
     parser.add_argument("--engine", default="onnx")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Denoisers that learn the noisy picture itself, beside others, on the same pictures; seconds are those of one core.
 
-    python benchmarks/zero_shot.py MODEL... [--noise NOISE] [--data images:FOLDER] [--pictures 12] [--side 256]
+    python benchmarks/quality/per_image.py MODEL... [--noise NOISE] [--data images:FOLDER] [--pictures 12] [--side 256]
 
 Where a side is given, only the middle of a larger picture is taken. Seconds are processor time, so that what runs
 beside does not count.
@@ -8,10 +8,14 @@ beside does not count.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 
 from unnoise import datasets, denoisers, noise
@@ -57,7 +61,7 @@ def measure(model: str, spec: str, pieces: list[np.ndarray]) -> Learned:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--noise", default="gaussian:25")
     parser.add_argument("--data", default="images:../shared/data/set12")

@@ -1,6 +1,6 @@
 """The shipped models and the classical filters on the known test sets, beside what others published.
 
-    python benchmarks/quality.py [--data ../shared/data] [--sets cbsd68 set12] [--limit 5] [--models color wavelet]
+    python benchmarks/quality/test_sets.py [--data FOLDER] [--sets cbsd68 set12] [--limit 5] [--models color wavelet]
 
 The sets are the folders of these names in the data that are there: cbsd68, kodak24, mcmaster in colour, bsd68 and set12
 in grey. Noise is Gaussian, sigma 15, 25 and 50, not clipped; every method is told the level; PSNR is over all channels
@@ -10,7 +10,6 @@ the `--models` for a quick look, or take only the first pictures (`--limit`). `-
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
@@ -19,6 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 import published
 
@@ -46,26 +48,6 @@ class Line:
     seconds_per_megapixel: float
 
 
-class First(Dataset):
-    """The first pictures of a dataset."""
-
-    def __init__(self, dataset: Dataset, limit: int) -> None:
-        self.dataset = dataset
-        self.limit = limit
-
-    def __len__(self) -> int:
-        """Count them."""
-        return min(self.limit, len(self.dataset))
-
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return one."""
-        return self.dataset[index]
-
-    def label(self, index: int) -> str:
-        """Name one."""
-        return self.dataset.label(index)
-
-
 def models_for(channels: int, names: Iterable[str] | None = None) -> dict[str, Denoiser]:
     """Return what is measured on pictures of so many channels.
 
@@ -81,7 +63,7 @@ def models_for(channels: int, names: Iterable[str] | None = None) -> dict[str, D
 def pictures(folder: Path, limit: int | None = None) -> Dataset:
     """Open a test set by its folder, whose name says how many channels it has."""
     dataset = datasets.make(f"images:{folder}", channels=CHANNELS[folder.name])
-    return First(dataset, limit) if limit else dataset
+    return common.First(dataset, limit) if limit else dataset
 
 
 def measure(folder: Path, models: dict[str, Denoiser], sigmas: Iterable[int], *, limit: int | None, seed: int) -> list:
@@ -114,8 +96,7 @@ def lines(rows: Iterable[benchmark.Row]) -> list[Line]:
 
 def main() -> None:
     """Print what is measured here, and below it what others published."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, data=True)
     parser.add_argument("--sets", nargs="+", choices=CHANNELS, default=list(CHANNELS))
     parser.add_argument("--models", nargs="+", help="all that ship, and the classical filters, by default")
     parser.add_argument("--limit", type=int, help="pictures of each set")

@@ -1,6 +1,6 @@
 """Seconds and decibels of the shipped model beside the classical filters, on the same noisy megapixel, and start-up.
 
-    python benchmarks/speed.py [--sigma 25] [--repeats 3]
+    python benchmarks/speed/denoisers.py [--sigma 25] [--repeats 3]
 
 The picture is made of scikit-image's own photographs, so that anyone can run this. Every method is told the level.
 Times are the best of the repeats, taken in turn, on all cores that the process may use; compare ratios, not seconds.
@@ -9,7 +9,6 @@ OpenCV's `fastNlMeansDenoisingColored` takes part where it is installed (`pip in
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import subprocess
 import sys
@@ -19,6 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+import common
 import numpy as np
 from skimage import data
 
@@ -117,7 +119,7 @@ def start_up(repeats: int) -> list[Start]:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--sigma", type=float, default=25, help="noise level in 8-bit units")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
