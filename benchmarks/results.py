@@ -19,36 +19,37 @@ from pathlib import Path
 LEVELS = "--noise gaussian:15 gaussian:25 gaussian:50"
 IN_FILES = "--noise " + " ".join(f"'gaussian:{level} + clip + quantize:8'" for level in (15, 25, 50))
 SECTIONS = {
-    "Gaussian noise, colour": (
-        "Told the level; the noisy picture is not clipped; PSNR over all channels after rounding to 8 bits. Seconds of "
-        "this and the next two sections were taken while tests ran beside, and say little.",
+    "Gaussian noise, color": (
+        "Sigma is given; the noisy image is not clipped; PSNR over all channels after rounding to 8 bits. Seconds "
+        "in this and the next two sections were measured while tests ran on the same machine, and are not "
+        "reliable.",
         [
             f"unnoise evaluate --engine onnx color color-large nlm wavelet --data images:{{data}}/cbsd68 {LEVELS}",
             f"unnoise evaluate --engine onnx color color-large --data images:{{data}}/kodak24 {LEVELS}",
         ],
     ),
-    "Gaussian noise, as files hold it": (
-        "The same, cut off at black and white and rounded to 8 bits: what is white is only dimmed. Told the level that "
-        "was put in.",
+    "Gaussian noise, clipped and quantized": (
+        "As above, but clipped to [0, 1] and rounded to 8 bits, as in a file: noise on white can only darken it. "
+        "The sigma that was added is given.",
         [
             f"unnoise evaluate --engine onnx color --data images:{{data}}/cbsd68 {IN_FILES}",
             f"unnoise evaluate --engine onnx gray --data images:{{data}}/bsd68 {IN_FILES}",
         ],
     ),
-    "Gaussian noise, level found": (
-        "The same pictures, and nothing told.",
+    "Gaussian noise, blind": (
+        "The same images, with sigma estimated.",
         [f"unnoise evaluate --engine onnx color --blind --data images:{{data}}/cbsd68 {LEVELS}"],
     ),
-    "Grey pictures": (
-        "The grey network, and the colour network on three copies of the grey picture.",
+    "Gray images": (
+        "The gray network, and the color network on three copies of the gray image.",
         [
             f"unnoise evaluate --engine onnx gray color --data images:{{data}}/bsd68 {LEVELS}",
             f"unnoise evaluate --engine onnx gray color --data images:{{data}}/set12 {LEVELS}",
         ],
     ),
-    "Impulses and other noise, nothing told": (
-        "`impulse` beside classical filters; these are told the level where one number says it. The last pictures are "
-        "grey, of which it is shown three copies.",
+    "Impulse and other noise, blind": (
+        "`impulse`, which is blind, beside classical filters; these are given sigma where one number describes "
+        "the noise. The last images are gray, and `impulse` is given three copies of them.",
         [
             "unnoise evaluate --engine onnx impulse adaptive-median median --data images:{data}/cbsd68 "
             "--noise salt-pepper:0.1 salt-pepper:0.3 salt-pepper:0.5 salt-pepper:0.3,independent=true",
@@ -60,55 +61,54 @@ SECTIONS = {
             "--noise salt-pepper:0.3 'salt-pepper:0.1 + gaussian:15'",
         ],
     ),
-    "Black and white of the picture's own": (
-        "A page of print, and stretched photographs, nothing told.",
+    "Black and white image content": (
+        "A page of print, and contrast-stretched photographs; blind.",
         ["python benchmarks/quality/saturated.py --data {data}"],
     ),
     "Real camera noise": (
-        "PolyU development pairs, single shots against the mean of many. `photo` learned from such pairs: scored "
-        "are two trainings of the same recipe (`python benchmarks/quality/folds.py`), each on the scenes that it "
-        "has not seen. "
-        "The others are told their best level, found with knowledge of the truth. The recipe was chosen by looking at "
-        "one of the two folds, its `stay` at both, and the ranges of its noise and the constants of the estimator by "
-        "looking at the pairs.",
+        "PolyU development pairs, single shots against the mean of many. `photo` is trained on such pairs: the "
+        "scores are those of two trainings of the same recipe (`python benchmarks/quality/folds.py`), each on its "
+        "held-out scenes. The others are given their best sigma, chosen with knowledge of the truth. The recipe "
+        "was chosen on one of the two folds, its `start_weight` on both, and the ranges of its noise and the "
+        "constants of the noise estimation on the pairs.",
         ["python benchmarks/quality/camera.py --data {data}"],
     ),
-    "JPEG, nothing told": (
-        "Clean pictures that JPEG has rounded, against the truth. `auto` is the main job: where JPEG's grid does "
-        "not stand out, it leaves a picture as it is, unless it finds other noise there.",
+    "JPEG artifacts, blind": (
+        "Clean images compressed as JPEG, against the truth. `auto` is the main command: where JPEG's block grid "
+        "does not stand out, it leaves an image as it is, unless it finds other noise.",
         [
             "unnoise evaluate --engine onnx auto photo color --blind --data images:{data}/kodak24 "
             "--noise jpeg:40 jpeg:60 jpeg:75 jpeg:85 jpeg:95",
         ],
     ),
-    "Clean pictures, nothing told": (
-        "What the main job takes from pictures that have no noise: Kodak24 against itself.",
+    "Clean images, blind": (
+        "What the main command changes in images without noise: Kodak24 against itself.",
         ["unnoise evaluate --engine onnx auto color --blind --data images:{data}/kodak24 --noise gaussian:0"],
     ),
-    "The noise level, found blindly": ("", ["python benchmarks/quality/estimation.py --data {data}"]),
-    "The model that fits": (
-        "What `--model auto` chooses, told nothing, beside the best of the models for each picture; `color-large`, "
-        "which takes five times as long and which it never chooses, is left aside.",
+    "Noise estimation": ("", ["python benchmarks/quality/estimation.py --data {data}"]),
+    "Model selection": (
+        "What `--model auto` selects, blind, beside the best of the models for each image; `color-large`, which "
+        "costs five times as much and is never selected, is left out.",
         ["python benchmarks/quality/estimation.py --picks --pictures 8 --data {data}"],
     ),
-    "The noise of a camera, calibrated": (
-        "Errors in percent: of gain, read and row noise out of generated flat and dark frames; and of the deviation of "
-        "the noise, at shades 0.2, 0.5 and 0.8, found blindly in the 24 pictures of Kodak24, in grey. What a picture "
-        "holds of fine texture, and of its own camera's noise, counts as noise there.",
+    "Camera calibration": (
+        "Errors in percent: of gain, read and row noise from generated flat and dark frames; and of the standard "
+        "deviation of the noise, at gray levels 0.2, 0.5 and 0.8, estimated from each of the 24 images of Kodak24 "
+        "alone, in gray. Fine texture of an image, and the noise of its own camera, count as noise there.",
         ["python benchmarks/quality/calibration.py --data {data}"],
     ),
-    "How sure: the expected error and the real one": (
-        "The pixels of Kodak24, sorted into ten bins by the error that is expected of them; root mean squares in 8-bit "
-        "units. Fitted on BSDS500, to Gaussian noise alone; the grain of photographs was added, measured on pictures "
-        "of scikit-image, after a first run of this had shown its smoothest tenth at sigma 15 to err 1.44 times as "
-        "much as expected. Nothing is told of Poisson noise.",
+    "Expected and real error": (
+        "The pixels of Kodak24, sorted into ten bins by their expected error; root mean squares in 8-bit units. "
+        "Fitted on BSDS500, to Gaussian noise alone; the grain of photographs was added, measured on images of "
+        "scikit-image, after a first run of this had shown the real error of its smoothest tenth at sigma 15 to "
+        "be 1.44 times the expected one. Poisson noise is blind.",
         ["python benchmarks/quality/uncertainty.py --data {data}"],
     ),
-    "Learning from the picture alone": (
-        "Zero-shot Noise2Noise and Deep Image Prior beside models that ship, on all twelve pictures of Set12 at full "
-        "size; none is told the level of Poisson noise. Seconds are processor time of one core, the mean over pictures "
-        "of 256x256 and 512x512; those of Deep Image Prior, which takes more than an hour for each of its tables, and "
-        "of `gray` and `impulse`, are of other, faster machines.",
+    "Learning from a single image": (
+        "Zero-shot Noise2Noise and Deep Image Prior beside bundled models, on all twelve images of Set12 at full "
+        "size; the level of Poisson noise is not given. Seconds are processor time of one core, the mean over "
+        "images of 256x256 and 512x512; those of Deep Image Prior, which takes more than an hour for each of its "
+        "tables, and of `gray` and `impulse`, are of other, faster machines.",
         [
             "python benchmarks/quality/per_image.py deep_prior --noise gaussian:25 --data images:{data}/set12",
             "python benchmarks/quality/per_image.py zero_shot gray nlm --noise gaussian:25 --data images:{data}/set12",
@@ -118,23 +118,24 @@ SECTIONS = {
         ],
     ),
     "Speed": (
-        "Two cores of a processor that has instructions for bfloat16, with nothing else to do.",
+        "Two cores of a processor with bfloat16 instructions, otherwise idle.",
         ["python benchmarks/speed/denoisers.py", "python benchmarks/speed/cost.py"],
     ),
     "The whole command": (
-        "A JPEG from the command line to the clean file, beside the network alone.",
+        "From a JPEG on the command line to the clean file, beside the network alone.",
         ["python benchmarks/speed/command.py --repeats 2"],
     ),
     "Memory": (
-        "The most that the process holds, on ONNX Runtime. The gigapixel was cleaned while other work ran beside.",
+        "Peak memory of the process, with ONNX Runtime. The gigapixel was processed while other work ran on the "
+        "machine.",
         [
             "python benchmarks/speed/memory.py --megapixels 1 12 50 200",
             "python benchmarks/speed/memory.py --megapixels 1000",
         ],
     ),
-    "Nothing lost, nothing half-done": (
-        "A folder of files of all kinds and depths, some of them broken; mutated files; and a batch that is killed and "
-        "resumed. `wrong`, `crashes`, and all columns behind them, are to be 0.",
+    "Robustness": (
+        "A folder of files of all formats and bit depths, some of them broken; mutated files; and a batch that is "
+        "killed and resumed. `wrong`, `crashes`, and all columns after them, should be 0.",
         [
             "python benchmarks/robustness/mixed_folder.py",
             "python benchmarks/robustness/fuzz.py",
@@ -142,22 +143,22 @@ SECTIONS = {
         ],
     ),
     "From one machine to many": (
-        "Ray beside the plain pipeline, and what follows from it on paper: see [scale](explanation/scale.md).",
+        "Ray beside the plain pipeline, and an extrapolation from it: see [scale](explanation/scale.md).",
         ["python benchmarks/speed/cluster.py --data {data} --pictures 32 --copies 1 --rounds 1"],
     ),
     "The service": (
-        "64 clients that send pictures of one megapixel for a minute, beside the bare model; and clients that mean it "
-        "no good, 32 of each kind, with the next honest client behind them. `wrong` and `failed` are to be 0.",
+        "64 clients that send images of one megapixel for a minute, beside the bare model; and hostile clients, "
+        "32 of each kind, with the time until the next honest client is served. `wrong` and `failed` should be 0.",
         ["python benchmarks/robustness/load.py", "python benchmarks/robustness/load.py --abuse"],
     ),
     "DnCNN on BSDS500": (
-        "Thirty epochs are days on the two cores that this was made on. The models in examples/models/ are what was "
-        "reached so far: `dncnn` 1,100 steps of 32 patches (0.41 epochs), `dncnn_gray` 550 (0.21), `dncnn_blind` "
-        "500 (0.19); `unnoise train ... --resume` goes on where its run folder is, and `start=examples/models/NAME."
-        "safetensors` begins from the weights. The published run shows one picture, 20.530 dB to 31.193 dB; here "
-        "stands the mean of all 100 validation pictures, and the one picture of them that comes closest to that. The "
-        "published 29.23 dB (BSD68) and 30.43 dB (Set12) of the grey network are those of the full training. Seconds "
-        "were taken while trainings ran beside, and say little.\n\n"
+        "Thirty epochs take days on the two cores that this was made on. The models in examples/models/ are "
+        "partly trained: `dncnn` 1,100 steps of 32 patches (0.41 epochs), `dncnn_gray` 550 (0.21), `dncnn_blind` "
+        "500 (0.19); `unnoise train ... --resume` continues where the run folder is, and "
+        "`init_from=examples/models/NAME.safetensors` starts from the weights. The published run shows one image, "
+        "20.530 dB to 31.193 dB; the table shows the mean of all 100 validation images, and the one image that "
+        "comes closest to that. The published 29.23 dB (BSD68) and 30.43 dB (Set12) of the gray network are those "
+        "of the full training. Seconds were measured while trainings ran on the machine, and are not reliable.\n\n"
         "![One picture: the truth, noisy, denoised](images/dncnn_picture.png)\n\n"
         "![Patches: the truth, noisy, denoised](images/dncnn_patches.png)\n\n"
         "![PSNR over noise levels](images/dncnn_levels.png)\n\n"
@@ -169,42 +170,43 @@ SECTIONS = {
             "python benchmarks/methods/dncnn.py curve --data {data}",
         ],
     ),
-    "The restoration framework: U-Net and VAE under a config.json": (
-        "A U-Net a quarter as wide as the framework's own and a VAE, each trained on pictures of 128x128 with one of "
-        "three noises each. STL-10 could not be obtained: in its place stand 96x96 crops of photographs in its "
-        "layout, training and test from different photographs. The VAE's 128 numbers cannot hold a picture: "
-        "it stays below "
-        "the noisy input in PSNR, and is reported as it is.\n\n"
+    "The restoration framework: U-Net and VAE run by a config.json": (
+        "A U-Net a quarter as wide as the framework's own and a VAE, each trained on images of 128x128 with one "
+        "of three noises each. STL-10 could not be obtained: 96x96 crops of photographs in its layout replace it, "
+        "training and test from different photographs. The VAE's 128 numbers cannot represent an image: it stays "
+        "below the noisy input in PSNR, and is reported as it is.\n\n"
         "![The U-Net's losses](images/unet_losses.png)\n\n"
         "![The VAE's losses](images/vae_losses.png)\n\n"
         "![Gaussian noise](images/framework_gaussian.png)\n\n"
-        "![Salt-and-pepper noise](images/framework_salt-pepper.png)\n\n![Uniform noise](images/framework_uniform.png)",
+        "![Salt-and-pepper noise](images/framework_salt-pepper.png)\n\n"
+        "![Uniform noise](images/framework_uniform.png)",
         ["python benchmarks/methods/restoration_framework.py --data {data}"],
     ),
-    "Learning without clean pictures": (
-        "The same small network, loss and schedule, and five minutes of one core each, on the same noisy shots "
-        "of BSDS500 train: with the clean pictures, with a second shot of each, and with nothing else. PSNR on BSD68, "
-        "noise not clipped; `seconds` are of the processor, since others used the machine; `grid` is the share of the "
-        "error that is a checkerboard. As N2V2, the network does not hand the picture to its end. Such a time is not "
-        "the papers': Noise2Void, which learns from a sixteenth of the pixels that it is shown, is published with "
-        "27.71 dB at sigma 25, and Neighbor2Neighbor, whose steps on half-size pictures are quicker, about 0.2 dB "
-        "under supervised learning.\n\n"
-        "Then what breaks: photographs with the noise of a camera, which neighbours share. Both tasks for single "
-        "pictures learn to keep it, and hardly leave the noisy input behind; `color`, which was made for white noise "
-        "and has seen no camera, is ahead of them. `photo` learned from pairs, and from these scenes: what it is worth "
-        "on others stands under real camera noise.",
+    "Learning without clean images": (
+        "The same small network, loss and schedule, and five minutes of one core each, on the same noisy shots of "
+        "BSDS500 train: with the clean images, with a second shot of each, and with nothing else. PSNR on BSD68, "
+        "noise not clipped; `seconds` are processor time, since the machine was shared; `grid` is the share of "
+        "the error that is a checkerboard. For N2V2, the network has no skip from its input to its output. The "
+        "times are much shorter than the papers': Noise2Void, which learns from a sixteenth of the pixels in a "
+        "patch, is published with 27.71 dB at sigma 25, and Neighbor2Neighbor, whose steps on half-size images "
+        "are quicker, about 0.2 dB below supervised learning.\n\n"
+        "Then the limits: photographs with camera noise, which is correlated between neighbors. Both tasks for "
+        "single images learn to keep it, and hardly improve on the noisy input; `color`, which was made for white "
+        "noise and is not trained on camera noise, is ahead of them. `photo` is trained on pairs, and on these "
+        "scenes: its score on held-out scenes stands under real camera noise.",
         [
             "python benchmarks/quality/self_supervised.py gaussian:25 poisson:30 --data {data}",
             "python benchmarks/quality/self_supervised.py camera --data {data}",
         ],
     ),
-    "Ranking without truth": (
-        "What `unnoise evaluate --self` says of the middles of Kodak24, spoilt, beside what the truth says.",
+    "No-reference ranking": (
+        "What `unnoise evaluate --self` reports on noisy center crops of Kodak24, beside the PSNR against "
+        "the truth.",
         ["python benchmarks/quality/ranking.py --data images:{data}/kodak24"],
     ),
     "Image tables: encoder-decoder pixel regression": (
-        "Salt-and-pepper noise on 10 % of the pixels; trained on BSDS500, scored on Kodak24. The plain form has to "
-        "pass all detail through its coarsest level; with skips it stands 4.5 dB above the adaptive median.\n\n"
+        "Salt-and-pepper noise on 10 % of the pixels; trained on BSDS500, scored on Kodak24. The plain network "
+        "has to pass all detail through its coarsest level; with skips it is 4.5 dB above the adaptive median.\n\n"
         "![Noisy, predicted, clean](images/tables_sheet.png)\n\n"
         "![Histograms of pixel intensities](images/tables_histograms.png)",
         [
@@ -214,9 +216,9 @@ SECTIONS = {
         ],
     ),
     "Digits: the dense autoencoder": (
-        "MNIST with Gaussian noise of half the full scale, clipped; judged on the 10,000 test digits. First the "
-        "trained autoencoder of 64 numbers (100 epochs) beside a small convolutional network (4 epochs), then a study "
-        "of the autoencoder's four hyper-parameters at 20 epochs each.\n\n"
+        "MNIST with Gaussian noise of half the full scale, clipped; scored on the 10,000 test digits. First the "
+        "trained autoencoder of 64 numbers (100 epochs) beside a small convolutional network (4 epochs), then an "
+        "ablation of the autoencoder's four hyperparameters at 20 epochs each.\n\n"
         "![Noisy digits over denoised ones](images/digits.png)\n\n"
         "![Training and validation loss over epochs](images/digits_losses.png)",
         [
@@ -228,7 +230,7 @@ SECTIONS = {
 }
 
 
-HEAD = "# Results\n\nWritten by `python benchmarks/results.py`, which runs the commands that stand here."
+HEAD = "# Results\n\nWritten by `python benchmarks/results.py`, which runs the commands shown here."
 
 
 def main() -> None:

@@ -123,3 +123,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = {link: (page.parent / link).resolve() for link in links}
     missing = [link for link, target in targets.items() if not target.exists() and target not in GENERATED]
     assert not missing, f"{name(page)} links to files that do not exist: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_scripts_and_recipes_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w/])((?:benchmarks|recipes|examples|tests|src)/[\w/-]+\.(?:py|yaml|json|ipynb))\b", text)
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing, f"{name(page)} names files that do not exist: {missing}"
