@@ -1,0 +1,150 @@
+"""The value range of an image: which value is black, which is white, and how large a noise level of 255 is.
+
+Networks are trained on images from black at 0 to white at 1. Files hold much else: 12 bits within 16, Hounsfield units
+from -1024, counts of photons, reflectances from -1 to 1, with hot pixels and nodata values among them. `estimate_range`
+finds the range that the values use, from order statistics, so that it moves with a shift or a scale of the image, and
+so that no single pixel, constant block of nodata or saturated star moves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unnoise.errors import UnnoiseError
+
+BITS = (8, 10, 12, 14, 16)
+"""Bit depths of image sensors and file formats, which unsigned integers are taken to have."""
+OUTLIERS = 1e-3
+"""Share of the values at either end that may be outliers: about that of defective pixels of an image sensor."""
+UNIT_SPAN = (1 / 16, 4.0)
+"""Floats that span between these are taken to be of the usual convention, white at 1."""
+_SAMPLES = 1 << 20  # values that the statistics are taken from
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """Black and white of an image, in its own units.
+
+    Attributes:
+        black: the value that is shown to networks as 0.
+        white: the value that is shown to networks as 1; larger than `black`.
+        full_scale: what 255 is in the 8-bit units of noise levels: 1 for floats of the usual convention, 4095 for 12
+            bits. Unlike `white - black` it is the same for a noisy image and its clean one.
+
+    Raises:
+        UnnoiseError: black is not below white, or one of them is not finite.
+    """
+
+    black: float = 0.0
+    white: float = 1.0
+    full_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the order."""
+        if not (np.isfinite([self.black, self.white]).all() and self.black < self.white):
+            raise UnnoiseError(
+                f"a value range is two finite numbers, the smaller first, not {self.black:g} {self.white:g}"
+            )
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether values are in [0, 1] as they are."""
+        return (self.black, self.white, self.full_scale) == (0.0, 1.0, 1.0)
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 values with black at 0 and white at 1; what overflows is infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (pixels - np.float32(self.black)) * np.float32(1 / (self.white - self.black))
+
+    def restore(self, normalized: np.ndarray) -> np.ndarray:
+        """Return the values of `normalize` in the image's own units."""
+        return normalized * np.float32(self.white - self.black) + np.float32(self.black)
+
+    @property
+    def contrast(self) -> float:
+        """`white - black` as a share of the full scale: a level in one unit times or by this is one in the other."""
+        return (self.white - self.black) / self.full_scale
+
+
+def estimate_range(pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
+    """Find the value range of an image from its values.
+
+    Unsigned integers begin at black 0, and white is the largest number of the fewest bits in `BITS` that hold all but
+    the outliers; 8-bit images always use their whole range. Floats and signed integers are from black to white within
+    the outliers, which makes everything behind this equivariant to a scale and a shift of the image.
+
+    Args:
+        pixels: `[H, W, C]` or any shape; unsigned integers divided by the largest of their type, others as they are.
+            NaN and infinity are missing values, as are values masked in a `numpy.ma.MaskedArray`.
+        dtype: of the samples of the file.
+
+    Returns:
+        The range in the units of `pixels`; (0, 1) where no value is left, or all are the same.
+
+    >>> estimate_range(np.array([0, 1000, 3000]) / 65535, np.dtype(np.uint16)).white * 65535
+    4095.0
+    >>> estimate_range(np.linspace(-1024, 1000, 10**4), np.dtype(np.float32)).full_scale
+    2047.0
+    """
+    if dtype == np.uint8:
+        return ValueRange()
+    values = _samples(pixels)
+    if not values.size:
+        return ValueRange()
+    low, high = _robust_ends(values)
+    if dtype.kind == "u":
+        full = float(np.iinfo(dtype).max)
+        bits = next((one for one in BITS if high * full < 2**one - 0.5), None)
+        white = 1.0 if bits is None or high <= 0 else (2**bits - 1) / full
+        return ValueRange(0.0, white, white)
+    if high - low <= np.finfo(np.float32).eps * max(abs(low), abs(high)):
+        return ValueRange()
+    return ValueRange(low, high, _full_scale(high - low))
+
+
+def _samples(pixels: np.ndarray) -> np.ndarray:
+    """Return finite values spread evenly over the image, in float64."""
+    values = np.asarray(pixels).reshape(-1)
+    step = values.size // _SAMPLES | 1  # odd, so that no channel or column is left out
+    values = values[::step]
+    if isinstance(pixels, np.ma.MaskedArray):
+        values = values[~np.ma.getmaskarray(pixels).reshape(-1)[::step]]
+    return values[np.isfinite(values)].astype(np.float64)
+
+
+def _robust_ends(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the values without `OUTLIERS`, and without constants that lie apart from all others.
+
+    A nodata value, or a sensor's saturation, is one number that stands for many pixels, further from the others than
+    these are from each other.
+    """
+    for _ in range(2):  # one constant at each end
+        lowest, highest = values.min(), values.max()
+        inner = values[(values > lowest) & (values < highest)]
+        if not inner.size:
+            break
+        low, high = np.quantile(inner, (OUTLIERS, 1 - OUTLIERS))
+        kept = values
+        if lowest < low - (high - low):
+            kept = kept[kept > lowest]
+        if highest > high + (high - low):
+            kept = kept[kept < highest]
+        if kept.size == values.size:
+            break
+        values = kept
+    low, high = np.quantile(values, (OUTLIERS, 1 - OUTLIERS))
+    return float(low), float(high)
+
+
+def _full_scale(span: float) -> float:
+    """Return 1 for floats of the usual convention, else the nearest number that ends a range of bits, or power of two.
+
+    The nearest by ratio, so that noise, which widens the range of a full one by up to a quarter, does not change it.
+    """
+    if UNIT_SPAN[0] <= span <= UNIT_SPAN[1]:
+        return 1.0
+    exponent = int(np.rint(np.log2(span)))
+    return float(2.0**exponent) if span < 1 else float(2.0 ** max(exponent, BITS[0]) - 1)
