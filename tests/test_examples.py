@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 # The kernel's own libraries warn of each other; what our code warns of is raised inside the kernel.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.notebook, pytest.mark.filterwarnings("default")]
 
 
 def test_there_is_one_for_every_method() -> None:

@@ -24,6 +24,7 @@ from unnoise.pipeline.process import DenoiseOptions, JobResult
 
 pytest.importorskip("ray", reason="needs Ray: the extra ray")
 pytestmark = [
+    pytest.mark.ray,
     pytest.mark.filterwarnings("default"),  # Ray's own warnings are not ours
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds Ray's processes in /proc"),
 ]

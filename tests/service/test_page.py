@@ -34,6 +34,7 @@ ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+pytestmark = pytest.mark.browser
 WAIT = 60_000  # milliseconds; a bound for busy machines, and no measure of anything
 SIDES = {"desktop": (1280, 800), "phone": (390, 844)}
 
