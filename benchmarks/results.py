@@ -200,7 +200,7 @@ SECTIONS = {
         ],
     ),
     "No-reference ranking": (
-        "What `unnoise evaluate --self` reports on noisy center crops of Kodak24, beside the PSNR against "
+        "What `unnoise evaluate --no-reference` reports on noisy center crops of Kodak24, beside the PSNR against "
         "the truth.",
         ["python benchmarks/quality/ranking.py --data images:{data}/kodak24"],
     ),

@@ -1,28 +1,28 @@
-"""Image denoising: a tool that cleans pictures, and a workbench that makes the networks for it.
+"""Image denoising: ready-to-use models, and what is needed to train new ones.
 
     import unnoise
     clean = unnoise.denoise("noisy.png")
 
-Names are imported when they are first used, so that `import unnoise` costs next to nothing.
+Names are imported when they are first used, so that `import unnoise` is fast.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import os as _os
+import typing as _typing
 
 from unnoise._version import __version__ as __version__
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from unnoise.api import add_noise, denoise, denoise_with_error, evaluate, inspect, train
     from unnoise.denoisers import Denoiser
     from unnoise.errors import UnnoiseError
     from unnoise.io import Picture
     from unnoise.noise import Noise
 
-# Left to itself, ONNX Runtime keeps an identifier of this machine and sends events to its maker.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# By default, ONNX Runtime stores an identifier of the machine and sends usage events to its vendor.
+_os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
     "Denoiser": "unnoise.denoisers:Denoiser",
@@ -51,13 +51,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'unnoise' has no attribute '{name}'")
     module, _, attribute = _LAZY[name].partition(":")
-    value = globals()[name] = getattr(importlib.import_module(module), attribute)
+    value = globals()[name] = getattr(_importlib.import_module(module), attribute)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*__all__, "__version__"])

@@ -1,24 +1,28 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception whose message is meant for the user."""
 
 from __future__ import annotations
 
 
 class UnnoiseError(ValueError):
-    """A mistake in the call or its input, told in one line: what is wrong and what to do.
+    """A mistake in the call or its input; the message is one line: what is wrong and what to do.
 
-    The command line prints the line and exits with a status; the service turns it into a problem document.
-    Anything else that is raised is a bug of ours.
+    The command line prints it and exits with a status; the service returns it as a problem document. Any other
+    exception is a bug in this package.
     """
 
 
+UNEXPECTED = "unexpected error"
+"""Ends, in parentheses, the line of an error that is not the user's."""
+
+
 def one_line(error: Exception) -> str:
-    """Tell any error in one line; one that nobody foresaw is told as ours."""
+    """Format any exception as one line; a bug is marked as `UNEXPECTED`."""
     if isinstance(error, UnnoiseError):
         text = str(error)
     elif isinstance(error, MemoryError):
-        text = "out of memory: take a smaller picture, or a larger machine"
+        text = "out of memory: use a smaller image or a larger machine"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
-        text = f"{type(error).__name__}: {error} (nobody foresaw this; unnoise --debug ... shows where it happened)"
+        text = f"{type(error).__name__}: {error} ({UNEXPECTED})"
     return " ".join(text.split())

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.metadata
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -106,8 +107,49 @@ class HasSpec:
         return format_spec(self)
 
 
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a member.
+
+    Attributes:
+        name: of the argument.
+        default: as a spec spells it; None if the argument is required.
+        keyword_only: whether it has to be given by name.
+    """
+
+    name: str
+    default: str | None
+    keyword_only: bool = False
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a registry knows about one of its names.
+
+    Attributes:
+        name: as it is written in a spec.
+        summary: first sentence of the docstring of its class.
+        arguments: of its constructor, in order.
+        package: the distribution that provides it by an entry point; "" for members of this package.
+    """
+
+    name: str
+    summary: str
+    arguments: tuple[Argument, ...] = ()
+    package: str = ""
+
+    @property
+    def spec(self) -> str:
+        """The spec with every default; required arguments are in capitals: `nlm:strength=1`, `gaussian:SIGMA`."""
+        texts = [a.name.upper() if a.default is None else f"{a.name}={a.default}" for a in self.arguments]
+        return f"{self.name}:{','.join(texts)}" if texts else self.name
+
+
 class Registry(Generic[T]):
     """The names of one kind of thing, each with the place of its class; imported when first made.
+
+    Other packages add members by entry points of the group `unnoise.KINDs` ("unnoise.noises", "unnoise.losses").
+    They are looked up only when a name is unknown and when names are listed; the names of this package come first.
 
     Args:
         kind: what the members are, for messages ("noise").
@@ -125,24 +167,63 @@ class Registry(Generic[T]):
         choose: Callable[[list[T]], T] | None = None,
     ) -> None:
         self.kind = kind
+        self.group = f"unnoise.{kind}{'es' if kind.endswith('s') else 's'}"
         self.members = members
         self._join = join
         self._choose = choose
 
-    def __iter__(self):
-        """Iterate over the names, sorted."""
-        return iter(sorted(self.members))
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over all names, sorted, those of plug-ins included."""
+        return iter(sorted({*self.members, *self._plugins()}))
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a member of that name; plug-ins are asked only if it is not one of ours."""
+        return name in self.members or name in self._plugins()
 
     def find(self, name: str) -> type[T]:
         """Return the class behind a name, importing its module.
 
         Raises:
-            UnnoiseError: no member has that name; the nearest one is offered.
+            UnnoiseError: no member has that name, and the nearest one is offered; or a plug-in cannot be loaded.
         """
-        if name not in self.members:
-            raise UnnoiseError(unknown(self.kind, name, self.members))
-        module, _, attribute = self.members[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        if name in self.members:
+            module, _, attribute = self.members[name].partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        plugin = self._plugins().get(name)
+        if plugin is None:
+            raise UnnoiseError(unknown(self.kind, name, self))
+        try:
+            member = plugin.load()
+        except Exception as error:  # the code of another package can raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            package = _package(plugin)
+            raise UnnoiseError(f"{self.kind} '{name}' of package {package} cannot be loaded: {reason}") from error
+        if not isinstance(member, type):
+            raise UnnoiseError(f"{self.kind} '{name}' of package {_package(plugin)} is not a class: {plugin.value}")
+        return member
+
+    def describe(self, name: str) -> Member:
+        """Return the arguments and the summary of a member.
+
+        Raises:
+            UnnoiseError: as `find`.
+        """
+        cls = self.find(name)
+        arguments = tuple(
+            Argument(
+                key,
+                None if parameter.default is parameter.empty else _spell_value(parameter.default),
+                parameter.kind is parameter.KEYWORD_ONLY,
+            )
+            for key, parameter in _arguments(cls).items()
+        )
+        package = "" if name in self.members else _package(self._plugins()[name])
+        return Member(name, _first_sentence(cls), arguments, package)
+
+    def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """Return the entry points of this kind by name; of several with one name, that of the first package."""
+        found = sorted(importlib.metadata.entry_points(group=self.group), key=_package, reverse=True)
+        return {entry.name: entry for entry in found}
 
     def make(self, spec: str | T) -> T:
         """Make the object that `spec` spells; an object is returned as it is.
@@ -186,6 +267,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     offer = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names) or 'none'}"
     return f"unknown {kind} '{name}': {offer}"
+
+
+def _package(plugin: importlib.metadata.EntryPoint) -> str:
+    return plugin.dist.name if plugin.dist else plugin.module
+
+
+def _first_sentence(cls: type) -> str:
+    paragraph = " ".join((inspect.cleandoc(cls.__doc__ or "")).partition("\n\n")[0].split())
+    return re.split(r"(?<=\.)(?<! al\.)\s+(?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:

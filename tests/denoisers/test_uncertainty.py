@@ -84,11 +84,11 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_command_writes_picture_and_map(call) -> None:
-    status, out, err = call("a.png", "--uncertainty", "error.tif")
+    status, out, err = call("a.png", "--error-map", "error.tif")
     assert (status, out.split(), err) == (0, ["a.clean.png", "error.tif"], "")
     floats = io.read("error.tif").pixels
     assert floats.shape == (128, 160, 1) and 3 < floats.mean() < 12
-    assert call("a.png", "--uncertainty", "error.png", "-o", "b.png")[0] == 0
+    assert call("a.png", "--error-map", "error.png", "-o", "b.png")[0] == 0
     np.testing.assert_allclose(255 * io.read("error.png").pixels, floats, atol=0.01)
     call("a.png", "-o", "c.png")
     assert Path("b.png").read_bytes() == Path("c.png").read_bytes() == Path("a.clean.png").read_bytes()
@@ -97,7 +97,7 @@ def test_the_command_writes_picture_and_map(call) -> None:
 def test_what_the_scale_does_not_hold_for_is_said(call) -> None:
     for spec, doubt in (("poisson:30 + clip", ""), ("salt-pepper:0.1", "calibrated for white noise")):
         io.from_array(noise.make(spec)(data.coffee().astype(np.float32) / 255, 0)).save("b.tif", overwrite=True)
-        status, _, err = call("b.tif", "--uncertainty", "error.tif", "--overwrite")
+        status, _, err = call("b.tif", "--error-map", "error.tif", "--overwrite")
         assert status == 0 and (doubt in err if doubt else not err)
 
 
@@ -105,13 +105,13 @@ def test_mistakes_are_told_before_the_work(call) -> None:
     Path("there.tif").write_text("mine")
     Path("b.png").write_bytes(Path("a.png").read_bytes())
     for words, told in {
-        ("a.png", "--uncertainty", "error.jpg"): ".tif",
-        ("a.png", "--uncertainty", "there.tif"): "exists already",
-        ("a.png", "b.png", "--uncertainty", "e.tif"): "one picture",
-        ("a.png", "-o", "folder/", "--uncertainty", "e.tif"): "one picture",
-        ("a.png", "--strength", "0.5", "--uncertainty", "e.tif"): "--strength",
-        ("-", "--uncertainty", "e.tif"): "not in a pipe",
-        ("gone.png", "--uncertainty", "e.tif"): "gone.png",
+        ("a.png", "--error-map", "error.jpg"): ".tif",
+        ("a.png", "--error-map", "there.tif"): "exists already",
+        ("a.png", "b.png", "--error-map", "e.tif"): "one image",
+        ("a.png", "-o", "folder/", "--error-map", "e.tif"): "one image",
+        ("a.png", "--strength", "0.5", "--error-map", "e.tif"): "--strength",
+        ("-", "--error-map", "e.tif"): "not in a pipe",
+        ("gone.png", "--error-map", "e.tif"): "gone.png",
     }.items():
         status, out, err = call(*words)
         assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1, words

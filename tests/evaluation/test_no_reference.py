@@ -119,7 +119,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 
 def test_the_command_ranks_as_the_truth_does(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     io.from_array(np.full((64, 64, 3), 128, np.uint8)).save("noisy/flat.png")
-    status, out, err = run(capsys, "median:7", "color", "wavelet", "--self", "noisy", "--json")
+    status, out, err = run(capsys, "median:7", "color", "wavelet", "--no-reference", "noisy", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and [row["model"] for row in rows] == ["color", "wavelet", "median:7"]
     assert all(row["images"] == 2 and row["psnr_blind_spot"] < row["psnr_extra"] + 1 for row in rows)
@@ -138,9 +138,9 @@ def test_noise_that_came_of_the_same_seed_is_not_taken_for_the_extra_one(seed: A
 
 def test_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     for words, told in {
-        ("color",): "--self FOLDER",
-        ("color", "--self", "noisy", "--noise", "gaussian:5"): "leave out",
-        ("color", "--self", "gone"): "no data at 'gone'",
+        ("color",): "--no-reference FOLDER",
+        ("color", "--no-reference", "noisy", "--noise", "gaussian:5"): "leave out",
+        ("color", "--no-reference", "gone"): "no data at 'gone'",
     }.items():
         status, out, err = run(capsys, *words)
         assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1

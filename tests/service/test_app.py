@@ -591,7 +591,7 @@ def test_the_page_keeps_to_its_policy() -> None:
 
 @pytest.mark.parametrize(
     ("key", "line"),
-    [(None, "key: no key can be read: No such file"), ("", "the key must be"), ("clé", "the key must be")],
+    [(None, "key: cannot read the key: No such file"), ("", "the key must be"), ("clé", "the key must be")],
 )
 def test_a_key_that_is_none_is_told(
     tmp_path: Path, key: str | None, line: str, capsys: pytest.CaptureFixture[str]
@@ -612,7 +612,7 @@ def test_the_command_says_where_it_listens(
     calls: list[tuple[Any, Any]] = []
     monkeypatch.setattr(server, "run", lambda *where, **how: calls.append((where, how)))
     monkeypatch.setenv("UNNOISE_KEY", "sesame")
-    for words in ([], ["--host", "0.0.0.0", "--name", "a.example", "--workers", "3", "--max-pixels", "99"]):
+    for words in ([], ["--host", "0.0.0.0", "--allowed-host", "a.example", "--workers", "3", "--max-pixels", "99"]):
         with pytest.raises(SystemExit) as end:
             main.main(["serve", *words])
         assert end.value.code == 0

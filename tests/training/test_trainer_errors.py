@@ -50,7 +50,7 @@ def test_a_run_is_not_overwritten(make: MakeRecipe, tmp_path: Path) -> None:
     trainer.train(make(), tmp_path / "run")
     before = contents(tmp_path / "run")
     line = refusal(make(), tmp_path / "run")
-    assert "holds a run already: go on with --resume, or name another folder with --out" in line
+    assert "already contains a run: resume it, or choose another folder" in line
     assert contents(tmp_path / "run") == before
 
 

@@ -1,8 +1,8 @@
-"""The main job's command line: `unnoise PATH... [-o OUT]`."""
+"""`unnoise PATH... [-o OUT]`, or `unnoise clean`: denoise files."""
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -13,249 +13,220 @@ import typer
 
 from unnoise._version import __version__
 from unnoise.cli.console import print_error, print_line, print_note
+from unnoise.cli.options import Engine, Ensemble, Json, MaxPixels, Overwrite, Ray, as_line, finish
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
+    from unnoise.pipeline.jobs import Job
     from unnoise.pipeline.process import DenoiseOptions, JobResult
     from unnoise.pipeline.ray_jobs import RayRun
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-MaxPixels = Annotated[int, typer.Option(help="Refuse larger pictures.")]
-Engine = Annotated[
-    str | None, typer.Option(help="What runs the network: onnx, openvino or torch; the fastest that is here.")
-]
-Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average over 8 orientations: slower, a little better.")]
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="[ADDRESS]", help="Work on a Ray cluster: HOST:PORT, auto, local; that of RAY_ADDRESS, else a new one."
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-
 
 def clean(
-    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns, or - for a pipe.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders or glob patterns; - for a pipe.")] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="File or folder; beside the inputs by default.")
+        str | None, typer.Option("--out", "-o", help="Output file or folder. Default: NAME.clean.EXT next to NAME.EXT.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="auto, one of `unnoise models`, or a model file.")
+        str, typer.Option("--model", "-m", help="auto, a model or filter of unnoise models, or a model file.")
     ] = "auto",
     sigma: Annotated[
-        float | None, typer.Option(help="Level of Gaussian noise, 8-bit units (25 is 25/255); else found.")
+        float | None,
+        typer.Option(
+            help="Standard deviation of the noise in 8-bit units (25 is 25/255 of white). Default: estimated."
+        ),
     ] = None,
-    strength: Annotated[float, typer.Option(help="0 leaves the picture, 1 is the model's own; up to 1.5.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(help="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it.")
+    ] = 1.0,
     ensemble: Ensemble = False,
     engine: Engine = None,
-    quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP and AVIF outputs, 1 to 100.")] = None,
+    quality: Annotated[int | None, typer.Option(help="Quality of JPEG, WebP and AVIF output, 1 to 100.")] = None,
     overwrite: Overwrite = False,
     files_from: Annotated[
-        str | None, typer.Option(help="A list of names, a line each or parted by NUL; - reads it from a pipe.")
+        str | None,
+        typer.Option(metavar="FILE", help="Read input paths from a file, one per line or NUL-separated; - for stdin."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Pictures cleaned at the same time; 1, or all cores of a cluster."),
+        typer.Option(min=1, help="Images processed at the same time. Default: 1; with --ray, all cores."),
     ] = None,
     ray: Ray = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new or changed, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep running and process new and changed files, until Ctrl-C.")
+    ] = False,
     max_pixels: MaxPixels = 2**30,
-    uncertainty: Annotated[
-        Path | None, typer.Option(help="File, .tif or .png, for a map of the expected error of one picture.")
+    error_map: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a .tif or .png map of the expected error of one image.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Clean pictures; this verb may be left out.
+    """Denoise images. The word clean can be left out.
 
-    A folder of outputs keeps a manifest, unnoise.jsonl: called again, what is done and unchanged is skipped.
+    An output folder keeps a manifest, unnoise.jsonl: a later call skips files that are done and unchanged.
     """
     from unnoise import denoisers
     from unnoise.denoisers.auto import Auto
     from unnoise.io import remote
     from unnoise.pipeline import process
-    from unnoise.units import FULL_SCALE
+    from unnoise.units import from_8bit
 
-    settings = process.DenoiseOptions(
+    options = process.DenoiseOptions(
         denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, concurrency=workers or 1),
-        sigma=None if sigma is None else sigma / FULL_SCALE,
+        sigma=from_8bit(sigma),
         strength=strength,
         max_pixels=max_pixels,
         overwrite=overwrite,
         quality=quality,
     )
-    names = [*(paths or []), *(_listed(files_from) if files_from else [])]
+    names = [*(paths or []), *(_read_list(files_from) if files_from else [])]
     if not names:
         raise UnnoiseError("Missing argument: name files, folders or patterns; see unnoise clean --help")
     if ray is None and any(map(remote.is_remote, [*names, out or ""])):
-        raise UnnoiseError("addresses such as s3://... go with --ray; --ray local works on the cores of this machine")
+        raise UnnoiseError("addresses such as s3://... need --ray; --ray local uses the cores of this machine")
     if paths and "-" in paths:
         if names != ["-"] or watch:
-            raise UnnoiseError("a pipe (-) cannot be mixed with files: clean them one after the other")
-        if uncertainty:
-            raise UnnoiseError("--uncertainty needs a picture in a file, not in a pipe")
-        _clean_pipe(settings, out)
+            raise UnnoiseError("a pipe (-) cannot be mixed with files: denoise them separately")
+        if error_map:
+            raise UnnoiseError("--error-map needs an image in a file, not in a pipe")
+        _clean_pipe(options, out)
         return
-    if uncertainty:
-        _clean_with_map(names, out, settings, uncertainty, as_json=as_json)
+    if error_map:
+        _clean_with_map(names, out, options, error_map, as_json=as_json)
         return
-    if isinstance(settings.denoiser, Auto):
-        settings.denoiser.preload()
-    asked = {"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble}
-    asked |= {"quality": quality, "version": __version__}
+    if isinstance(options.denoiser, Auto):
+        options.denoiser.preload()
+    recorded: dict[str, Any] = {  # in the manifest: a file is done again when one of these differs
+        **{"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble},
+        **{"quality": quality, "version": __version__},
+    }
     if os.path.isfile(model):
         from unnoise.io import atomic
 
-        asked["model_sha256"] = atomic.sha256(model)
-    how = {"workers": workers, "watch": watch, "as_json": as_json}
+        recorded["model_sha256"] = atomic.sha256(model)
+    run = functools.partial(_clean_files, names, out, options, recorded, workers=workers, watch=watch, as_json=as_json)
     if ray is None:
-        _clean_files(names, out, settings, asked, **how)
+        run()
         return
     from unnoise.pipeline import ray_jobs, ray_pool
 
     with ray_pool.ray_session(ray or None):
-        order = ray_jobs.RayRun(model, ensemble, engine, settings, asked)
-        _clean_files(names, out, settings, asked, **how, order=order)
+        run(ray_run=ray_jobs.RayRun(model, ensemble, engine, options, recorded))
 
 
 def _clean_files(
     names: list[str],
     out: str | None,
-    settings: DenoiseOptions,
-    asked: dict[str, Any],
+    options: DenoiseOptions,
+    recorded: dict[str, Any],
     *,
     workers: int | None,
     watch: bool,
     as_json: bool,
-    order: RayRun | None = None,
+    ray_run: RayRun | None = None,
 ) -> None:
-    """Clean files into a folder with a manifest, into one file, or beside themselves; print what becomes of each."""
+    """Denoise files into a folder with a manifest, into one file, or next to the inputs; print each result."""
     from unnoise.cli import console
     from unnoise.io import atomic, remote
     from unnoise.pipeline import jobs as planning, manifest, process, resume
 
     if not planning.is_folder_target(out):
-        if watch or order:
-            raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs a folder for the outputs: name one with -o")
+        if watch or ray_run:
+            raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs an output folder: name one with -o")
         jobs = planning.plan_jobs(names, out)
         atomic.remove_stale(job.target.parent for job in jobs)
         with console.over_files(len(jobs)) as show:
-            shown = lambda job, done: show(job.source.name, done)  # noqa: E731
-            outcomes = process.run_jobs(jobs, settings, shown, workers=workers or 1)
-            finish(_tell(outcomes, as_json=as_json), len(jobs))
+            on_progress = lambda job, done: show(job.source.name, done)  # noqa: E731
+            results = process.run_jobs(jobs, options, on_progress, workers=workers or 1)
+            finish(_print_results(results, as_json=as_json), len(jobs))
         return
     assert out is not None
     if watch and any(map(remote.is_remote, [*names, out])):
-        raise UnnoiseError("--watch needs folders of this machine: call it again for what is new in a store")
-    with manifest.open_manifest(out) as kept:
-        work = resume.ResumableRun(kept, asked).clean
+        raise UnnoiseError("--watch needs local folders: for an object store, run the command again instead")
+    with manifest.open_manifest(out) as opened:
+        work = resume.ResumableRun(opened, recorded).clean
 
-        def look() -> list[planning.Job]:
-            return planning.plan_jobs(names, out, kept.taken)
+        def scan() -> list[Job]:
+            return planning.plan_jobs(names, out, opened.taken)
 
-        for jobs in resume.watch_folder(look) if watch else [look()]:
-            kept.remove_stale(job.target.parent for job in jobs)
+        for jobs in resume.watch_folder(scan) if watch else [scan()]:
+            opened.remove_stale(job.target.parent for job in jobs)
             with console.over_files(len(jobs)) as show:
-                shown = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
-                if order:
-                    outcomes = order.run(jobs, kept, shown, workers=workers)
+                on_progress = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
+                if ray_run:
+                    results = ray_run.run(jobs, opened, on_progress, workers=workers)
                 else:
-                    outcomes = process.run_jobs(jobs, settings, shown, workers=workers or 1, work=work)
-                failed = _tell(outcomes, as_json=as_json)
+                    results = process.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
+                failed = _print_results(results, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))
 
 
-def _clean_with_map(
-    names: list[str], out: str | None, settings: DenoiseOptions, target: Path, *, as_json: bool
-) -> None:
-    """Clean one picture, and write what error is to be expected in it."""
+def _clean_with_map(names: list[str], out: str | None, options: DenoiseOptions, target: Path, *, as_json: bool) -> None:
+    """Denoise one image, and write a map of the expected error."""
     from unnoise.cli import console
     from unnoise.io import atomic
     from unnoise.pipeline import error_maps, jobs as planning
 
-    error_maps.check(target, settings)
+    if options.strength != 1:
+        raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
+    error_maps.check(target, options)
     jobs = [] if planning.is_folder_target(out) else planning.plan_jobs(names, out)
     if len(jobs) != 1:
-        raise UnnoiseError("--uncertainty goes with one picture: name it, and for its output a file, if any")
+        raise UnnoiseError("--error-map takes one image: name one input file, and an output file if any")
     atomic.remove_stale({jobs[0].target.parent, target.parent})
     with console.over_files(1) as show:
-        outcome, doubt = error_maps.clean_file(jobs[0], settings, target, lambda done: show(jobs[0].source.name, done))
+        result, doubt = error_maps.clean_file(jobs[0], options, target, lambda done: show(jobs[0].source.name, done))
     if doubt:
         print_note(doubt)
-    _tell([outcome], as_json=as_json)
+    _print_results([result], as_json=as_json)
     if not as_json:
         print_line(target)
 
 
-def with_address(words: list[str]) -> list[str]:
-    """Let `--ray` stand without an address: an empty one is put behind it where none follows."""
-    spread: list[str] = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        spread.append(word)
-        if word == "--ray" and not _is_address(following):
-            spread.append("")
-    return spread
+def _clean_pipe(options: DenoiseOptions, out: str | None) -> None:
+    """Denoise the image on standard input to standard output in the same format, or to a file."""
+    from unnoise.pipeline import process
+
+    if sys.stdin.isatty():
+        raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
+    if out is None and sys.stdout.isatty():
+        raise UnnoiseError("an image cannot be written to a terminal: name a file with -o, or redirect with >")
+    encoded = process.denoise_bytes(sys.stdin.buffer.read(), options, out)
+    if encoded is None:
+        print_line(out)
+    else:
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.buffer.flush()
 
 
-def _is_address(word: str) -> bool:
-    host, _, port = word.removeprefix("ray://").rpartition(":")
-    return word in ("auto", "local") or bool(host and port.isdigit())
-
-
-def _listed(source: str) -> list[str]:
-    """Return the names in a list: parted by NUL where there is one, as `find -print0` writes, else a line each."""
+def _read_list(source: str) -> list[str]:
+    """Return the paths in a list: NUL-separated, as `find -print0` writes them, or one per line."""
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {error.strerror}") from error
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()
     if not any(parts):
-        raise UnnoiseError(f"no names in the list '{source}'")
+        raise UnnoiseError(f"the list '{source}' is empty")
     return [os.fsdecode(part) for part in parts if part]
 
 
-def _clean_pipe(settings: DenoiseOptions, out: str | None) -> None:
-    """Clean the picture on standard input; it leaves by standard output, of the same kind, or into a file."""
-    from unnoise.pipeline import process
-
-    if sys.stdin.isatty():
-        raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
-    if out is None and sys.stdout.isatty():
-        raise UnnoiseError("a picture is no text for a terminal: name a file with -o, or redirect with >")
-    clean = process.denoise_bytes(sys.stdin.buffer.read(), settings, out)
-    if clean is None:
-        print_line(out)
-    else:
-        sys.stdout.buffer.write(clean)
-        sys.stdout.buffer.flush()
-
-
-def _tell(outcomes: Iterable[JobResult], *, as_json: bool) -> int:
-    """Print what becomes of files: where each goes, or the error; return how many failed."""
+def _print_results(results: Iterable[JobResult], *, as_json: bool) -> int:
+    """Print each result, the output path or the error; return the number of failures."""
     done = failed = skipped = 0
-    for outcome in outcomes:
+    for result in results:
         if as_json:
-            print_line(as_line(outcome.to_dict()))
-        if outcome.error:
+            print_line(as_line(result.to_dict()))
+        if result.error:
             failed += 1
-            print_error(outcome.error)
-        elif outcome.skipped:
+            print_error(result.error)
+        elif result.skipped:
             skipped += 1
         else:
             done += 1
             if not as_json:
-                print_line(outcome.job.target)
+                print_line(result.job.target)
     if skipped:
-        print_note(f"{skipped} done before and unchanged, {done} cleaned now, {failed} failed")
+        print_note(f"{skipped} skipped (done and unchanged), {done} denoised, {failed} failed")
     return failed
-
-
-def finish(failed: int, total: int) -> None:
-    """Leave with the status that tells of failures, if there are any."""
-    if failed:
-        raise typer.Exit(1 if failed < total else 2)
-
-
-def as_line(value: Any) -> str:
-    """Write JSON; NaN and infinity, for which it has no word, become null."""
-    return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))

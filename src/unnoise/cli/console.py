@@ -1,7 +1,7 @@
-"""What is shown while work goes on: lines, and on a terminal bars below them.
+"""Terminal output: lines, and progress bars below them.
 
-Bars are drawn on standard error. Where standard output is a terminal too, rich takes the lines for it and draws them
-above the bar; a pipe gets every line as it is.
+Bars are drawn on standard error. If standard output is a terminal too, rich prints its lines above the bar; a pipe
+gets every line unchanged.
 """
 
 from __future__ import annotations
@@ -12,77 +12,81 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from unnoise.errors import UNEXPECTED
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from unnoise.training.trainer import ProgressEvent
+    from unnoise.training.state import ProgressEvent
 
 
 def print_line(text: object) -> None:
-    """Print a line, at once; `typer.echo` would write into the bar, since it goes round what rich puts before it."""
+    """Print a line and flush; `typer.echo` would bypass rich's redirection and write into the bar."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def print_error(text: str) -> None:
-    """Tell an error, in one line."""
+    """Print an error message, one line on standard error."""
+    if text.endswith(f"({UNEXPECTED})"):
+        text += "; run it with --debug for a traceback"
     sys.stderr.write(f"unnoise: {text}\n")
 
 
 def print_note(text: str) -> None:
-    """Tell, in one line, what is neither a result nor an error."""
+    """Print a note, neither a result nor an error, one line on standard error."""
     sys.stderr.write(f"unnoise: {text}\n")
 
 
 @contextlib.contextmanager
 def over_files(count: int) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar over `count` files; what is yielded is called with the file at hand and how many files are done."""
+    """Show a progress bar over `count` files; yields a function of the current file and the number of files done."""
     if not sys.stderr.isatty():
         yield lambda name, done: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TimeRemainingColumn
 
     amount = MofNCompleteColumn() if count > 1 else TaskProgressColumn()
-    with _drawn(_text("description"), BarColumn(), amount, TimeRemainingColumn()) as progress:
+    with _progress(_text("description"), BarColumn(), amount, TimeRemainingColumn()) as progress:
         bar = progress.add_task("", total=count)
         yield lambda name, done: progress.update(bar, description=name, completed=done)
 
 
 @contextlib.contextmanager
 def line() -> Iterator[Callable[[str], None]]:
-    """Show the line that was said last."""
+    """Show the latest status line beside a spinner."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
     from rich.progress import SpinnerColumn
 
-    with _drawn(SpinnerColumn(), _text("description")) as progress:
+    with _progress(SpinnerColumn(), _text("description")) as progress:
         spinner = progress.add_task("")
         yield lambda text: progress.update(spinner, description=text)
 
 
 @contextlib.contextmanager
 def over_training() -> Iterator[Callable[[ProgressEvent], None]]:
-    """Show a bar with loss, PSNR and time left, and a line for every validation; in a pipe, the lines alone."""
+    """Show a bar with loss, PSNR and time left, and a line per validation; in a pipe, only the lines."""
     if not sys.stderr.isatty():
-        yield _tell
+        yield _print_validation
         return
     from rich.progress import BarColumn, TimeElapsedColumn
 
     columns = (_text("description"), BarColumn(), TimeElapsedColumn(), _text("fields[left]"))
-    with _drawn(*columns, transient=False) as progress:
+    with _progress(*columns, transient=False) as progress:
         bar = progress.add_task("", total=1.0, left="")
 
-        def watch(look: ProgressEvent) -> None:
-            left = f"{datetime.timedelta(seconds=round(look.seconds_left))} left"
-            progress.update(bar, completed=look.share, description=_told(look, "loss", "psnr"), left=left)
-            if look.validated:
-                progress.console.print(_told(look))
+        def show(event: ProgressEvent) -> None:
+            left = f"{datetime.timedelta(seconds=round(event.seconds_left))} left"
+            progress.update(bar, completed=event.share, description=_values(event, "loss", "psnr"), left=left)
+            if event.validated:
+                progress.console.print(_values(event))
 
-        yield watch
+        yield show
 
 
-def _drawn(*columns: ProgressColumn, transient: bool = True) -> Progress:
+def _progress(*columns: ProgressColumn, transient: bool = True) -> Progress:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -96,11 +100,11 @@ def _text(field: str) -> Any:
     return TextColumn(f"{{task.{field}}}", markup=False)  # a file may be called [red]
 
 
-def _tell(look: ProgressEvent) -> None:
-    if look.validated:
-        sys.stderr.write(f"{_told(look)}\n")
+def _print_validation(event: ProgressEvent) -> None:
+    if event.validated:
+        sys.stderr.write(f"{_values(event)}\n")
 
 
-def _told(look: ProgressEvent, *keys: str) -> str:
-    values = (f"{key} {value:.4g}" for key, value in look.values.items() if key in (keys or look.values))
-    return f"step {look.step}: {', '.join(values)}"
+def _values(event: ProgressEvent, *keys: str) -> str:
+    values = (f"{key} {value:.4g}" for key, value in event.values.items() if key in (keys or event.values))
+    return f"step {event.step}: {', '.join(values)}"

@@ -1,4 +1,4 @@
-"""The command line of the service."""
+"""`unnoise serve`: the HTTP service and its web page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unnoise.cli.clean import Engine
 from unnoise.cli.console import print_line, print_note
+from unnoise.cli.options import Engine
 from unnoise.errors import UnnoiseError
 from unnoise.optional import require
 
@@ -17,21 +17,27 @@ KEY = "UNNOISE_KEY"
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to others.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")] = 8000,
-    name: Annotated[list[str] | None, typer.Option(help="Host under which it may be called; several may be.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help=f"File of the bearer key; else the variable {KEY}.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 accepts connections from other machines.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8000,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Accept requests for this host name; may be repeated.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help=f"File that holds the bearer key. Default: the variable {KEY}.")
+    ] = None,
     engine: Engine = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Pictures at work at the same time.")] = None,
-    waiting: Annotated[int | None, typer.Option(min=0, help="Pictures that may wait.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Of one picture's file.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Of one picture, its pages together.")] = None,
-    max_pages: Annotated[int | None, typer.Option(min=1, help="Of one file.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0.001, help="Of work on one picture.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Images processed at the same time.")] = None,
+    queue_size: Annotated[int | None, typer.Option(min=0, help="Images that may wait for a worker.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="Largest file, in bytes.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Most pixels per image, all pages together.")] = None,
+    max_pages: Annotated[int | None, typer.Option(min=1, help="Most pages per file.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0.001, help="Longest processing time per image.")] = None,
 ) -> None:
-    """Serve a page to drop pictures on, and an HTTP service.
+    """Start a web page and an HTTP service for denoising.
 
-    Nothing is opened to other machines unless --host says so.
+    By default it is reachable from this machine only; see --host.
     """
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         require(module, extra="serve")
@@ -39,26 +45,32 @@ def serve(
     from unnoise.service.limits import Limits
     from unnoise.service.middleware import LOCAL
 
-    asked = {"workers": workers, "queue_size": waiting, "body_bytes": max_bytes, "pixels": max_pixels}
-    asked |= {"pages": max_pages, "seconds": max_seconds}
-    limits = Limits(**{limit: value for limit, value in asked.items() if value is not None})  # type: ignore[arg-type]
-    key = _key(key_file)
+    default = Limits()
+    limits = Limits(
+        body_bytes=default.body_bytes if max_bytes is None else max_bytes,
+        pixels=default.pixels if max_pixels is None else max_pixels,
+        pages=default.pages if max_pages is None else max_pages,
+        seconds=default.seconds if max_seconds is None else max_seconds,
+        workers=default.workers if workers is None else workers,
+        queue_size=default.queue_size if queue_size is None else queue_size,
+    )
+    key = _read_key(key_file)
     if host not in LOCAL and key is None:
-        print_note("open to other machines, and no key is asked for: see --key-file")
+        print_note("other machines can use this service without a key; --key-file sets one")
     if host in LOCAL and port:
-        print_line(f"open http://{host}:{port} in a browser; Ctrl-C ends it")
-    server.run(host, port, limits=limits, key=key, names=name or (), engine=engine)
+        print_line(f"open http://{host}:{port} in a browser; Ctrl-C stops the service")
+    server.run(host, port, limits=limits, key=key, names=allowed_host or (), engine=engine)
 
 
-def _key(file: Path | None) -> str | None:
-    """Return the key that is to be shown, or None; an empty one is a mistake, and not none."""
+def _read_key(file: Path | None) -> str | None:
+    """Return the bearer key, or None if there is none; an empty key is an error."""
     if file is None:
         key = os.environ.get(KEY)
     else:
         try:
             key = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UnnoiseError(f"{file}: no key can be read: {getattr(error, 'strerror', None) or error}") from error
+            raise UnnoiseError(f"{file}: cannot read the key: {getattr(error, 'strerror', None) or error}") from error
     if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
-        raise UnnoiseError("the key must be of printable ASCII characters, and not empty")
+        raise UnnoiseError("the key must be printable ASCII text and not empty")
     return key

@@ -7,21 +7,24 @@ variable UNNOISE_DATA names.
 
 from __future__ import annotations
 
-import importlib
+from typing import Any
 
 from unnoise.datasets.base import ConcatDataset, Dataset, Resized
 from unnoise.datasets.split import MIN_FOR_WHOLE_SPLIT, split
 from unnoise.errors import UnnoiseError
-from unnoise.spec import unknown
+from unnoise.spec import Registry
 
-DATASETS = {
-    "cifar100": "unnoise.datasets.cifar100:Cifar100",
-    "images": "unnoise.datasets.images:Images",
-    "mnist": "unnoise.datasets.mnist:Mnist",
-    "pairs": "unnoise.datasets.pairs:Pairs",
-    "stl10": "unnoise.datasets.stl10:Stl10",
-    "table": "unnoise.datasets.table:Table",
-}
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    {
+        "cifar100": "unnoise.datasets.cifar100:Cifar100",
+        "images": "unnoise.datasets.images:Images",
+        "mnist": "unnoise.datasets.mnist:Mnist",
+        "pairs": "unnoise.datasets.pairs:Pairs",
+        "stl10": "unnoise.datasets.stl10:Stl10",
+        "table": "unnoise.datasets.table:Table",
+    },
+)
 
 WHITE = ("images", "pairs")
 """Those that can bring what is white in their pictures to 1."""
@@ -53,15 +56,15 @@ def make(
         opened = {one: make(one, channels=channels, exclude=exclude, size=size, white=white) for one in spec}
         return ConcatDataset([opened[one] for one in spec])
     kind, separator, path = spec.partition(":")
-    if kind not in DATASETS:
-        raise UnnoiseError(unknown("dataset", kind, DATASETS))
+    cls: Any = DATASETS.find(kind)
     if not (separator and path):
         raise UnnoiseError(f"dataset '{spec}': name its place, as in {kind}:FOLDER")
     if white and kind not in WHITE:
         raise UnnoiseError(f"data.white is for {': and '.join(WHITE)}: alone, not for '{spec}'")
-    module, _, name = DATASETS[kind].partition(":")
-    how = {"white": True} if white else {}
-    dataset = getattr(importlib.import_module(module), name)(path, channels=channels, exclude=exclude, **how)
+    if white:
+        dataset = cls(path, channels=channels, exclude=exclude, white=True)
+    else:
+        dataset = cls(path, channels=channels, exclude=exclude)
     return dataset if size is None else Resized(dataset, size)
 
 

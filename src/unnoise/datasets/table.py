@@ -40,7 +40,7 @@ class Table(Dataset):
 
     def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
         if exclude:
-            raise UnnoiseError("a table is no folder of files: leave pictures out when it is built, by --exclude")
+            raise UnnoiseError("exclude is for folders of files: leave images out when the table is built")
         self.path, self.channels = path, channels
         with Rows(path) as rows:
             clean = clean_column(rows.schema, rows.path)

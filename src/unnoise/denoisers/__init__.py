@@ -80,8 +80,8 @@ def _open(spec: str | Path | Denoiser, engine: str | None, callers: int) -> Deno
     name = str(spec).partition(":")[0].strip()
     if name in bundled_models():
         raise UnnoiseError(f"the model '{name}' takes no arguments: '{spec}'")
-    if name not in DENOISERS.members:
-        raise UnnoiseError(unknown("model", name, [auto.Auto.name, *DENOISERS.members, *bundled_models()]))
+    if name not in DENOISERS:
+        raise UnnoiseError(unknown("model", name, [auto.Auto.name, *DENOISERS, *bundled_models()]))
     return DENOISERS.make(str(spec))
 
 

@@ -138,7 +138,7 @@ def levels(noises: Sequence[Noise | None]) -> list[float]:
             raise UnnoiseError(f"a curve is drawn over levels of gaussian noise, such as gaussian:25, not over {told}")
         found.append(round(sigma * FULL_SCALE, 6))
     if len(set(found)) < 2:
-        raise UnnoiseError("a curve needs two levels at least: --noise gaussian:15 gaussian:25")
+        raise UnnoiseError("a curve needs at least two noise levels, such as gaussian:15 and gaussian:25")
     return found
 
 

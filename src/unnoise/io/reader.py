@@ -213,7 +213,7 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -
     if image.width * image.height * pages > max_pixels:
         size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
         fact = f"{size}, over the limit of {max_pixels}"
-        raise TooLargeError(name, fact, "raise --max-pixels if you trust the file")
+        raise TooLargeError(name, fact, "raise max_pixels if you trust the file")
     if image.format not in SAMPLES:
         raise UnnoiseError(f"{name}: samples of type {image.format}: convert it to 8 or 16 bit or 32-bit float first")
     most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)

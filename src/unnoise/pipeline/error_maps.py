@@ -33,7 +33,7 @@ def check(target: Path, settings: DenoiseOptions) -> None:
     if target.suffix.lower() not in SUFFIXES:
         raise UnnoiseError(f"{target}: a map of the error is a .tif file, of floats, or a .png file")
     if settings.strength != 1:
-        raise UnnoiseError("--uncertainty is for the model's own result: leave --strength at 1")
+        raise UnnoiseError("an error map describes the model's own result: strength must be 1")
     io.check_target(target, overwrite=settings.overwrite)
 
 

@@ -249,7 +249,7 @@ def _offer(limits: Limits) -> Capabilities:
     networks = [
         ModelInfo(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
     ]
-    classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS}
+    classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS.members}
     filters = [
         ModelInfo(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma, network=False)
         for name, one in classes.items()

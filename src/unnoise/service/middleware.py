@@ -118,7 +118,7 @@ class GuardMiddleware:
         headers = Headers(scope=scope)
         host = _host(f"//{headers.get('host', '')}")
         if self._names and host not in self._names:
-            return Problem(421, "this service is not called so: see unnoise serve --name")
+            return Problem(421, "this service does not answer to that host name")
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc != headers.get("host") and _host(origin) not in self._names - {*LOCAL}:
             return Problem(403, "a page of another site may not ask this service")

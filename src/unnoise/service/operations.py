@@ -24,7 +24,7 @@ from unnoise.units import FULL_SCALE
 
 SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
 """Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
-MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS)
+MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
 """Models that can be asked for: a closed list, and never a path."""
 
 Report = Callable[[float], None]

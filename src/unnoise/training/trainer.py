@@ -431,7 +431,7 @@ def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Refuse a folder that holds a run, unless it is this recipe's and goes on."""
     path = folder / "recipe.yaml"
     if path.exists() and not resume:
-        raise UnnoiseError(f"'{folder}' holds a run already: go on with --resume, or name another folder with --out")
+        raise UnnoiseError(f"'{folder}' already contains a run: resume it, or choose another folder")
     if path.exists() and recipes.alone(recipes.load(path)) != recipes.alone(recipe):
         raise UnnoiseError(f"'{folder}' holds a run of another recipe: see {path}")
 
