@@ -3,8 +3,8 @@
     python benchmarks/quality/ranking.py [MODEL...] [--noise gaussian:25 ...] [--data images:../shared/data/kodak24]
 
 Noise is added to every picture, and `unnoise evaluate --no-reference` sees only the result. `psnr_truth` is measured on
-the pictures as they are ranked; `psnr_extra` is estimated at 1.12 times their noise, and so is lower. What counts is the
-order: Kendall's rank correlation of the two is 1 where it is the same. The noise level is not given.
+the pictures as they are ranked; `psnr_extra` is estimated at 1.12 times their noise, and so is lower. What counts
+is the order: Kendall's rank correlation of the two is 1 where it is the same. The noise level is not given.
 """
 
 from __future__ import annotations
