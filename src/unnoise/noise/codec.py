@@ -30,7 +30,7 @@ class Clip(Noise):
 
 @dataclass(frozen=True)
 class Quantize(Noise):
-    """Round to 2^bits levels from 0 to 1, error at most half a step; what lies outside keeps the same steps."""
+    """Round to 2^`bits` levels from 0 to 1, error at most half a step; what lies outside keeps the same steps."""
 
     name: ClassVar[str] = "quantize"
     bits: float | Range = 8

@@ -83,7 +83,7 @@ class Correlated(Noise):
 
 @dataclass(frozen=True)
 class Uniform(Noise):
-    """Additive uniform noise on [-width, width] (8-bit units): mean x, standard deviation width / sqrt(3)."""
+    """Additive uniform noise on [-width, width] (8-bit units): mean x, standard deviation `width` / sqrt(3)."""
 
     name: ClassVar[str] = "uniform"
     width: float | Range

@@ -1,0 +1,87 @@
+"""What holds for every name of the spec language, whichever kind it is; a new row in a registry is tested at once."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from unnoise.errors import UnnoiseError
+from unnoise.spec import Registry
+
+REGISTRIES = {
+    "noises": "unnoise.noise:NOISES",
+    "networks": "unnoise.networks:NETWORKS",
+    "losses": "unnoise.training.losses:LOSSES",
+    "tasks": "unnoise.training.tasks:TASKS",
+    "datasets": "unnoise.datasets:DATASETS",
+    "denoisers": "unnoise.denoisers:DENOISERS",
+    "optimizers": "unnoise.training.optimizers:OPTIMIZERS",
+    "schedules": "unnoise.training.schedules:SCHEDULES",
+}
+BASES = {
+    "noises": "unnoise.noise.base:Noise",
+    "networks": "unnoise.networks.base:Network",
+    "losses": "unnoise.training.losses:Loss",
+    "tasks": "unnoise.training.tasks.base:Task",
+    "datasets": "unnoise.datasets.base:Dataset",
+    "denoisers": "unnoise.denoisers.base:Denoiser",
+    "optimizers": "unnoise.training.optimizers:Optimizer",
+    "schedules": "unnoise.training.schedules:Schedule",
+}
+
+
+def load(place: str) -> Any:
+    """Import "module:name"."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def members() -> list[Any]:
+    """Return kind, name and place of all members."""
+    found = []
+    for kind, place in REGISTRIES.items():
+        registry = load(place)
+        rows = registry.members if isinstance(registry, Registry) else registry
+        found += [pytest.param(kind, name, where, id=f"{kind}-{name}") for name, where in rows.items()]
+    return found
+
+
+def arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a constructor."""
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {key: one for key, one in inspect.signature(cls).parameters.items() if one.kind not in rest}
+
+
+@pytest.mark.parametrize(("kind", "name", "place"), members())
+class TestEveryMember:
+    def test_it_is_of_its_kind_and_in_its_package(self, kind: str, name: str, place: str) -> None:
+        assert issubclass(load(place), load(BASES[kind]))
+        assert place.startswith(REGISTRIES[kind].partition(":")[0])
+
+    def test_its_name_is_that_of_the_row(self, kind: str, name: str, place: str) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", name)
+        assert kind == "datasets" or load(place).name == name
+
+    def test_it_is_documented(self, kind: str, name: str, place: str) -> None:
+        """The reference prints the first line and the arguments."""
+        cls = load(place)
+        assert cls.__doc__ is not load(BASES[kind]).__doc__
+        text = inspect.cleandoc(cls.__doc__ or "")
+        assert 10 < len(text.splitlines()[0]) <= 120
+        described = {key for key in arguments(cls) if re.search(rf"^\s+{key}: |`{key}`", text, flags=re.MULTILINE)}
+        assert kind == "datasets" or described == set(arguments(cls))
+
+    def test_its_spec_makes_it_again(self, kind: str, name: str, place: str) -> None:
+        cls = load(place)
+        if kind == "datasets":
+            assert next(iter(arguments(cls))) in ("path", "folder")
+            assert {"channels", "exclude"} <= set(arguments(cls))
+        elif all(one.default is not one.empty for one in arguments(cls).values()):
+            assert str(load(REGISTRIES[kind]).make(name)) == name
+        else:
+            with pytest.raises(UnnoiseError, match="missing"):
+                load(REGISTRIES[kind]).make(name)
