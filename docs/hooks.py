@@ -7,7 +7,6 @@ repository that pages link to are copied into the site.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import types
@@ -23,20 +22,13 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 
+from unnoise.errors import UnnoiseError
+from unnoise.spec import Member
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 """Files of the repository that are pages of the site; index.md is written for the site."""
 
-REGISTRIES = {
-    "noises": "unnoise.noise:NOISES",
-    "denoisers": "unnoise.denoisers:DENOISERS",
-    "datasets": "unnoise.datasets:DATASETS",
-    "networks": "unnoise.networks:NETWORKS",
-    "losses": "unnoise.training.losses:LOSSES",
-    "tasks": "unnoise.training.tasks:TASKS",
-    "optimizers": "unnoise.training.optimizers:OPTIMIZERS",
-    "schedules": "unnoise.training.schedules:SCHEDULES",
-}
 PACKAGES = [
     *["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline", "tables", "service"],
 ]
@@ -117,6 +109,7 @@ def _default(parameter: Any) -> str:
 def spec_language() -> Iterator[str]:
     """Describe every name of the spec language with its arguments, from the registries."""
     import unnoise.spec
+    from unnoise.cli.list import REGISTRIES, describe, registry
 
     yield "# Spec language\n"
     yield inspect.cleandoc(unnoise.spec.__doc__ or "").partition("\n\n")[0] + "\n"
@@ -124,28 +117,27 @@ def spec_language() -> Iterator[str]:
     yield from re.findall(r"^    (.*)$", unnoise.spec.__doc__ or "", flags=re.MULTILINE)
     yield "```\n"
     yield "An argument with a default may be left out. The first one may be given without its name.\n"
-    for kind, place in REGISTRIES.items():
-        registry = _load(place)
-        members: dict[str, str] = getattr(registry, "members", registry)
+    yield "`unnoise list` prints the same names. An argument in capitals is required.\n"
+    for kind in REGISTRIES:
         yield f"## {kind.capitalize()}\n"
-        for name in sorted(members):
-            yield from _member(name, _load(members[name]), path=kind == "datasets")
+        for member in describe(kind):
+            if isinstance(member, UnnoiseError):
+                raise member
+            if not member.package:  # plug-ins that happen to be installed here are not ours to document
+                yield from _member(member, registry(kind).find(member.name))
 
 
-def _member(name: str, cls: type, *, path: bool) -> Iterator[str]:
+def _member(member: Member, cls: type) -> Iterator[str]:
     """Describe one class: its spec with all arguments, its summary, and a row per argument."""
     sections = _sections(cls)
     described = _described(sections)
-    parameters = [] if path else _parameters(cls)
-    arguments = [one.name if one.default is one.empty else f"{one.name}={_value(one.default)}" for one in parameters]
-    spec = f"{name}:PATH" if path else f"{name}:{','.join(arguments)}" if arguments else name
-    yield f"### {name}\n"
-    yield f"```text\n{spec}\n```\n"
+    yield f"### {member.name}\n"
+    yield f"```text\n{member.spec}\n```\n"
     yield f"{sections[0].value if sections and sections[0].kind.value == 'text' else ''}\n"
-    if parameters:
+    if member.arguments:
         rows = [
-            (f"`{one.name}`", described.get(one.name, ""), "required" if one.default is one.empty else _code(one))
-            for one in parameters
+            (f"`{one.name}`", described.get(one.name, ""), "required" if one.default is None else f"`{one.default}`")
+            for one in member.arguments
         ]
         yield from _table(["argument", "meaning", "default"], rows)
 
@@ -194,16 +186,6 @@ def public_names() -> Iterator[str]:
     yield from (f"\n::: {place}\n" for place in own)
 
 
-def _load(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _parameters(cls: type) -> list[inspect.Parameter]:
-    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [one for one in inspect.signature(cls).parameters.values() if one.kind not in rest]
-
-
 def _sections(cls: type) -> list[Any]:
     """Parse the Google-style docstring of a class."""
     return griffe.Docstring(inspect.cleandoc(cls.__doc__ or "")).parse("google", warnings=False)
@@ -233,10 +215,6 @@ def _value(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else value
-
-
-def _code(parameter: inspect.Parameter) -> str:
-    return f"`{_value(parameter.default)}`"
 
 
 def _types(annotation: Any) -> list[Any]:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from unnoise.cli import main
+from unnoise.cli.list import REGISTRIES
 from unnoise.errors import UnnoiseError
-from unnoise.spec import Registry
 
-REGISTRIES = {
-    "noises": "unnoise.noise:NOISES",
-    "networks": "unnoise.networks:NETWORKS",
-    "losses": "unnoise.training.losses:LOSSES",
-    "tasks": "unnoise.training.tasks:TASKS",
-    "datasets": "unnoise.datasets:DATASETS",
-    "denoisers": "unnoise.denoisers:DENOISERS",
-    "optimizers": "unnoise.training.optimizers:OPTIMIZERS",
-    "schedules": "unnoise.training.schedules:SCHEDULES",
-}
+ROOT = Path(__file__).resolve().parent.parent
 BASES = {
     "noises": "unnoise.noise.base:Noise",
     "networks": "unnoise.networks.base:Network",
@@ -44,9 +39,8 @@ def members() -> list[Any]:
     """Return kind, name and place of all members."""
     found = []
     for kind, place in REGISTRIES.items():
-        registry = load(place)
-        rows = registry.members if isinstance(registry, Registry) else registry
-        found += [pytest.param(kind, name, where, id=f"{kind}-{name}") for name, where in rows.items()]
+        rows = load(place).members.items()
+        found += [pytest.param(kind, name, where, id=f"{kind}-{name}") for name, where in rows]
     return found
 
 
@@ -85,3 +79,18 @@ class TestEveryMember:
         else:
             with pytest.raises(UnnoiseError, match="missing"):
                 load(REGISTRIES[kind]).make(name)
+
+
+def test_the_reference_lists_what_the_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mkdocs")
+    with pytest.raises(SystemExit):
+        main.main(["list", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    listed = {(row["kind"], row["spec"]) for row in rows if row["kind"] != "models" and row["package"] == "unnoise"}
+    hooks = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
+    page = "\n".join(hooks["spec_language"]())
+    kind, documented = "", set()
+    for heading, spec in re.findall(r"^## (.+)$|^### .+\n+```text\n(.+)$", page, flags=re.MULTILINE):
+        kind = heading.lower() or kind
+        documented |= {(kind, spec)} if spec else set()
+    assert documented == listed
