@@ -36,7 +36,7 @@ def test_an_optimizer_is_built_as_spelt(spec: str, kind: type, settings: dict[st
     assert {key: built.defaults[key] for key in settings} == settings
 
 
-@pytest.mark.parametrize("spec", OPTIMIZERS)
+@pytest.mark.parametrize("spec", [*OPTIMIZERS])
 def test_an_optimizer_goes_down(spec: str) -> None:
     weight = torch.nn.Parameter(torch.tensor(3.0))
     built = OPTIMIZERS.make(spec).build([weight])
