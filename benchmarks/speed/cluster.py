@@ -35,7 +35,7 @@ import numpy as np
 from unnoise import denoisers, io
 from unnoise.evaluation import report
 from unnoise.io import atomic
-from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume
+from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume, runner
 from unnoise.pipeline.manifest import Manifest
 from unnoise.pipeline.process import DenoiseOptions, JobResult
 from unnoise.system import cpu_count
@@ -104,7 +104,7 @@ def plain(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:
     with Manifest(out) as manifest:
         work = resume.ResumableRun(manifest, ASKED).clean
         jobs = planning.plan_jobs([folder], out, manifest.taken)
-        yield from process.run_jobs(jobs, DenoiseOptions(denoiser, SIGMA), workers=workers, work=work)
+        yield from runner.run_jobs(jobs, DenoiseOptions(denoiser, SIGMA), workers=workers, work=work)
 
 
 def on_ray(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:

@@ -17,7 +17,7 @@ import pytest
 
 from unnoise import __version__, io as image_io
 from unnoise.cli import main
-from unnoise.pipeline import process as pipeline, resume
+from unnoise.pipeline import process as pipeline, watch
 
 SOURCE = Path(main.__file__).parents[2]
 Call = Callable[..., tuple[int, str, str]]
@@ -194,7 +194,7 @@ def test_watching_goes_on_until_it_is_interrupted(unnoise: Call, here: Path, mon
         if len(slept) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(resume.watch_folder, "__defaults__", (sleep,))
+    monkeypatch.setattr(watch.watch_folder, "__defaults__", (sleep,))
     status, out, _ = unnoise("*.png", "-o", "out", "-m", "median", "--watch")
     assert (status, out.splitlines()) == (130, [str(Path("out") / name) for name in ("a.png", "new.png")])
 
@@ -275,7 +275,7 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
         (["inspect", "missing.png"], "missing.png: cannot be read"),
         (["add", "gausian:5", "a.png", "-o", "x.png"], "unknown noise 'gausian': did you mean 'gaussian'"),
         (["add", "gaussian:5", "missing.png", "-o", "x.png"], "missing.png: cannot be read"),
-        (["add", "gaussian:5", "a.png", "-o", "nowhere/x.png"], "no folder nowhere"),
+        (["add", "gaussian:5", "a.png", "-o", "nowhere/x.png"], "folder nowhere does not exist"),
         (["evaluate", "tv", "--data", "images:nowhere", "--noise", "gaussian:5"], "no data at 'nowhere'"),
         (["evaluate", "tv", "--data", "imags:.", "--noise", "gaussian:5"], "unknown dataset 'imags'"),
         (["evaluate", "tv", "--data", "images:."], "name a noise"),
@@ -353,8 +353,8 @@ def test_evaluate_draws_a_line_per_model(unnoise: Call, here: Path) -> None:
         ([], "at least two noise levels"),
         (["poisson:30"], "not over 'poisson:30'"),
         (["gaussian:9", "--curve", "curve.jpg"], "a .png file"),
-        (["gaussian:9", "--curve", "gone/curve.png"], "there is no folder"),
-        (["gaussian:9", "--curve", "a.png"], "exists already"),
+        (["gaussian:9", "--curve", "gone/curve.png"], "does not exist"),
+        (["gaussian:9", "--curve", "a.png"], "already exists"),
     ):
         status, out, err = unnoise(*words, *more)
         assert (status, out, err.count("\n")) == (2, "", 1) and told in err, err

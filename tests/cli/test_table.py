@@ -111,7 +111,7 @@ def test_what_is_there_stays_unless_told(table: Call, here: Path) -> None:
     table("build", "set", "-o", "t.parquet")
     before = Path("t.parquet").read_bytes()
     status, _, err = table("build", "set/0.png", "-o", "t.parquet")
-    assert (status, "exists already" in err) == (2, True)
+    assert (status, "already exists" in err) == (2, True)
     assert Path("t.parquet").read_bytes() == before
     status, _, err = table("rename", "image", "clean", "t.parquet", "-o", "t.parquet", "--overwrite")
     assert (status, "is what is read" in err) == (2, True)

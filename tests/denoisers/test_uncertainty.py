@@ -106,7 +106,7 @@ def test_mistakes_are_told_before_the_work(call) -> None:
     Path("b.png").write_bytes(Path("a.png").read_bytes())
     for words, told in {
         ("a.png", "--error-map", "error.jpg"): ".tif",
-        ("a.png", "--error-map", "there.tif"): "exists already",
+        ("a.png", "--error-map", "there.tif"): "already exists",
         ("a.png", "b.png", "--error-map", "e.tif"): "one image",
         ("a.png", "-o", "folder/", "--error-map", "e.tif"): "one image",
         ("a.png", "--strength", "0.5", "--error-map", "e.tif"): "--strength",

@@ -64,7 +64,7 @@ def test_only_what_was_left_is_swept(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed there")
 def test_what_a_killed_process_leaves_is_swept(tmp_path: Path) -> None:
     code = "from unnoise.io import atomic\n"
-    code += f"with atomic.replacing({str(tmp_path / 'a')!r}): print('in', flush=True); input()"
+    code += f"with atomic.atomic_write({str(tmp_path / 'a')!r}): print('in', flush=True); input()"
     environment = {**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[2])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as child:

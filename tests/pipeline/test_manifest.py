@@ -90,7 +90,7 @@ def test_a_manifest_that_cannot_be_is_told(out: Path) -> None:
     with pytest.raises(UnnoiseError, match="cannot be written"):
         Manifest(out)
     (out.parent / "file").touch()
-    with pytest.raises(UnnoiseError, match="cannot make the output folder"):
+    with pytest.raises(UnnoiseError, match="cannot create the output folder"):
         written(out.parent / "file" / "x", ENTRY)
 
 

@@ -13,7 +13,7 @@ from unnoise import io
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.tiling import TILE
 from unnoise.errors import UnnoiseError
-from unnoise.pipeline import jobs as planning, process
+from unnoise.pipeline import jobs as planning, process, runner
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.process import DenoiseOptions, JobResult
 
@@ -120,7 +120,7 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
     names = ["b.png", "notes.txt", "missing.png", "in"]
     progress: list[float] = []
     outcomes = list(
-        process.run_jobs(
+        runner.run_jobs(
             planning.plan_jobs(names, "out"), DenoiseOptions(Double()), lambda job, done: progress.append(done)
         )
     )
@@ -137,14 +137,14 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
 
 
 def test_the_level_is_told_in_8_bit_units(here: Path) -> None:
-    (outcome,) = process.run_jobs(planning.plan_jobs(["b.png"]), DenoiseOptions(Told(), sigma=51 / 255))
+    (outcome,) = runner.run_jobs(planning.plan_jobs(["b.png"]), DenoiseOptions(Told(), sigma=51 / 255))
     assert outcome.to_dict()["sigma"] == 51
     np.testing.assert_array_equal(io.read("b.clean.png").to_array(), 51)
 
 
 @pytest.mark.parametrize(("error", "told"), [(MemoryError(), "out of memory"), (KeyError("x"), "KeyError: 'x'")])
 def test_what_nobody_foresaw_stops_one_file_only(here: Path, error: Exception, told: str) -> None:
-    outcomes = list(process.run_jobs(planning.plan_jobs(["b.png", "a.jpg"], "out"), DenoiseOptions(Broken(error))))
+    outcomes = list(runner.run_jobs(planning.plan_jobs(["b.png", "a.jpg"], "out"), DenoiseOptions(Broken(error))))
     assert [str(outcome.error).startswith(f"{outcome.job.source}: {told}") for outcome in outcomes] == [True, True]
     assert not Path("out").exists()
 
@@ -152,7 +152,7 @@ def test_what_nobody_foresaw_stops_one_file_only(here: Path, error: Exception, t
 def test_an_interruption_leaves_nothing_behind(here: Path) -> None:
     before = sorted(here.rglob("*"))
     with pytest.raises(KeyboardInterrupt):
-        list(process.run_jobs(planning.plan_jobs(["."], "out"), DenoiseOptions(Broken(KeyboardInterrupt()))))
+        list(runner.run_jobs(planning.plan_jobs(["."], "out"), DenoiseOptions(Broken(KeyboardInterrupt()))))
     assert sorted(here.rglob("*")) == before
 
 
@@ -188,7 +188,7 @@ def test_workers_work_at_the_same_time_and_outcomes_keep_their_order(here: Path)
     jobs = [Job(Path(f"{n}"), Path(f"{n}.png")) for n in range(6)]
     met, progress = threading.Barrier(3, timeout=20), []
 
-    def work(job: Job, settings: DenoiseOptions, report: process.Report) -> JobResult:
+    def work(job: Job, settings: DenoiseOptions, report: process.ProgressCallback) -> JobResult:
         met.wait()  # nobody goes on alone
         report(0.5)
         if job.source.name == "4":
@@ -196,7 +196,7 @@ def test_workers_work_at_the_same_time_and_outcomes_keep_their_order(here: Path)
         return JobResult(job)
 
     tell = lambda job, done: progress.append(done)  # noqa: E731
-    outcomes = list(process.run_jobs(jobs, DenoiseOptions(Double()), tell, workers=3, work=work))
+    outcomes = list(runner.run_jobs(jobs, DenoiseOptions(Double()), tell, workers=3, work=work))
     assert [outcome.job for outcome in outcomes] == jobs
     assert [outcome.error for outcome in outcomes] == [None, None, None, None, "no", None]
     assert progress == sorted(progress) and progress[-1] == 6
@@ -205,12 +205,12 @@ def test_workers_work_at_the_same_time_and_outcomes_keep_their_order(here: Path)
 def test_workers_get_no_new_jobs_when_somebody_leaves(here: Path) -> None:
     begun: list[Path] = []
 
-    def work(job: Job, settings: DenoiseOptions, report: process.Report) -> JobResult:
+    def work(job: Job, settings: DenoiseOptions, report: process.ProgressCallback) -> JobResult:
         begun.append(job.source)
         threading.Event().wait(0.02)
         return JobResult(job)
 
-    outcomes = process.run_jobs(
+    outcomes = runner.run_jobs(
         [Job(Path(str(n)), Path("x")) for n in range(50)], DenoiseOptions(Double()), workers=2, work=work
     )
     next(outcomes)

@@ -18,7 +18,7 @@ from unnoise import denoisers, io
 from unnoise.cli import clean as clean_cli, main
 from unnoise.errors import UnnoiseError
 from unnoise.io import remote
-from unnoise.pipeline import jobs as planning, process, ray_jobs, ray_pool, resume
+from unnoise.pipeline import jobs as planning, ray_jobs, ray_pool, resume, runner
 from unnoise.pipeline.manifest import NAME, Manifest
 from unnoise.pipeline.process import DenoiseOptions, JobResult
 
@@ -106,7 +106,7 @@ def run(manifest: Manifest, *, on_ray: bool) -> Iterator[JobResult]:
     jobs = planning.plan_jobs(["in"], manifest.folder, manifest.taken)
     if on_ray:
         return ray_jobs.RayRun("median", False, None, settings, ASKED).run(jobs, manifest)
-    return process.run_jobs(jobs, settings, work=resume.ResumableRun(manifest, ASKED).clean)
+    return runner.run_jobs(jobs, settings, work=resume.ResumableRun(manifest, ASKED).clean)
 
 
 def workers() -> list[int]:
@@ -153,7 +153,7 @@ def test_a_second_call_does_what_is_left(machines: Any, tmp_path: Path, monkeypa
         told = {outcome.job.target.stem: outcome for outcome in run(manifest, on_ray=True)}
     assert [number for number, one in told.items() if not (one.skipped or one.error)] == ["1"]
     assert [number for number in sorted(told) if told[number].error] == ["10", "11", "2", "9"]
-    assert "out/2.png: exists already" in str(told["2"].error)
+    assert "out/2.png: already exists" in str(told["2"].error)
     assert str(told["11"].error) == "in/11.png: the file is empty"
     assert (tmp_path / "out" / "2.png").read_bytes() == b"painted over"
 
@@ -214,7 +214,7 @@ def test_a_store_is_worked_on_as_a_folder_is(
     store.pipe("pictures/out/2.png", b"painted over")
     status, told, errors = clean()
     assert status == 1 and told == [f"{bucket}/out/1.png"], errors
-    assert any(f"{bucket}/out/2.png: exists already" in error for error in errors)
+    assert any(f"{bucket}/out/2.png: already exists" in error for error in errors)
     assert store.cat("pictures/out/2.png") == b"painted over"
 
 

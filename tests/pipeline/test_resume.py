@@ -14,7 +14,7 @@ import pytest
 
 from unnoise import denoisers, io
 from unnoise.io import atomic
-from unnoise.pipeline import jobs as planning, process, resume
+from unnoise.pipeline import jobs as planning, process, runner, watch
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import NAME, Manifest
 from unnoise.pipeline.resume import ResumableRun
@@ -44,7 +44,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clean:
         with Manifest("out") as manifest:
             jobs = planning.plan_jobs(["in", *also], "out", manifest.taken)
             work = ResumableRun(manifest, asked).clean
-            outcomes = list(process.run_jobs(jobs, settings, workers=workers, work=work))
+            outcomes = list(runner.run_jobs(jobs, settings, workers=workers, work=work))
         return [o.error or ("skipped" if o.skipped else "cleaned") for o in outcomes]
 
     return run
@@ -102,10 +102,10 @@ def test_an_output_that_went_is_made_again(clean: Clean) -> None:
 def test_a_file_that_is_not_known_is_never_replaced(clean: Clean) -> None:
     put("out/a.png", 99)
     mine = Path("out/a.png").read_bytes()
-    assert clean()[:2] == ["out/a.png: exists already: give another name, or allow overwriting", "cleaned"]
+    assert clean()[:2] == ["out/a.png: already exists: choose another name, or allow overwriting", "cleaned"]
     assert Path("out/a.png").read_bytes() == mine
     Path("out/b.png").write_bytes(mine)  # the user paints over ours
-    assert "exists already" in clean({"model": "tv", "sigma": None})[1] and Path("out/b.png").read_bytes() == mine
+    assert "already exists" in clean({"model": "tv", "sigma": None})[1] and Path("out/b.png").read_bytes() == mine
     assert clean(overwrite=True)[:2] == ["cleaned", "cleaned"]
 
 
@@ -153,12 +153,12 @@ def test_what_is_cleaned_in_its_place_is_cleaned_once(tmp_path: Path, monkeypatc
     for word in (False, True):
         with Manifest(".") as manifest:
             jobs = planning.plan_jobs(["a.png"], ".", manifest.taken)
-            (outcome,) = process.run_jobs(jobs, settings, work=ResumableRun(manifest, ASKED).clean)
+            (outcome,) = runner.run_jobs(jobs, settings, work=ResumableRun(manifest, ASKED).clean)
         assert (outcome.error, outcome.skipped) == (None, word)
     with Manifest(".") as manifest:
         never = ResumableRun(manifest, ASKED | {"sigma": 5})
-        (outcome,) = process.run_jobs(jobs, process.DenoiseOptions(settings.denoiser), work=never.clean)
-    assert "exists already" in str(outcome.error), "without being allowed to, an input is not replaced"
+        (outcome,) = runner.run_jobs(jobs, process.DenoiseOptions(settings.denoiser), work=never.clean)
+    assert "already exists" in str(outcome.error), "without being allowed to, an input is not replaced"
 
 
 # Watching
@@ -183,7 +183,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
         rounds: list[list[str]] = []
         with contextlib.suppress(KeyboardInterrupt):
-            rounds.extend([job.source.name for job in jobs] for jobs in resume.watch_folder(look, sleep))
+            rounds.extend([job.source.name for job in jobs] for jobs in watch.watch_folder(look, sleep))
         return rounds
 
     return run

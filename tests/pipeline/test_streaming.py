@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 230, 170
 class Blur(Denoiser):
     """The mean of each pixel and those above and below: a reach of one, and no two tiles alike."""
 
-    title, halo, multiple_of = "blur", 1, 2
+    name, halo, multiple_of = "blur", 1, 2
 
     def run(self, noisy, sigma):
         padded = np.pad(noisy, ((1, 1), (0, 0), (0, 0)), mode="edge")
@@ -33,7 +33,7 @@ class Blur(Denoiser):
 class Nothing(Denoiser):
     """Leaves all as it is, and says that it sees everything."""
 
-    title = "nothing"
+    name = "nothing"
 
     def run(self, noisy, sigma):
         return noisy
@@ -42,7 +42,7 @@ class Nothing(Denoiser):
 class Shifty(Denoiser):
     """Moves a whole tile by what its size and the number of calls come to."""
 
-    title = "shifty"
+    name = "shifty"
 
     def __init__(self) -> None:
         self.calls = 0

@@ -459,7 +459,7 @@ def test_a_verb_that_breaks_leaves_what_was_there(clean: Path, tmp_path: Path, m
 
 def test_targets_are_not_replaced_unless_told_and_inputs_never(clean: Path, pairs: Path) -> None:
     written = pairs.read_bytes()
-    with pytest.raises(UnnoiseError, match="exists already"):
+    with pytest.raises(UnnoiseError, match="already exists"):
         tables.rename(clean, pairs, {"clean": "x"})
     with pytest.raises(UnnoiseError, match="is what is read"):
         tables.rename(pairs, pairs, {"clean": "x"}, overwrite=True)

@@ -128,7 +128,7 @@ def _clean_files(
     """Denoise files into a folder with a manifest, into one file, or next to the inputs; print each result."""
     from unnoise.cli import console
     from unnoise.io import atomic, remote
-    from unnoise.pipeline import jobs as planning, manifest, process, resume
+    from unnoise.pipeline import jobs as planning, manifest, resume, runner, watch as watching
 
     if not planning.is_folder_target(out):
         if watch or ray_run:
@@ -137,7 +137,7 @@ def _clean_files(
         atomic.remove_stale(job.target.parent for job in jobs)
         with console.over_files(len(jobs)) as show:
             on_progress = lambda job, done: show(job.source.name, done)  # noqa: E731
-            results = process.run_jobs(jobs, options, on_progress, workers=workers or 1)
+            results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1)
             finish(_print_results(results, as_json=as_json), len(jobs))
         return
     assert out is not None
@@ -149,14 +149,14 @@ def _clean_files(
         def scan() -> list[Job]:
             return planning.plan_jobs(names, out, opened.taken)
 
-        for jobs in resume.watch_folder(scan) if watch else [scan()]:
+        for jobs in watching.watch_folder(scan) if watch else [scan()]:
             opened.remove_stale(job.target.parent for job in jobs)
             with console.over_files(len(jobs)) as show:
                 on_progress = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
                 if ray_run:
                     results = ray_run.run(jobs, opened, on_progress, workers=workers)
                 else:
-                    results = process.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
+                    results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
                 failed = _print_results(results, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))

@@ -43,12 +43,11 @@ def make(folder: Path, *, sigma: float = 25.0, overwrite: bool = False) -> dict[
 
     from unnoise import api, io
     from unnoise.evaluation import metrics, report
-    from unnoise.io.picture import make_folder
-    from unnoise.pipeline import process
+    from unnoise.io.paths import check_target, make_folder
 
     files = [folder / f"{name}.png" for name in ("noisy", "clean", "comparison")]
     for file in files:
-        process.check_target(file, overwrite=overwrite)
+        check_target(file, overwrite=overwrite, make_parents=True)
     original = io.from_array(data.chelsea())
     noisy = api.add_noise(original, f"gaussian:{sigma} + clip")
     clean = api.denoise(noisy)

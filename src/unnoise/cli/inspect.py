@@ -67,7 +67,7 @@ def add(
     noise_model, target = noises.make(noise), Path(out)
     io.check_target(target, overwrite=overwrite)
     picture = io.read(path, max_pixels=max_pixels)
-    if reason := io.cannot_hold(picture, target.suffix):
+    if reason := io.unsupported_reason(picture.header, target.suffix):
         raise UnnoiseError(f"{path}: {reason}")
     picture.with_pixels(noise_model(picture.pixels, seed)).save(target, overwrite=overwrite)
     print_line(target)

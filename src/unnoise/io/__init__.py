@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from unnoise.io.formats import Header, UnknownKindError, is_picture, suffix_of
-from unnoise.io.picture import Picture, check_target, encode, from_array, write
-from unnoise.io.reader import MAX_PIXELS, RowReader, TooLargeError, cannot_hold, read
+from unnoise.io.formats import Header, UnknownKindError, is_picture, suffix_of, unsupported_reason
+from unnoise.io.paths import check_target
+from unnoise.io.picture import Picture, encode, from_array, write
+from unnoise.io.reader import MAX_PIXELS, RowReader, TooLargeError, read
 
 __all__ = [
     "MAX_PIXELS",
@@ -16,7 +17,7 @@ __all__ = [
     "RowReader",
     "TooLargeError",
     "UnknownKindError",
-    "cannot_hold",
+    "unsupported_reason",
     "check_target",
     "encode",
     "from_array",

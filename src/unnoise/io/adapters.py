@@ -11,8 +11,8 @@ import numpy as np
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import reader
-from unnoise.io.formats import output_suffix
-from unnoise.io.reader import Picture
+from unnoise.io.formats import output_suffix, suffix_of
+from unnoise.io.picture import Picture, encode, from_array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,9 +33,9 @@ def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
     if isinstance(source, str | os.PathLike):
         return reader.read(Path(source))
     if isinstance(source, np.ndarray):
-        return reader.from_array(_channels_last(source, channel_axis))
+        return from_array(_channels_last(source, channel_axis))
     if hasattr(source, "convert") and hasattr(source, "getbands"):
-        return reader.from_array(np.asarray(_plain(source)))
+        return from_array(np.asarray(_plain(source)))
     if hasattr(source, "read") and hasattr(source, "seek"):
         return reader.read(_bytes_of(source))
     kinds = "a path, bytes, a file, an array or a PIL image"
@@ -62,7 +62,7 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
 
 
 def _encoded(picture: Picture, like: bytes) -> bytes:
-    return reader.encode(picture, output_suffix(reader.suffix_of(like)))
+    return encode(picture, output_suffix(suffix_of(like)))
 
 
 def _bytes_of(file: IO[bytes]) -> bytes:

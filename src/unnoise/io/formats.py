@@ -225,7 +225,7 @@ def dropped_metadata(header: Header, suffix: str) -> str | None:
 
 
 def format_for(suffix: str) -> Format:
-    """Return the kind of file that a suffix (`.jpg`) names; one that `cannot_hold` does not refuse."""
+    """Return the kind of file that a suffix (`.jpg`) names, one that is known."""
     return _OF_SUFFIX[suffix.lower()]
 
 

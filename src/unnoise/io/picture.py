@@ -16,9 +16,10 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, exif, formats, remote
+from unnoise.io import atomic, exif, formats
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
+from unnoise.io.paths import check_target
 
 _ROWS = 16
 _TYPES = {
@@ -127,19 +128,6 @@ def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int 
     return Picture(pixels, alpha, samples.dtype, metadata)
 
 
-def check_target(target: str | Path, *, overwrite: bool = False) -> None:
-    """Refuse a target that cannot be written: one that exists, or whose folder is missing or closed."""
-    target = Path(target)
-    if target.is_dir():
-        raise UnnoiseError(f"{target}: is a folder: give the name of a file")
-    if target.exists() and not overwrite:
-        raise UnnoiseError(f"{target}: exists already: give another name, or allow overwriting")
-    if not target.parent.is_dir():
-        raise UnnoiseError(f"{target}: there is no folder {target.parent}: make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise UnnoiseError(f"{target}: cannot be written: no permission for the folder {target.parent}")
-
-
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
     """Return the bytes of a file of the kind that the suffix (`.png`) names.
 
@@ -148,7 +136,7 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     anew, it would lose a little more.
 
     Raises:
-        UnnoiseError: That kind `cannot_hold` the picture, or `quality` is out of range.
+        UnnoiseError: That kind cannot hold the picture (see `unsupported_reason`), or `quality` is out of range.
     """
     kind, options = _how_to_save(picture.header, suffix, quality)
     if quality is None and picture.file is not None and kind.signature.match(picture.file):
@@ -287,22 +275,3 @@ def white_level(pixels: np.ndarray, dtype: np.dtype[Any]) -> float:
     if top == 0 or _USUAL[0] <= top <= _USUAL[1]:
         return 1.0
     return float(2.0 ** np.ceil(np.log2(top)))
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made, or that cannot be written into; one of a store has to be tried."""
-    if remote.is_remote(folder):
-        return
-    above = next(above for above in (folder, *folder.parents) if above.exists())
-    if not above.is_dir():
-        raise UnnoiseError(f"cannot make the output folder '{folder}': '{above}' is a file")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise UnnoiseError(f"cannot write into the output folder '{folder}': no permission for '{above}'")
-
-
-def make_folder(folder: Path) -> None:
-    """Make an output folder, and those above it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnnoiseError(f"cannot make the output folder '{folder}': {error.strerror}") from error

@@ -31,7 +31,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import exif, formats, jpeg_quality
+from unnoise.io import exif, jpeg_quality
 from unnoise.io.formats import (
     ANIMATION,
     COLOUR_SPACES,
@@ -39,13 +39,10 @@ from unnoise.io.formats import (
     SAMPLES,
     SCREEN,
     Header,
-    UnknownKindError,
     detect,
-    is_picture,
     reason,
-    suffix_of,
 )
-from unnoise.io.picture import Picture, check_target, encode, from_array, from_samples, write
+from unnoise.io.picture import Picture, from_samples
 
 MAX_PIXELS = 2**30
 """Pixels of all pages together, by default."""
@@ -264,28 +261,3 @@ def _png_texts(image: pyvips.Image) -> list[str]:
         return [field for field in image.get_fields() if field.startswith("png-comment-")]
     except UnicodeDecodeError:  # a keyword beyond ASCII cannot be asked for
         return []
-
-
-def cannot_hold(picture: Picture, suffix: str) -> str | None:
-    """Return why a file with this suffix (`.jpg`) cannot hold the picture, or None where it can.
-
-    Ask before the work: `write` and `encode` refuse for the same reasons after it.
-    """
-    return formats.unsupported_reason(picture.header, suffix)
-
-
-__all__ = [
-    "MAX_PIXELS",
-    "Picture",
-    "RowReader",
-    "TooLargeError",
-    "UnknownKindError",
-    "cannot_hold",
-    "check_target",
-    "encode",
-    "from_array",
-    "is_picture",
-    "read",
-    "suffix_of",
-    "write",
-]

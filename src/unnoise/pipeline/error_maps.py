@@ -13,7 +13,8 @@ from unnoise import io
 from unnoise.denoisers import uncertainty
 from unnoise.errors import UnnoiseError
 from unnoise.io import Picture
-from unnoise.io.picture import make_folder, white_level
+from unnoise.io.paths import check_target, make_folder
+from unnoise.io.picture import white_level
 from unnoise.noise import estimation
 from unnoise.pipeline import process
 from unnoise.pipeline.jobs import Job
@@ -56,9 +57,9 @@ def clean_file(
     """
     start = time.perf_counter()
     check(target, settings)
-    process.check_target(job.target, overwrite=settings.overwrite)
+    check_target(job.target, overwrite=settings.overwrite, make_parents=True)
     picture = io.read(job.source, max_pixels=settings.max_pixels)
-    if why_not := io.cannot_hold(picture, job.target.suffix):
+    if why_not := io.unsupported_reason(picture.header, job.target.suffix):
         raise UnnoiseError(f"{job.source}: {why_not}")
     made = clean_picture(picture, settings, progress)
     as_picture(made.error, target.suffix).save(target, overwrite=settings.overwrite)

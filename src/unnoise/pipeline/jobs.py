@@ -13,7 +13,7 @@ from unnoise import io
 from unnoise.errors import UnnoiseError
 from unnoise.io import remote
 from unnoise.io.formats import output_suffix
-from unnoise.io.picture import check_folder
+from unnoise.io.paths import check_folder
 
 OUTPUT_TAG = ".clean"
 """Stands before the suffix of an output that lies beside its input."""

@@ -25,6 +25,7 @@ from typing import IO, Any, ClassVar
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import atomic, remote
+from unnoise.io.paths import make_folder
 
 NAME = "unnoise.jsonl"
 LINES = f"{remote.OWN}/lines"
@@ -183,10 +184,7 @@ class Manifest:
             raise UnnoiseError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _create(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UnnoiseError(f"cannot make the output folder '{self.folder}': {error.strerror}") from error
+        make_folder(self.folder)
         opened = self._open()
         if opened.seek(0, os.SEEK_END):
             self.close()
@@ -232,7 +230,7 @@ class RemoteManifest(Manifest):
         UnnoiseError: the store cannot be reached, or refuses; or as `Manifest`.
     """
 
-    together = 64
+    commit_batch = 64
 
     def __init__(self, folder: str | Path) -> None:
         home = remote.to_path(folder)

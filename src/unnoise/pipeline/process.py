@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,12 @@ import numpy as np
 from unnoise import io
 from unnoise.denoisers import rescaled, tiling
 from unnoise.denoisers.base import Denoiser, Sigma
-from unnoise.errors import UnnoiseError, one_line
+from unnoise.errors import UnnoiseError
 from unnoise.io import Picture, formats, picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header, output_suffix
-from unnoise.io.picture import check_folder, make_folder, white_level
+from unnoise.io.paths import check_target, make_folder
+from unnoise.io.picture import white_level
 from unnoise.pipeline import streaming
 from unnoise.pipeline.jobs import Job
 from unnoise.units import FULL_SCALE
@@ -114,8 +113,8 @@ class JobResult:
         }
 
 
-Report = Callable[[float], None]
-JobFunction = Callable[[Job, DenoiseOptions, Report], JobResult]
+ProgressCallback = Callable[[float], None]
+"""Called with the fraction that is done, 0 to 1."""
 _HookFactory = Callable[[str, "float | None"], CommitHook]  # model, level -> what is called when the file is there
 
 
@@ -125,7 +124,7 @@ def denoise_array(
     sigma: Sigma | None,
     *,
     strength: float = 1.0,
-    progress: Report = lambda _: None,
+    progress: ProgressCallback = lambda _: None,
 ) -> np.ndarray:
     """Clean an array of any size: in tiles, but where the denoiser sees everything and the array is not large.
 
@@ -151,7 +150,7 @@ def denoise_array(
 
 
 def denoise_picture(
-    picture: Picture, settings: DenoiseOptions, progress: Report = lambda _: None
+    picture: Picture, settings: DenoiseOptions, progress: ProgressCallback = lambda _: None
 ) -> tuple[Picture, str, float | None]:
     """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`.
 
@@ -177,7 +176,7 @@ def denoise_picture(
 def denoise_file(
     job: Job,
     settings: DenoiseOptions,
-    progress: Report = lambda _: None,
+    progress: ProgressCallback = lambda _: None,
     before_commit: Callable[[JobResult, Path], None] = lambda outcome, file: None,
 ) -> JobResult:
     """Read, clean and write one file; the folder of its target is made when the clean picture is there.
@@ -193,7 +192,7 @@ def denoise_file(
     """
     start = time.perf_counter()
     settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
-    check_target(job.target, overwrite=settings.overwrite)
+    check_target(job.target, overwrite=settings.overwrite, make_parents=True)
     rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
     header = rows.header
     _check_kind(header, job.target.suffix, str(job.source))
@@ -215,7 +214,7 @@ def denoise_file(
     return outcome
 
 
-def _clean_small(job: Job, settings: DenoiseOptions, progress: Report, hook_for: _HookFactory) -> None:
+def _clean_small(job: Job, settings: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory) -> None:
     """Clean a file that fits into memory."""
     noisy = io.read(job.source, max_pixels=settings.max_pixels)
     clean, model, sigma = denoise_picture(noisy, settings, progress)
@@ -224,7 +223,7 @@ def _clean_small(job: Job, settings: DenoiseOptions, progress: Report, hook_for:
     picture.write(clean, job.target, **how, before_commit=hook_for(model, sigma))
 
 
-def _clean_large(job: Job, settings: DenoiseOptions, progress: Report, hook_for: _HookFactory) -> None:
+def _clean_large(job: Job, settings: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory) -> None:
     """Clean a file strip by strip, as it lies."""
     rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
     seen = streaming.sample_windows(rows)
@@ -255,7 +254,7 @@ def denoise_bytes(data: bytes, settings: DenoiseOptions, target: str | Path | No
         UnnoiseError: as `clean_file`.
     """
     if target is not None:
-        check_target(Path(target), overwrite=settings.overwrite)
+        check_target(target, overwrite=settings.overwrite, make_parents=True)
     suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
     picture = io.read(data, max_pixels=settings.max_pixels)
     _check_kind(picture.header, suffix, "the picture")
@@ -264,65 +263,3 @@ def denoise_bytes(data: bytes, settings: DenoiseOptions, target: str | Path | No
         return io.encode(clean, suffix, quality=settings.quality)
     make_folder(Path(target).parent)
     clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
-
-
-def run_jobs(
-    jobs: Iterable[Job],
-    settings: DenoiseOptions,
-    progress: Callable[[Job, float], None] = lambda job, done: None,
-    *,
-    workers: int = 1,
-    work: JobFunction = denoise_file,
-) -> Iterator[JobResult]:
-    """Do jobs; one that fails yields its error and the rest go on.
-
-    Args:
-        jobs: what `plan` made.
-        settings: the same for all.
-        progress: called with the job at hand and how many jobs are done, the finished parts of others included.
-        workers: jobs done at the same time, each on a thread; their outcomes come in the order of the jobs.
-        work: does one job.
-    """
-    total, lock = 0.0, threading.Lock()
-
-    def do(job: Job) -> JobResult:
-        last = 0.0
-
-        def report(share: float) -> None:
-            nonlocal total, last
-            with lock:
-                total, last = total + share - last, share
-                progress(job, total)
-
-        report(0)
-        try:
-            outcome = work(job, settings, report)
-        except Exception as error:
-            if not isinstance(error, UnnoiseError):
-                log.debug("%s", job.source, exc_info=True)
-            outcome = JobResult(job, error_line(job, error))
-        report(1)
-        return outcome
-
-    if workers == 1:
-        yield from map(do, jobs)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            yield from pool.map(do, jobs)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # an interruption waits for the jobs at hand alone
-            raise
-
-
-def error_line(job: Job, error: Exception) -> str:
-    """Tell in one line why a job failed."""
-    return str(error) if isinstance(error, UnnoiseError) else f"{job.source}: {one_line(error)}"
-
-
-def check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be written, as `image_io.check_target`; its folder need not be there yet."""
-    if target.parent.is_dir():
-        io.check_target(target, overwrite=overwrite)
-    else:
-        check_folder(target.parent)

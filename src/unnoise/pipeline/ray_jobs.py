@@ -24,12 +24,14 @@ from typing import Any, TypeVar
 from unnoise import denoisers
 from unnoise.errors import UnnoiseError
 from unnoise.io import atomic, remote
+from unnoise.io.paths import check_target
 from unnoise.pipeline import process, ray_pool
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry, Manifest
-from unnoise.pipeline.process import DenoiseOptions, JobResult, Report
+from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
 from unnoise.pipeline.ray_pool import Row
-from unnoise.pipeline.resume import ResumableRun
+from unnoise.pipeline.resume import ManifestView, ResumableRun
+from unnoise.pipeline.runner import error_line, run_jobs
 from unnoise.system import cpu_count
 
 JOBS_PER_TASK = 4
@@ -127,7 +129,7 @@ def _item(number: int, job: Job, manifest: Manifest) -> Row:
     }
 
 
-class _Known:
+class _JobManifest(ManifestView):
     """What a manifest knows of one job, in the place of a `Manifest`; the line that is added is kept."""
 
     def __init__(self, item: Row) -> None:
@@ -136,8 +138,8 @@ class _Known:
         self.copies: dict[Path, Path] = {}  # on this disk, of what lies in a store
         self.added: Entry | None = None
 
-    def named(self, path: Path) -> str:
-        """As `Manifest.named`."""
+    def relative_name(self, path: Path) -> str:
+        """As `Manifest.relative_name`."""
         return self._names[str(self.copies.get(path, path))]
 
     def last(self, target: Path) -> Entry | None:
@@ -163,13 +165,16 @@ class DenoiseActor:
     def __call__(self, item: Row) -> list[tuple[Row, bytes]]:
         """Do one job; return what became of it, the line for the manifest, and where the output waits."""
         job = Job(remote.to_path(item["source"][0]), remote.to_path(item["target"][0]), item["ours"])
-        known, waiting = _Known(item), []
+        known, waiting = _JobManifest(item), []
 
         def prepare(
-            job: Job, settings: DenoiseOptions, progress: Report, before_commit: Callable[[JobResult, Path], None]
+            job: Job,
+            settings: DenoiseOptions,
+            progress: ProgressCallback,
+            before_commit: Callable[[JobResult, Path], None],
         ) -> JobResult:
             settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
-            process.check_target(job.target, overwrite=settings.overwrite)
+            check_target(job.target, overwrite=settings.overwrite, make_parents=True)
             held = atomic.staging_path(job.target)
             try:
                 outcome = process.denoise_file(
@@ -183,19 +188,19 @@ class DenoiseActor:
             waiting.append(item["held"] or os.fspath(held))
             return replace(outcome, job=job)
 
-        archive = ResumableRun(known, self._options, clean=prepare)  # type: ignore[arg-type]
+        archive = ResumableRun(known, self._options, clean=prepare)
 
-        def work(job: Job, settings: DenoiseOptions, progress: Report) -> JobResult:
+        def work(job: Job, settings: DenoiseOptions, progress: ProgressCallback) -> JobResult:
             try:
                 with remote.local_copies(job.source, job.target, known=bool(item["written"])) as (here, there):
                     known.copies = {here: job.source, there: job.target}
                     return archive.clean(replace(job, source=here, target=there), settings, progress)
             except Exception as error:
                 if known.added is None or not known.added.error:
-                    archive.fail(JobResult(job, process.error_line(job, error)))
+                    archive.fail(JobResult(job, error_line(job, error)))
                 raise
 
-        (outcome,) = process.run_jobs([job], self._settings, work=work)
+        (outcome,) = run_jobs([job], self._settings, work=work)
         told = {
             field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome) if field.name != "job"
         }
@@ -217,7 +222,7 @@ def _commit_results(made: Iterable[tuple[Job, Row]], manifest: Manifest) -> Iter
         except (UnnoiseError, OSError) as failed:
             error = failed
         outcome = JobResult(job, **row["outcome"])
-        return outcome if error is None else replace(outcome, error=process.error_line(job, error))
+        return outcome if error is None else replace(outcome, error=error_line(job, error))
 
     with ThreadPoolExecutor(manifest.commit_batch) as pool:
         for some in _some(made, manifest.commit_batch):

@@ -6,26 +6,41 @@ by a better one; a file that it does not know never is.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import atomic
 from unnoise.pipeline import process
-from unnoise.pipeline.jobs import Job, NoPicturesError
-from unnoise.pipeline.manifest import Entry, Manifest
-from unnoise.pipeline.process import DenoiseOptions, JobResult, Report
+from unnoise.pipeline.jobs import Job
+from unnoise.pipeline.manifest import Entry
+from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
+from unnoise.pipeline.runner import error_line
 from unnoise.units import FULL_SCALE
 
-PAUSE = 2.0
-"""Seconds between two looks at a folder that is watched."""
+_Clean = Callable[[Job, DenoiseOptions, ProgressCallback, Callable[[JobResult, Path], None]], JobResult]
 
-_Clean = Callable[[Job, DenoiseOptions, Report, Callable[[JobResult, Path], None]], JobResult]
-_FileStamp = tuple[int, ...]  # size, time and number of a file
+
+class ManifestView(Protocol):
+    """What a `ResumableRun` needs of a `Manifest`; see there."""
+
+    def relative_name(self, path: Path, /) -> str:
+        """Return the name of a file in the manifest."""
+        ...
+
+    def last(self, target: Path, /) -> Entry | None:
+        """Return the last entry of an output."""
+        ...
+
+    def wrote(self, target: Path, sha256: str, /) -> bool:
+        """Tell whether an output with this hash was written by an earlier run."""
+        ...
+
+    def record(self, entry: Entry, /) -> None:
+        """Add an entry."""
+        ...
 
 
 class ResumableRun:
@@ -37,10 +52,10 @@ class ResumableRun:
         clean: does what `pipeline.clean_file` does.
     """
 
-    def __init__(self, manifest: Manifest, options: dict[str, Any], clean: _Clean = process.denoise_file) -> None:
+    def __init__(self, manifest: ManifestView, options: dict[str, Any], clean: _Clean = process.denoise_file) -> None:
         self.manifest, self.options, self._clean = manifest, options, clean
 
-    def clean(self, job: Job, settings: DenoiseOptions, progress: Report) -> JobResult:
+    def clean(self, job: Job, settings: DenoiseOptions, progress: ProgressCallback) -> JobResult:
         """Clean a file as `pipeline.clean_file` does and record what became of it, unless that has been done before."""
         source = _sha256(job.source)  # before it is read: one that changes meanwhile is done anew next time
         standing = _sha256(job.target)
@@ -56,9 +71,9 @@ class ResumableRun:
             return self._clean(replace(job, replace_existing=replace_existing), settings, progress, before_commit)
         except Exception as error:
             try:
-                self._record(JobResult(job, process.error_line(job, error)), source, None)
+                self._record(JobResult(job, error_line(job, error)), source, None)
             except UnnoiseError as unrecorded:
-                raise UnnoiseError(f"{process.error_line(job, error)} ({unrecorded})") from error
+                raise UnnoiseError(f"{error_line(job, error)} ({unrecorded})") from error
             raise
 
     def fail(self, outcome: JobResult) -> None:
@@ -102,53 +117,3 @@ def _sha256(path: Path) -> str | None:
         return atomic.sha256(path)
     except OSError:
         return None
-
-
-def watch_folder(look: Callable[[], list[Job]], sleep: Callable[[float], None] = time.sleep) -> Iterator[list[Job]]:
-    """Yield, for ever, the jobs whose inputs are new or have changed since they were last yielded.
-
-    A file that is still being written is left until it has been the same for two looks, or for twice their distance.
-
-    Args:
-        look: plans anew.
-        sleep: waits for some seconds between two looks.
-    """
-    yielded: dict[Path, _FileStamp | None] = {}
-    waiting: dict[Path, _FileStamp] = {}
-    while True:
-        ready = []
-        for job in _scan(look):
-            stand = _stand(job.source)
-            if job.source in yielded and stand in (None, yielded[job.source]):
-                continue
-            if stand is None or waiting.get(job.source) == stand or _old(job.source):
-                ready.append(job)
-                yielded[job.source] = stand
-                waiting.pop(job.source, None)
-            else:
-                waiting[job.source] = stand
-        if ready:
-            yield ready
-        sleep(PAUSE)
-
-
-def _scan(look: Callable[[], list[Job]]) -> list[Job]:
-    try:
-        return look()
-    except (NoPicturesError, FileNotFoundError):  # none yet, or a folder that went while it was searched
-        return []
-
-
-def _stand(path: Path) -> _FileStamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _old(path: Path) -> bool:
-    try:
-        return time.time() - os.path.getmtime(path) > 2 * PAUSE
-    except OSError:
-        return False

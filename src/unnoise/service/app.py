@@ -18,6 +18,7 @@ from unnoise import denoisers
 from unnoise._version import __version__
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
+from unnoise.pipeline.process import ProgressCallback
 from unnoise.service import operations, problems, request_body
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
@@ -91,7 +92,7 @@ class Service:
         else:
             self.ready = True
 
-    async def serve(self, request: Request, job: str | None, do: Callable[[bytes, operations.Report], T]) -> T:
+    async def serve(self, request: Request, job: str | None, do: Callable[[bytes, ProgressCallback], T]) -> T:
         """Take the picture of a request, and work on it in the pool."""
         with self.jobs.named(job) as task, self.store.reserve() as shelf:
             data = await request_body.receive(request, self.limits, shelf, task)

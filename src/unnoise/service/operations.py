@@ -18,7 +18,8 @@ from unnoise.io import formats
 from unnoise.io.picture import Picture, white_level
 from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
-from unnoise.pipeline import error_maps, process
+from unnoise.pipeline import error_maps, preview, process
+from unnoise.pipeline.process import ProgressCallback
 from unnoise.service.limits import Limits
 from unnoise.units import FULL_SCALE
 
@@ -26,8 +27,6 @@ SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
 """Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
 MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
 """Models that can be asked for: a closed list, and never a path."""
-
-Report = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Operations:
         """Open the model that most pictures need, and run it once."""
         self.open("color")(np.zeros((8, 8, 3), np.float32), 0.1)
 
-    def denoise(self, data: bytes, wish: DenoiseRequest, report: Report) -> EncodedPicture:
+    def denoise(self, data: bytes, wish: DenoiseRequest, report: ProgressCallback) -> EncodedPicture:
         """Clean the bytes of a file, into those of another.
 
         Raises:
@@ -105,7 +104,7 @@ class Operations:
         """
         suffix = SUFFIXES[wish.format] if wish.format else io.suffix_of(data)
         picture = self._read(data, wish.page)
-        if reason := io.cannot_hold(picture, suffix):
+        if reason := io.unsupported_reason(picture.header, suffix):
             raise UnnoiseError(reason)
         report(0.0)
         clean, model, sigma = process.denoise_picture(picture, self._settings(wish), report)
@@ -114,7 +113,7 @@ class Operations:
         made = io.encode(clean, suffix, quality=wish.quality)
         return EncodedPicture(made, formats.format_for(suffix).name.lower(), model, level, picture.pixels[..., 0].size)
 
-    def inspect(self, data: bytes, page: int | None, report: Report) -> InspectionResult:
+    def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
         """Say what a picture is, and what noise is in it."""
         picture = self._read(data, page)
         report(0.5)
@@ -124,7 +123,7 @@ class Operations:
         return InspectionResult(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
     def preview(
-        self, data: bytes, wish: DenoiseRequest, box: tuple[int, int, int | None, int | None], report: Report
+        self, data: bytes, wish: DenoiseRequest, box: tuple[int, int, int | None, int | None], report: ProgressCallback
     ) -> EncodedPicture:
         """Show a piece of a picture, cleaned as it would be in the whole, as browsers show pictures.
 
@@ -150,15 +149,18 @@ class Operations:
         model, sigma = "", None
         if wish.strength:
             denoiser, sigma = self._settings(wish).resolve(picture.pixels, picture.dtype)
-            model, pixels = str(denoiser), _piece(denoiser, sigma, picture.pixels, inner, wish.strength, report)
+            model = str(denoiser)
+            pixels = preview.denoise_region(
+                denoiser, picture.pixels, sigma, inner, strength=wish.strength, progress=report
+            )
         else:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
-        shown = _on_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
+        shown = preview.to_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
         level = None if sigma is None else FULL_SCALE * float(sigma)
         return EncodedPicture(shown, "png", model, level, pixels[..., 0].size)
 
-    def uncertainty(self, data: bytes, wish: DenoiseRequest, gain: float, report: Report) -> EncodedPicture:
+    def uncertainty(self, data: bytes, wish: DenoiseRequest, gain: float, report: ProgressCallback) -> EncodedPicture:
         """Map the error to be expected in the clean picture, see `uncertainty.of`, as a grey PNG of 16 bits.
 
         White stands for an error of 255 / `gain` in 8-bit units; pages lie below each other.
@@ -201,43 +203,3 @@ class _AdaptiveThreads(Denoiser):
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, or one tile."""
         return (self._alone if self._busy() <= 1 else self._crowded).run(noisy, sigma)
-
-
-def _piece(
-    denoiser: Denoiser,
-    sigma: Sigma | None,
-    pixels: np.ndarray,
-    inner: tuple[slice, slice],
-    strength: float,
-    report: Report,
-) -> np.ndarray:
-    """Clean a rectangle with the margin that it needs, which begins on the denoiser's grid."""
-    if denoiser.halo is None:
-        return process.denoise_array(denoiser, pixels, sigma, strength=strength, progress=report)[inner]
-    first = [max(side.start - denoiser.halo, 0) // denoiser.multiple_of * denoiser.multiple_of for side in inner]
-    outer = tuple(slice(start, side.stop + denoiser.halo) for start, side in zip(first, inner, strict=True))
-    crop = tuple(slice(side.start - start, side.stop - start) for start, side in zip(first, inner, strict=True))
-    return process.denoise_array(denoiser, pixels[outer], sigma, strength=strength, progress=report)[crop]
-
-
-def _on_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, white: float) -> bytes:
-    """Return pixels of a picture as a PNG of 8 bits in sRGB."""
-    levels = np.nan_to_num(pixels / np.float32(white)).clip(0, 1) * np.float32(65535)
-    image = pyvips.Image.new_from_array(np.rint(levels).astype(np.uint16))
-    space = {1: "grey16", 3: "rgb16", 4: "cmyk"}[pixels.shape[2]]
-    if space == "cmyk":
-        image = (image >> 8).cast("uchar")
-    image = image.copy(interpretation=space)
-    profile = picture.metadata.get("icc-profile-data")
-    if profile:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    try:
-        shown = image.icc_transform("srgb", embedded=True) if profile else image.colourspace("srgb")
-    except pyvips.Error:  # a broken profile: its numbers are taken for sRGB
-        image.remove("icc-profile-data")
-        shown = image.colourspace("srgb")
-    if alpha is not None:
-        scale = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
-        opaque = np.rint(np.clip(alpha / np.float32(scale), 0, 1) * 255).astype(np.uint8)
-        shown = shown.bandjoin(pyvips.Image.new_from_array(opaque))
-    return shown.pngsave_buffer(compression=1, keep="none")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from unnoise.errors import UnnoiseError
-from unnoise.io.reader import TooLargeError, UnknownKindError
+from unnoise.io import TooLargeError, UnknownKindError
 
 MEDIA_TYPE = "application/problem+json"
 GONE = 499  # as servers log it when the client has left; nobody reads the answer

@@ -1,0 +1,61 @@
+"""Checks of output files and folders, made before the work that fills them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from unnoise.errors import UnnoiseError
+from unnoise.io import remote
+
+
+def check_target(target: str | Path, *, overwrite: bool = False, make_parents: bool = False) -> None:
+    """Check that an output file can be written.
+
+    Args:
+        target: the file.
+        overwrite: whether it may exist.
+        make_parents: whether its folder may be missing, because it is created later (see `make_folder`).
+
+    Raises:
+        UnnoiseError: the file exists, is a folder, or its folder is missing or not writable.
+    """
+    target = Path(target)
+    if make_parents and not target.parent.is_dir():
+        check_folder(target.parent)
+        return
+    if target.is_dir():
+        raise UnnoiseError(f"{target}: is a folder: give the name of a file")
+    if target.exists() and not overwrite:
+        raise UnnoiseError(f"{target}: already exists: choose another name, or allow overwriting")
+    if not target.parent.is_dir():
+        raise UnnoiseError(f"{target}: the folder {target.parent} does not exist: create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"{target}: no permission to write to the folder {target.parent}")
+
+
+def check_folder(folder: Path) -> None:
+    """Check that an output folder exists or can be created, and is writable; remote folders are not checked.
+
+    Raises:
+        UnnoiseError: it is not.
+    """
+    if remote.is_remote(folder):
+        return
+    parent = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not parent.is_dir():
+        raise UnnoiseError(f"cannot create the output folder '{folder}': '{parent}' is a file")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UnnoiseError(f"cannot write to the output folder '{folder}': no permission for '{parent}'")
+
+
+def make_folder(folder: Path) -> None:
+    """Create an output folder and its parents.
+
+    Raises:
+        UnnoiseError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnnoiseError(f"cannot create the output folder '{folder}': {error.strerror}") from error
