@@ -296,11 +296,11 @@ def test_the_expected_error_comes_with_the_clean_picture(photograph: np.ndarray,
 def test_a_model_is_opened_once_and_anew_when_its_file_changes(levels: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "mine.onnx"
     file.write_bytes(denoisers.bundled_models()["color"].read_bytes())
-    assert api._opened(file, False, "onnx") is api._opened(str(file), False, "onnx")
-    before = api._opened(file, False, "onnx")
+    before = api._MODELS.open(file, engine="onnx")
+    assert api._MODELS.open(str(file), engine="onnx") is before
     file.write_bytes(denoisers.bundled_models()["color-fast"].read_bytes())
     os.utime(file, ns=(1, 1))
-    assert str(api._opened(file, False, "onnx")) != str(before)
+    assert str(api._MODELS.open(file, engine="onnx")) != str(before)
 
 
 def test_several_threads_clean_at_once(photograph: np.ndarray) -> None:

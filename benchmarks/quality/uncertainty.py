@@ -1,29 +1,36 @@
 """Whether the expected error is the real one: pixels sorted into ten bins by what is expected of them.
 
     python benchmarks/quality/uncertainty.py [bins] [--models color] [--noise gaussian:25] [--data FOLDER]
-    python benchmarks/quality/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50]
+    python benchmarks/quality/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50] [--write FILE ...]
 
 `bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
 grey for `gray`), and their ratio.
-`fit` prints the coefficients of `unnoise.uncertainty`, of pieces of BSDS500's training part.
+`fit` prints the coefficients of `denoisers.uncertainty`, fitted to the errors of the bundled model on crops of the
+training part of BSDS500; `--write` puts them on the cards of model files, whose weights stay as they are.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 import common
 import numpy as np
+import onnx
 
 from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
 from unnoise.denoisers import uncertainty
+from unnoise.denoisers.model_card import Card
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
+from unnoise.io import atomic
 
 NOISES = ("gaussian:15", "gaussian:25", "gaussian:50", "poisson:30")
 FITTED = (5, 10, 15, 25, 35, 50, 75)
@@ -90,6 +97,48 @@ def fit(channels: int, folder: Path, count: int) -> list[float]:
     return weights.tolist()
 
 
+def write_error_model(path: Path, channels: int, coefficients: list[float]) -> None:
+    """Put coefficients on the card of an `.onnx` or `.safetensors` file; its weights stay as they are."""
+    onnx_file = path.suffix == ".onnx"
+    read, write = (read_onnx, write_onnx) if onnx_file else (read_safetensors, write_safetensors)
+    card = Card.from_metadata(read(path), str(path))
+    card = dataclasses.replace(card, error_model={**card.error_model, str(channels): coefficients})
+    with atomic.atomic_write(path) as temporary:
+        temporary.write_bytes(write(path, {**read(path), **card.to_metadata()}))
+
+
+def read_onnx(path: Path) -> dict[str, str]:
+    """Return the metadata of an `.onnx` file."""
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+def write_onnx(path: Path, metadata: dict[str, str]) -> bytes:
+    """Return an `.onnx` file with other metadata."""
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, metadata)
+    return model.SerializeToString()
+
+
+def read_safetensors(path: Path) -> dict[str, str]:
+    """Return the metadata of a `.safetensors` file."""
+    return _safetensors(path)[0]["__metadata__"]
+
+
+def write_safetensors(path: Path, metadata: dict[str, str]) -> bytes:
+    """Return a `.safetensors` file with other metadata: the size of the header, the header as JSON, the tensors."""
+    header, tensors = _safetensors(path)
+    text = json.dumps({**header, "__metadata__": metadata}, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Any], bytes]:
+    data = path.read_bytes()
+    size = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:size]), data[size:]
+
+
 def main() -> None:
     """Print the bins, or the coefficients."""
     parser = common.parser(__doc__, data=True)
@@ -98,10 +147,14 @@ def main() -> None:
     parser.add_argument("--noise", nargs="+", default=list(NOISES))
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
     parser.add_argument("--pictures", type=int)
+    parser.add_argument("--write", type=Path, nargs="+", default=[])
     arguments = parser.parse_args()
     if arguments.job == "fit":
         found = fit(arguments.channels, arguments.data, arguments.pictures or 50)
-        print(", ".join(f"{one:.4g}" for one in found))
+        coefficients = [float(f"{value:.4g}") for value in found]
+        print(", ".join(map(str, coefficients)))
+        for path in arguments.write:
+            write_error_model(path, arguments.channels, coefficients)
         return
     rows = []
     for model in arguments.models:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +15,18 @@ from unnoise.evaluation import benchmark
 from unnoise.evaluation.benchmark import Row
 from unnoise.io import adapters
 from unnoise.io.adapters import Source
-from unnoise.io.picture import white_level
-from unnoise.noise import Noise, estimation
+from unnoise.noise import Noise
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
 from unnoise.pipeline import error_maps, process
-from unnoise.units import FULL_SCALE
+from unnoise.units import from_8bit
 
 if TYPE_CHECKING:
     from unnoise.training.recipe import Recipe
 
 DEFAULT_MODEL = "auto"
+
+_MODELS = denoisers.ModelCache(denoisers.make)
 
 
 def denoise(
@@ -62,9 +61,9 @@ def denoise(
     >>> denoise(np.full((8, 8), 0.5, np.float32), "median").shape
     (8, 8)
     """
-    level = None if sigma is None else sigma / FULL_SCALE
-    settings = process.DenoiseOptions(_opened(model, ensemble, engine), sigma=level, strength=strength)
-    clean, *_ = process.denoise_picture(adapters.to_picture(source, channel_axis), settings, progress)
+    denoiser = _MODELS.open(model, ensemble=ensemble, engine=engine)
+    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), strength=strength)
+    clean, *_ = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
     return adapters.like_source(source, clean, channel_axis)
 
 
@@ -99,9 +98,8 @@ def denoise_with_error(
     >>> denoise_with_error(np.full((8, 8), 0.5, np.float32), "median")[1].shape
     (8, 8)
     """
-    level = None if sigma is None else sigma / FULL_SCALE
-    settings = process.DenoiseOptions(_opened(model, ensemble=False, engine=engine), sigma=level)
-    made = error_maps.clean_picture(adapters.to_picture(source, channel_axis), settings, progress)
+    options = process.DenoiseOptions(_MODELS.open(model, ensemble=False, engine=engine), sigma=from_8bit(sigma))
+    made = error_maps.clean_picture(adapters.to_picture(source, channel_axis), options, progress)
     return adapters.like_source(source, made.clean, channel_axis), made.error
 
 
@@ -125,9 +123,7 @@ def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseEstimate:
         source: as for `denoise`.
         channel_axis: as for `denoise`.
     """
-    picture = adapters.to_picture(source, channel_axis)
-    pixels = picture.pixels[:, :, :3] / np.float32(white_level(picture.pixels, picture.dtype))
-    return denoisers.with_model(estimation.estimate_noise(pixels), pixels)
+    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis))
 
 
 def evaluate(
@@ -226,19 +222,6 @@ def measure(
     pictures = datasets.make(job.test, channels=3, size=restoration_config.SIZE)
     made = [noises.make(spec) for spec in restoration_config.NOISES]
     return list(benchmark.evaluate(opened, pictures, made, data=job.test, progress=progress))
-
-
-def _opened(model: str | Path | Denoiser, ensemble: bool, engine: str | None) -> Denoiser:
-    """Open a denoiser, or find it among those opened last; a file that has changed is another."""
-    if isinstance(model, Denoiser):
-        return denoisers.make(model, ensemble=ensemble)
-    changed = os.stat(model).st_mtime_ns if os.path.isfile(model) else 0
-    return _remembered(str(model), ensemble, engine, changed)
-
-
-@functools.lru_cache(maxsize=8)
-def _remembered(model: str, ensemble: bool, engine: str | None, changed: int) -> Denoiser:
-    return denoisers.make(model, ensemble=ensemble, engine=engine)
 
 
 class _Input(Denoiser):

@@ -9,6 +9,7 @@ from unnoise import denoisers, noise
 from unnoise.denoisers import tiling
 from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto, select_model, with_model
 from unnoise.denoisers.base import Denoiser, channel_count
+from unnoise.denoisers.model_cache import ModelCache
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr
 from unnoise.noise.estimation import NoiseEstimate
@@ -33,7 +34,8 @@ class Named(Denoiser):
 def auto() -> Auto:
     """Return one that opens `Named` models and lists them in `opened`."""
     opened: list[str] = []
-    made = Auto(lambda name: opened.append(name) or Named(name), ALL)  # type: ignore[func-returns-value]
+    models = ModelCache(lambda name: opened.append(name) or Named(name))  # type: ignore[func-returns-value]
+    made = Auto(models, ALL)
     made.opened = opened  # type: ignore[attr-defined]
     return made
 

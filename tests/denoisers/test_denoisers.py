@@ -185,8 +185,8 @@ def test_the_spec_comes_back(spec: str) -> None:
         ("mediam", "unknown model 'mediam': did you mean 'median'?"),
         ("nlm:force=2", "unknown option of nlm 'force': choose one of: strength"),
         ("nlm:1 | tv", "'|' has no meaning for a denoiser: 'nlm:1 | tv'"),
-        ("gone.onnx", "no model file 'gone.onnx'"),
-        ("gone.safetensors", "no model file 'gone.safetensors'"),
+        ("gone.onnx", "there is no model file 'gone.onnx'"),
+        ("gone.safetensors", "there is no model file 'gone.safetensors'"),
         ("median:4", "median: size must be an odd whole number, not '4'"),
         ("median:2.5", "median: size must be an odd whole number, not '2.5'"),
         ("adaptive-median:0", "adaptive-median: largest must be an odd whole number, not '0'"),
@@ -194,7 +194,10 @@ def test_the_spec_comes_back(spec: str) -> None:
         ("nlm:0..1", "nlm: strength must be a number above 0, not '0..1'"),
         ("bilateral:spatial=wide", "bilateral: spatial must be a number above 0, not 'wide'"),
         ("tv:-1", "tv: weight must be a number above 0, not '-1'"),
-        *[(f"{name}:3", f"the model '{name}' takes no arguments: '{name}:3'") for name in denoisers.bundled_models()],
+        *[
+            (f"{name}:3", f"the model '{name}' takes no arguments, got '{name}:3'")
+            for name in denoisers.bundled_models()
+        ],
     ],
 )
 def test_mistakes_are_told_in_one_line(spec: str, message: str) -> None:
@@ -316,7 +319,7 @@ def test_the_level_is_estimated_where_it_is_wanted_and_not_told(photograph: np.n
 
 @pytest.mark.parametrize("shape", [(5,), (6, 5), (1, 6, 5, 3), (0, 5, 3), (6, 5, 0)])
 def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UnnoiseError, match=r"^a picture is an array \[H, W, C\], not one of shape"):
+    with pytest.raises(UnnoiseError, match=r"^expected an array \[H, W, C\] that is not empty, got shape"):
         Listener()(np.zeros(shape, np.float32))
 
 
@@ -330,7 +333,7 @@ def test_inks_are_cleaned_as_the_negative_of_a_picture() -> None:
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_a_network_cannot_take_are_refused(channels: int) -> None:
-    with pytest.raises(UnnoiseError, match=f"takes pictures of 3 channels, not of {channels}"):
+    with pytest.raises(UnnoiseError, match=f"takes images of 3 channels, got {channels}"):
         Listener(channels=3)(noisy_picture(6, 5, channels), 0.1)
 
 
@@ -338,9 +341,7 @@ def test_channels_that_a_network_cannot_take_are_refused(channels: int) -> None:
     "sigma", [-0.1, np.nan, np.inf, np.full((5, 6), 0.1), np.full((6, 5, 1), 0.1), np.full((6, 5), -1)]
 )
 def test_a_level_that_is_none_is_refused(sigma: Sigma) -> None:
-    with pytest.raises(
-        UnnoiseError, match=r"^a noise level is a number of at least 0, or a map of such, \[6, 5\] here$"
-    ):
+    with pytest.raises(UnnoiseError, match=r"^sigma must be a non-negative number, or a map \[6, 5\] of such numbers$"):
         Listener()(noisy_picture(6, 5, 3), sigma)
 
 

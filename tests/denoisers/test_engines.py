@@ -135,7 +135,7 @@ def test_auto_opens_its_models_on_the_engine() -> None:
     ("spec", "engine", "why"),
     [
         ("color", "tensorrt", "unknown engine 'tensorrt'"),
-        (SHIPPED["color"].with_suffix(".safetensors"), "onnx", "runs .onnx files: unnoise export"),
+        (SHIPPED["color"].with_suffix(".safetensors"), "onnx", "runs .onnx files only: run .unnoise export"),
         ("color-fast", "torch", "no model file '.*color-fast.safetensors'"),
         ("absent.onnx", None, "no model file 'absent.onnx'"),
     ],

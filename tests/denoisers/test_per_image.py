@@ -70,9 +70,9 @@ def test_strips_of_a_tall_picture_fit_together(photograph: np.ndarray, monkeypat
 
 
 @pytest.mark.parametrize(("spec", "told"), [
-    ("deep_prior:0", "deep_prior: steps must be a whole number of at least 1, not '0'"),
-    ("zero_shot:width=2.5", "zero_shot: width must be a whole number of at least 1, not '2.5'"),
-    ("zero_shot:seed=-1", "zero_shot: seed must be a whole number of at least 0, not '-1'"),
+    ("deep_prior:0", "deep_prior: steps must be an integer of at least 1, got '0'"),
+    ("zero_shot:width=2.5", "zero_shot: width must be an integer of at least 1, got '2.5'"),
+    ("zero_shot:seed=-1", "zero_shot: seed must be an integer of at least 0, got '-1'"),
 ])  # fmt: skip
 def test_mistakes_are_told_in_one_line(spec: str, told: str) -> None:
     with pytest.raises(UnnoiseError) as caught:

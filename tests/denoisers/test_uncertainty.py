@@ -11,6 +11,7 @@ from skimage import data
 from unnoise import denoisers, io, noise
 from unnoise.cli import main
 from unnoise.denoisers import uncertainty
+from unnoise.denoisers.ensemble import Ensemble
 from unnoise.noise.estimation import NoiseEstimate
 
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
@@ -46,6 +47,46 @@ def test_every_fifth_of_the_pixels_errs_as_expected(model: str, sd: int | None) 
 def test_other_denoisers_are_scaled_to_what_they_really_miss(model: str) -> None:
     expected, real = cleaned(model, data.astronaut()[:256, :256].astype(np.float32) / 255, 25)
     assert np.sqrt((expected**2).mean()) == pytest.approx(np.sqrt((real**2).mean()), rel=0.1)
+
+
+def test_the_name_of_a_model_calibrates_nothing() -> None:
+    """A model that a user trained as "color" errs otherwise than the bundled one."""
+    picture = data.astronaut()[:256, :256].astype(np.float32) / 255
+    noisy, model = noise.make("gaussian:25")(picture, 0), Ensemble(denoisers.make("median:5"))
+    model.name = "color"
+    clean = model(noisy)
+    expected = uncertainty.estimate_error(model, noisy, clean, 25 / 255)
+    real = 255 * np.sqrt(np.mean((clean - picture) ** 2))
+    assert np.sqrt((expected**2).mean()) == pytest.approx(real, rel=0.1)
+    np.testing.assert_array_equal(
+        expected, uncertainty.estimate_error(denoisers.make("median:5"), noisy, clean, 25 / 255)
+    )
+
+
+CALIBRATED = {"color": {1, 3}, "color-fast": {1, 3}, "gray": {1}}
+
+
+@pytest.mark.parametrize("path", sorted(denoisers.WEIGHTS.glob("*.*")), ids=lambda path: path.name)
+def test_bundled_files_carry_their_coefficients(path: Path) -> None:
+    if path.suffix == ".safetensors":
+        pytest.importorskip("torch", reason="needs the extra train")
+    model = denoisers.make(path)
+    assert set(model.error_model or ()) == CALIBRATED.get(path.stem, set())
+    for channels, coefficients in (model.error_model or {}).items():
+        assert coefficients == uncertainty.DEFAULT_COEFFICIENTS[channels]
+
+
+def test_a_model_with_coefficients_is_not_run_again(photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Ensemble(denoisers.make("color"))
+    assert model.error_model is not None
+    monkeypatch.setattr(Ensemble, "run", lambda *_: pytest.fail("it ran again"))
+    double = 2 * np.array(model.error_model[3])
+    found = uncertainty.estimate_error(model, photograph, photograph, 0.1)
+    np.testing.assert_array_equal(found, uncertainty.expected_error(photograph, 0.1))
+    model.error_model = {3: tuple(double)}
+    again = uncertainty.estimate_error(model, photograph, photograph, 0.1)
+    np.testing.assert_array_equal(again, uncertainty.expected_error(photograph, 0.1, double))
+    assert np.abs(again - found).max() > 1
 
 
 @pytest.mark.parametrize("model", ["tv", "wavelet"])

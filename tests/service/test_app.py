@@ -106,12 +106,10 @@ class Slow(Denoiser):
 @pytest.fixture
 def slow(client: TestClient) -> Iterator[Slow]:
     """Put a slow denoiser in the place of the median; `LARGE` is eight tiles to it."""
-    opened = client.app.state.service.workshop._opened  # type: ignore[union-attr]
-    before, opened["median"] = opened.get("median"), Slow()
-    yield opened["median"]
-    opened.pop("median")
-    if before:
-        opened["median"] = before
+    workshop, slow = client.app.state.service.workshop, Slow()  # type: ignore[union-attr]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workshop, "open", lambda model, real=workshop.open: slow if model == "median" else real(model))
+        yield slow
 
 
 LARGE = png(np.zeros((3072, 6144, 1), np.uint8))

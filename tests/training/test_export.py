@@ -34,7 +34,7 @@ SPECS = [
     "dncnn:channels=1,depth=3,width=4",
 ]
 SIZES = [(1, 1), (1, 7), (7, 5), (16, 24), (33, 50)]
-NO_MODEL = "cannot read the model|carries no card|do not fit"
+NO_MODEL = "cannot read the model|has no valid card|do not fit"
 
 
 def save(spec: str, path: Path) -> Path:
@@ -140,7 +140,7 @@ def test_weights_in_half_are_rounded_once_for_both_files(tmp_path: Path, rng: np
         assert halves.stat().st_size < 0.75 * whole[0]
         assert learned.stat().st_size < 0.75 * whole[1]
     noisy = rng.random((32, 32, card.channels), dtype=np.float32)
-    expected = TorchDenoiser(after, corrects_clipping=card.corrects_clipping)(noisy, 0.1)
+    expected = TorchDenoiser(after, card)(noisy, 0.1)
     np.testing.assert_allclose(Onnx(halves)(noisy, 0.1), expected, atol=1e-5)
     if importlib.util.find_spec("openvino"):
         from unnoise.denoisers.openvino import OpenVino
@@ -244,7 +244,7 @@ def test_a_card_may_say_more_than_is_known_here(learned: Path) -> None:
 
 @pytest.mark.parametrize("metadata", [None, {}, {KEY: "{"}, {KEY: "[]"}, {KEY: '{"name": "x"}'}, {KEY: "null"}])
 def test_what_is_no_card_is_refused(metadata: dict[str, str] | None) -> None:
-    with pytest.raises(UnnoiseError, match=r"^'x' is no unnoise model: it carries no card$"):
+    with pytest.raises(UnnoiseError, match=r"^'x' is not an unnoise model: it has no valid card$"):
         Card.from_metadata(metadata, "x")
 
 

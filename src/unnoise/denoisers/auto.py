@@ -1,15 +1,16 @@
-"""The shipped model that fits a picture, chosen by what noise is in it."""
+"""The denoiser "auto": selects a bundled model by the noise in each image."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
 from unnoise.denoisers.base import Denoiser, Sigma, channel_count
+from unnoise.denoisers.model_cache import ModelCache
 from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 
@@ -21,70 +22,62 @@ MODEL_FOR_NOISE = {
     "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
 }
-"""Kind of noise -> models for colour, and for grey, the best first; where none of them ships, `color` serves.
+"""Kind of noise -> models for color and for gray images, best first; `color` if none of them is bundled.
 
-Chosen on pictures of BSDS500's validation part by `picks` of `benchmarks/quality/estimation.py`.
+Chosen on images of BSDS500's validation part by `picks` of `benchmarks/quality/estimation.py`.
 """
 
 
 class Auto(Denoiser):
-    """Gives each picture to the model that fits the whole of it; a level that is told is that of Gaussian noise.
+    """Denoises each image with the model selected for it; a given sigma is taken as that of Gaussian noise.
 
     Args:
-        make: opens a model by its name; each is opened once, when a picture first needs it.
-        shipped: names of the models that there are.
+        models: opens models by name, when an image first needs them.
+        names: names of the available models.
     """
 
     name = "auto"
 
-    def __init__(self, make: Callable[[str], Denoiser], shipped: Collection[str]) -> None:
-        self._make, self._shipped = make, shipped
-        self._opened: dict[str, Denoiser] = {}
-        self._lock = threading.Lock()
+    def __init__(self, models: ModelCache, names: Collection[str]) -> None:
+        self._models, self._names = models, names
 
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
-        """Choose the model for a picture."""
-        report = estimation.estimate_noise(noisy[:, :, :3]) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
-        name = select_model(report, channel_count(noisy), self._shipped)
-        return self._open(name).for_noise(report).resolve(noisy, report.sigma if sigma is None else sigma)
+        """Return the model for an image and the sigma to call it with."""
+        estimate = estimation.estimate_noise(noisy[:, :, :3]) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
+        model = self._models.open(select_model(estimate, channel_count(noisy), self._names))
+        return model.for_noise(estimate).resolve(noisy, estimate.sigma if sigma is None else sigma)
 
     def preload(self) -> None:
-        """Open, on a thread of its own, the model that most pictures need, while the first is still being read."""
+        """Start to open the model that most images need, on another thread, while the first image is being read."""
 
         def attempt() -> None:
-            with contextlib.suppress(Exception):  # who needs it will be told
-                self._open("color")
+            with contextlib.suppress(Exception):  # the caller that needs the model gets the error
+                self._models.open("color")
 
         threading.Thread(target=attempt).start()
 
-    def _open(self, name: str) -> Denoiser:
-        with self._lock:
-            if name not in self._opened:
-                self._opened[name] = self._make(name)
-            return self._opened[name]
-
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
-        """Clean a picture by the model that fits; see `Denoiser`."""
+        """Denoise an image with the selected model; see `Denoiser`."""
         return self.run(self.checked(noisy), sigma)
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture."""
-        denoiser, told = self.resolve(noisy, sigma)
-        return denoiser(noisy, told)
+        """Denoise one image."""
+        denoiser, sigma = self.resolve(noisy, sigma)
+        return denoiser(noisy, sigma)
 
 
-def select_model(report: NoiseEstimate, channels: int, shipped: Collection[str]) -> str:
-    """Return the name of the model that fits a picture.
+def select_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> str:
+    """Return the name of the model for an image.
 
     Args:
-        report: what noise is in it; with none, the model is one that leaves the picture as it is at level 0.
-        channels: of the picture, see `colours`.
-        shipped: names of the models that there are; `color` is always one of them.
+        estimate: the noise in it; for "none", the model is one that returns the image unchanged at sigma 0.
+        channels: number of channels, see `channel_count`.
+        names: names of the available models; `color` always is.
     """
-    in_colour, in_grey = MODEL_FOR_NOISE[report.kind]
-    return next((name for name in (in_grey if channels == 1 else in_colour) if name in shipped), "color")
+    for_color, for_gray = MODEL_FOR_NOISE[estimate.kind]
+    return next((name for name in (for_gray if channels == 1 else for_color) if name in names), "color")
 
 
-def with_model(report: NoiseEstimate, channels: int, shipped: Collection[str]) -> NoiseEstimate:
-    """Return a report that names the model that fits."""
-    return report if report.kind == "none" else replace(report, model=select_model(report, channels, shipped))
+def with_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> NoiseEstimate:
+    """Return an estimate that names the suggested model; none where there is no noise."""
+    return estimate if estimate.kind == "none" else replace(estimate, model=select_model(estimate, channels, names))

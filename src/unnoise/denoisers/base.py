@@ -1,7 +1,7 @@
-"""The contract of everything that takes a noisy array and returns a clean one.
+"""The base class of denoisers: a noisy array in, a clean array out.
 
-A denoiser states facts (`channels`, `multiple_of`, `halo`, `wants_sigma`); what stands here turns any picture into one
-that fits them, and back. Members only write `run`.
+A denoiser states facts (`channels`, `multiple_of`, `halo`, `wants_sigma`) and implements `run`. The base class adapts
+any image to these facts: channels, padding, non-finite values, noise estimation.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy import ndimage
@@ -19,26 +21,45 @@ from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 
 Sigma = float | np.ndarray
+ErrorModel = Mapping[int, tuple[float, ...]]
+"""Number of channels -> coefficients of the expected error, see `uncertainty`."""
 
 MIN_SIGMA = 1e-6
-"""A level below this, [0, 1] units, counts as 0: nobody can see it, and its square is soon no number any more."""
+"""A smaller sigma, in [0, 1] units, counts as 0: it is invisible, and its square soon underflows."""
 
-_SMOOTH = 1.5  # deviation of the blur that the light is read off, pixels
+_SMOOTHING = 1.5  # sigma of the blur from which signal-dependent noise is computed, pixels
+
+
+@dataclass(frozen=True)
+class DenoiserInfo:
+    """The facts that a denoiser states; see the attributes of `Denoiser`."""
+
+    name: str = ""
+    channels: int | None = None
+    multiple_of: int = 1
+    halo: int | None = None
+    wants_sigma: bool = False
+    margin: int = 0
+    corrects_clipping: bool = False
+    error_model: ErrorModel | None = None
 
 
 class Denoiser(ABC):
-    """A function from noisy pictures to clean ones, and facts about it.
+    """A function from noisy images to clean ones, and its facts.
+
+    Subclasses set the facts as class or instance attributes; one that wraps another denoiser adopts its `info`.
 
     Attributes:
-        channels: channels that `run` takes; None for any number.
+        name: its name, which `str` returns as well; may be "".
+        channels: number of channels that `run` takes; None for any number.
         multiple_of: `run` takes heights and widths that are multiples of this.
-        halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
-        wants_sigma: whether the noise level matters; where it is not told, it is estimated.
-        margin: mirrored pixels that `run` is given beyond each border; for networks, to which the world ends in zeros.
-        corrects_clipping: whether `run` has learned only noise that was never clipped, so that clipping at black and
-            white is corrected after it (see `clipping`).
-        signal_noise: signal-dependent noise that it is fitted to; None for noise of one level.
-        name: what it is called, which is its `str`, too; "" where nobody has named it.
+        halo: distance in pixels up to which an input pixel affects the output; None if it affects all of it.
+        wants_sigma: whether `run` uses sigma; if the caller gives none, it is estimated.
+        margin: reflected pixels added beyond each border before `run`, for networks, which pad with zeros.
+        corrects_clipping: whether `run` was trained on noise that was never clipped, so that clipping at black and
+            white has to be corrected after it (see `clipping`).
+        error_model: coefficients of its expected error, see `uncertainty`; None if they have not been fitted.
+        signal_noise: signal-dependent noise that it is set to remove; None for noise of the same sigma everywhere.
     """
 
     name: str = ""
@@ -48,45 +69,57 @@ class Denoiser(ABC):
     wants_sigma: bool = False
     margin: int = 0
     corrects_clipping: bool = False
+    error_model: ErrorModel | None = None
     signal_noise: NoiseEstimate | None = None
 
     def __str__(self) -> str:
-        """Return what it is called; members that the small language spells return their spec."""
+        """Return the name; denoisers with a spec return their spec."""
         return self.name
 
+    @property
+    def info(self) -> DenoiserInfo:
+        """The facts of this denoiser, gathered from its attributes."""
+        facts = {fact.name: getattr(self, fact.name) for fact in fields(DenoiserInfo)}
+        return DenoiserInfo(**{**facts, "name": str(self)})
+
+    def adopt(self, info: DenoiserInfo) -> None:
+        """Set all facts of this denoiser."""
+        for fact in fields(info):
+            setattr(self, fact.name, getattr(info, fact.name))
+
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
-        """Clean a picture.
+        """Denoise an image.
 
         Args:
-            noisy: float32 `[H, W, C]`, nominally in [0, 1]; grey, RGB, or CMYK. NaN and infinity are left where they
-                are.
-            sigma: noise deviation in [0, 1] units, a number or a map `[H, W]`; None to estimate it where it matters.
+            noisy: float32 `[H, W, C]`, nominally in [0, 1]; gray, RGB, or CMYK. NaN and infinity are kept in place.
+            sigma: standard deviation of the noise in [0, 1] units, a number or a map `[H, W]`; None to estimate it if
+                it is used.
 
         Returns:
-            The clean picture, float32 `[H, W, C]`.
+            The denoised image, float32 `[H, W, C]`.
 
         Raises:
-            UnnoiseError: the array has another shape than `[H, W, C]`, or channels that the denoiser cannot take, or
-                `sigma` is neither a level nor a map of levels of that size.
+            UnnoiseError: the array is not `[H, W, C]` or has an unsupported number of channels, or `sigma` is neither
+                a non-negative number nor a map of these.
         """
         noisy = self.checked(noisy)
         finite = np.isfinite(noisy)
         if not finite.all():
-            middle = np.median(noisy[finite]) if finite.any() else np.float32(0)
-            return np.where(finite, self(np.where(finite, noisy, middle), sigma), noisy)
-        denoiser, told = self.resolve(noisy, sigma)
-        if told is not None and not np.any(told):
-            return noisy.copy()  # there is no noise to take out
-        return denoiser._denoise(noisy, told)
+            median = np.median(noisy[finite]) if finite.any() else np.float32(0)
+            return np.where(finite, self(np.where(finite, noisy, median), sigma), noisy)
+        denoiser, sigma = self.resolve(noisy, sigma)
+        if sigma is not None and not np.any(sigma):
+            return noisy.copy()  # no noise to remove
+        return denoiser._denoise(noisy, sigma)
 
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean a finite float32 picture `[H, W, channels]` whose sides are multiples of `multiple_of`."""
+        """Denoise a finite float32 image `[H, W, channels]` whose sides are multiples of `multiple_of`."""
 
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
-        """Return who is to clean a picture, and the level to tell it.
+        """Return the denoiser for an image and the sigma to call it with.
 
-        It is asked once, with the whole picture: all tiles of it are then cleaned alike.
+        Call it once with the whole image, so that all of its tiles are denoised alike.
 
         Args:
             noisy: float32 `[H, W, C]`.
@@ -95,85 +128,85 @@ class Denoiser(ABC):
         if not self.wants_sigma:
             return self, None
         if sigma is None:
-            found = estimation.estimate_noise(noisy[:, :, :3])
-            return self.for_noise(found), found.sigma
-        return self, _checked_level(noisy, sigma)
+            estimate = estimation.estimate_noise(noisy[:, :, :3])
+            return self.for_noise(estimate), estimate.sigma
+        return self, _checked_sigma(noisy, sigma)
 
-    def for_noise(self, found: NoiseEstimate) -> Denoiser:
-        """Return the denoiser as it serves what was found in a picture.
+    def for_noise(self, estimate: NoiseEstimate) -> Denoiser:
+        """Return this denoiser set to the estimated noise.
 
-        Noise that grows with the light has another level at each pixel, and a network is told a map of levels.
+        For signal-dependent noise, a network gets a map of sigma in place of a number.
         """
-        if not self.corrects_clipping or found.kind != "signal-dependent":
+        if not self.corrects_clipping or estimate.kind != "signal-dependent":
             return self
         fitted = copy.copy(self)
-        fitted.signal_noise = found
+        fitted.signal_noise = estimate
         if self.signal_noise is None and fitted.halo is not None:
-            fitted.halo += round(4 * _SMOOTH)  # as far as SciPy's filter reaches
+            fitted.halo += round(4 * _SMOOTHING)  # the radius of SciPy's filter
         return fitted
 
     @staticmethod
     def checked(noisy: np.ndarray) -> np.ndarray:
-        """Return a picture as float32; raise UnnoiseError unless it is `[H, W, C]`, and has pixels."""
+        """Return an image as float32; raise UnnoiseError unless it is `[H, W, C]` and not empty."""
         noisy = np.asarray(noisy, dtype=np.float32)
         if noisy.ndim != 3 or 0 in noisy.shape:
-            raise UnnoiseError(f"a picture is an array [H, W, C], not one of shape {noisy.shape}")
+            raise UnnoiseError(f"expected an array [H, W, C] that is not empty, got shape {noisy.shape}")
         return noisy
 
-    def _denoise(self, noisy: np.ndarray, told: Sigma | None) -> np.ndarray:
+    def _denoise(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         if self.signal_noise is not None:
-            told = self.signal_noise.sigma_map(ndimage.gaussian_filter(noisy, (_SMOOTH, _SMOOTH, 0)))
-        clean = self._fit_channels(noisy, told)
-        if not self.corrects_clipping or told is None:
+            sigma = self.signal_noise.sigma_map(ndimage.gaussian_filter(noisy, (_SMOOTHING, _SMOOTHING, 0)))
+        clean = self._fit_channels(noisy, sigma)
+        if not self.corrects_clipping or sigma is None:
             return clean
         return clipping.correct_clipping(
-            noisy, clean, told if self.signal_noise is None else self.signal_noise.sigma_at(clean)
+            noisy, clean, sigma if self.signal_noise is None else self.signal_noise.sigma_at(clean)
         )
 
     def _fit_channels(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        have = noisy.shape[2]
-        if self.channels in (None, have):
+        channels = noisy.shape[2]
+        if self.channels in (None, channels):
             return self._fit_size(noisy, sigma)
         if self.channels == 1:
             if channel_count(noisy) == 1:
-                return np.repeat(self._fit_size(noisy[:, :, :1], sigma), have, axis=2)
-            return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(have)], axis=2)
-        if have == 1:
-            # Three copies share one noise: it is as strong in their mean as independent noise of sqrt(3) the level.
-            told = None if sigma is None else sigma * math.sqrt(self.channels)
-            clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), told)
+                return np.repeat(self._fit_size(noisy[:, :, :1], sigma), channels, axis=2)
+            return np.concatenate([self._fit_size(noisy[:, :, c : c + 1], sigma) for c in range(channels)], axis=2)
+        if channels == 1:
+            # Three copies share their noise: in their mean it is as strong as independent noise of sqrt(3) sigma.
+            scaled = None if sigma is None else sigma * math.sqrt(self.channels)
+            clean = self._fit_size(np.repeat(noisy, self.channels, axis=2), scaled)
             return clean.mean(axis=2, keepdims=True)
-        if have == 4 and self.channels == 3:  # inks: a colour picture in the negative, and a grey one
+        if channels == 4 and self.channels == 3:  # CMYK: the negative of a color image, and one of a gray image
             inks, black = 1 - noisy[:, :, :3], 1 - noisy[:, :, 3:]
             return 1 - np.concatenate([self._fit_size(inks, sigma), self._fit_channels(black, sigma)], axis=2)
-        raise UnnoiseError(f"this model takes pictures of {self.channels} channels, not of {have}")
+        raise UnnoiseError(f"this model takes images of {self.channels} channels, got {channels}")
 
     def _fit_size(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         height, width = noisy.shape[:2]
-        margin = self.margin + -self.margin % self.multiple_of  # which keeps the grid where it was
-        tall, wide = ((margin, margin + -side % self.multiple_of) for side in (height, width))
-        if any((*tall, *wide)):
-            noisy = np.pad(noisy, (tall, wide, (0, 0)), mode="symmetric")
+        margin = self.margin + -self.margin % self.multiple_of  # keeps the grid in place
+        rows, columns = ((margin, margin + -side % self.multiple_of) for side in (height, width))
+        if any((*rows, *columns)):
+            noisy = np.pad(noisy, (rows, columns, (0, 0)), mode="symmetric")
             if isinstance(sigma, np.ndarray):
-                sigma = np.pad(sigma, (tall, wide), mode="symmetric")
+                sigma = np.pad(sigma, (rows, columns), mode="symmetric")
         clean = self.run(noisy, sigma)[margin : margin + height, margin : margin + width]
         return np.asarray(clean, dtype=np.float32)
 
 
 def channel_count(pixels: np.ndarray) -> int:
-    """Count the channels of a picture `[H, W, C]`; 1 where it is grey, kept as three channels that are alike."""
+    """Count the channels of an image `[H, W, C]`; three equal channels (gray stored as RGB) count as 1."""
     channels = pixels.shape[2]
     return 1 if channels == 3 and (pixels == pixels[:, :, :1]).all() else channels
 
 
-def _checked_level(noisy: np.ndarray, sigma: Sigma) -> Sigma:
-    """Return a level that is told, what nobody can see of it as 0; raise UnnoiseError where it is none."""
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        told = np.asarray(sigma, dtype=np.float32)
-    if told.shape not in ((), noisy.shape[:2]) or not (np.isfinite(told) & (told >= 0)).all():
+def _checked_sigma(noisy: np.ndarray, sigma: Sigma) -> Sigma:
+    """Return sigma with invisible values set to 0; raise UnnoiseError if it is invalid."""
+    with np.errstate(over="ignore"):  # too large values become infinite and are rejected
+        values = np.asarray(sigma, dtype=np.float32)
+    if values.shape not in ((), noisy.shape[:2]) or not (np.isfinite(values) & (values >= 0)).all():
         height, width = noisy.shape[:2]
-        raise UnnoiseError(f"a noise level is a number of at least 0, or a map of such, [{height}, {width}] here")
-    faint = told < MIN_SIGMA
-    if told.shape:
-        return np.where(faint, np.float32(0), told)
-    return 0.0 if faint else float(sigma)
+        raise UnnoiseError(f"sigma must be a non-negative number, or a map [{height}, {width}] of such numbers")
+    invisible = values < MIN_SIGMA
+    if values.shape:
+        return np.where(invisible, np.float32(0), values)
+    return 0.0 if invisible else float(sigma)

@@ -1,4 +1,4 @@
-"""The mean of what a denoiser makes of a picture in its eight orientations: eight times the work, for the last tenth.
+"""The mean of a denoiser's results on the eight orientations of an image: about 0.1 dB better at 8x the cost.
 
 After Timofte, Rothe, Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
 """
@@ -11,32 +11,30 @@ from unnoise.denoisers.base import Denoiser, Sigma
 
 
 class Ensemble(Denoiser):
-    """A denoiser over all quarter turns of a picture and of its mirror image, averaged.
+    """A denoiser averaged over the quarter turns of an image and of its mirror image.
 
-    It turns what already fits the one inside, sides padded to its grid; so tiles remain equal to the whole picture.
+    It turns images that are already padded to the grid of the inner denoiser, so tiles still equal the whole image.
 
     Args:
-        inside: does the work; its facts are those of the ensemble.
+        inside: the inner denoiser; the ensemble adopts its facts.
     """
 
     def __init__(self, inside: Denoiser) -> None:
-        self.inside, self.name = inside, str(inside)
-        self.channels, self.multiple_of = inside.channels, inside.multiple_of
-        self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
-        self.corrects_clipping = inside.corrects_clipping
+        self.inside = inside
+        self.adopt(inside.info)
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture, eight times."""
+        """Denoise one image in eight orientations."""
         total = np.zeros_like(noisy)
         for turns in range(4):
             for mirrored in (False, True):
-                told = _turned(sigma, turns, mirrored) if isinstance(sigma, np.ndarray) else sigma
-                clean = self.inside.run(_turned(noisy, turns, mirrored), told)
+                turned = _turned(sigma, turns, mirrored) if isinstance(sigma, np.ndarray) else sigma
+                clean = self.inside.run(_turned(noisy, turns, mirrored), turned)
                 total += np.rot90(clean[:, ::-1] if mirrored else clean, -turns)
         return total / np.float32(8)
 
 
-def _turned(picture: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
-    """Turn an array `[H, W, ...]` by quarters, then mirror it left to right."""
-    turned = np.rot90(picture, turns)
+def _turned(array: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    """Rotate an array `[H, W, ...]` by quarter turns, then mirror it left to right."""
+    turned = np.rot90(array, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

@@ -1,7 +1,7 @@
-"""The card that travels inside a model file and says what the model is.
+"""The card: metadata in a model file that says what the model is.
 
-A `.safetensors` file (to learn on) and an `.onnx` file (to run) carry the same card in their metadata, as JSON under
-one key; loading a model needs nothing but its file.
+A `.safetensors` file (weights, to train from) and an `.onnx` file (to run) carry the same card, as JSON under one key
+of their metadata. A model is opened from its file alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from unnoise.denoisers import clipping
+from unnoise.denoisers.base import DenoiserInfo
 from unnoise.errors import UnnoiseError
 
 KEY = "unnoise.card"
@@ -18,25 +20,26 @@ KEY = "unnoise.card"
 
 @dataclass(frozen=True)
 class Card:
-    """What a model is, what it learned from, and how well it does.
+    """What a model is, what it was trained on, and how well it performs.
 
     Attributes:
-        name: of the model.
-        summary: what it is for, one line.
+        name: name of the model.
+        summary: its purpose, one line.
         network: spec of the network.
-        channels: 1 for grey, 3 for colour.
-        multiple_of: sides of its input are multiples of this.
-        halo: its reach in pixels; None when it sees the whole picture.
-        wants_sigma: whether it is told the noise level.
-        margin: mirrored pixels that it is given beyond each border.
-        noise: spec of the noise that it learned to remove; "" for that of its training pairs.
-        task: how it learned.
+        channels: 1 for gray, 3 for color.
+        multiple_of: the sides of its input are multiples of this.
+        halo: its receptive field as a radius in pixels; None if that is the whole image.
+        wants_sigma: whether sigma is an input.
+        margin: reflected pixels added beyond each border.
+        noise: spec of the noise that it was trained on; "" for that of its training pairs.
+        task: training task.
         recipe: the recipe, as YAML.
-        terms: its training data and their terms.
+        terms: its training data and their licenses.
         trained: steps, hours and machine of its training.
-        scores: "data, noise" -> PSNR in dB, as `unnoise evaluate` printed it.
-        version: of unnoise, when it was made.
-        licence: of the weights.
+        scores: "data, noise" -> PSNR in dB, as printed by `unnoise evaluate`.
+        error_model: number of channels of the image -> coefficients of the expected error, see `uncertainty`.
+        version: version of unnoise that made it.
+        licence: license of the weights.
     """
 
     name: str
@@ -53,17 +56,32 @@ class Card:
     terms: str = ""
     trained: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    error_model: dict[str, list[float]] = field(default_factory=dict)
     version: str = ""
     licence: str = "Apache-2.0"
 
     @property
     def corrects_clipping(self) -> bool:
-        """Whether what files cut off at black and white is made up for behind it, see `declipping`.
+        """Whether clipping at black and white is corrected after the network, see `clipping`.
 
-        That is where it is told the level, and has learned white Gaussian noise that was never cut off.
+        This is so if the network takes sigma and was trained on white Gaussian noise that was not clipped.
         """
         return self.wants_sigma and all(
             kind.strip().startswith("gaussian") and "+" not in kind for kind in self.noise.split("|")
+        )
+
+    @property
+    def info(self) -> DenoiserInfo:
+        """The facts of the model as a denoiser."""
+        return DenoiserInfo(
+            name=self.name,
+            channels=self.channels,
+            multiple_of=self.multiple_of,
+            halo=clipping.reach(self.halo) if self.corrects_clipping else self.halo,
+            wants_sigma=self.wants_sigma,
+            margin=self.margin,
+            corrects_clipping=self.corrects_clipping,
+            error_model={int(channels): tuple(terms) for channels, terms in self.error_model.items()} or None,
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -72,14 +90,14 @@ class Card:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None, source: str) -> Card:
-        """Read the card from the metadata of `source`.
+        """Read the card from the metadata of the file `source`.
 
         Raises:
-            UnnoiseError: there is no card, or it is not one of ours.
+            UnnoiseError: there is no card, or it is invalid.
         """
         try:
-            fields = json.loads((metadata or {})[KEY])
-            known = {one.name for one in dataclasses.fields(cls)}
-            return cls(**{key: value for key, value in fields.items() if key in known})
+            values = json.loads((metadata or {})[KEY])
+            known = {attribute.name for attribute in dataclasses.fields(cls)}
+            return cls(**{key: value for key, value in values.items() if key in known})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnnoiseError(f"'{source}' is no unnoise model: it carries no card") from error
+            raise UnnoiseError(f"'{source}' is not an unnoise model: it has no valid card") from error

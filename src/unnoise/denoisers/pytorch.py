@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,53 +14,69 @@ from safetensors.torch import save as save_tensors
 
 from unnoise import networks
 from unnoise.denoisers import clipping
-from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import bf16_pays
 
 
 class TorchDenoiser(Denoiser):
-    """A PyTorch network behind the contract of a denoiser.
+    """A PyTorch network as a denoiser.
 
     Args:
-        network: the network; it is run in evaluation mode where its parameters lie.
+        network: the network; it runs in evaluation mode on the device of its parameters.
+        card: its card, which names it and says whether clipping has to be corrected; None for neither.
         bf16: run convolutions in bfloat16.
-        name: what it is called.
-        corrects_clipping: whether to make up for what was cut off, see `Card.corrects_clipping`.
     """
 
-    def __init__(
-        self, network: networks.Network, *, bf16: bool = False, name: str = "", corrects_clipping: bool = False
-    ) -> None:
-        self.network = network
-        self.bf16, self.name, self.corrects_clipping = bf16, name, corrects_clipping
-        self.channels, self.multiple_of = network.channels, network.multiple_of
-        self.halo = clipping.reach(network.halo) if corrects_clipping else network.halo
-        self.wants_sigma, self.margin = network.wants_sigma, network.margin
+    def __init__(self, network: networks.Network, card: Card | None = None, *, bf16: bool = False) -> None:
+        self.network, self.bf16 = network, bf16
+        info = card.info if card else DenoiserInfo()
+        self.adopt(
+            replace(
+                info,
+                channels=network.channels,
+                multiple_of=network.multiple_of,
+                halo=clipping.reach(network.halo) if info.corrects_clipping else network.halo,
+                wants_sigma=network.wants_sigma,
+                margin=network.margin,
+            )
+        )
 
     @torch.inference_mode()
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture."""
+        """Denoise one image."""
         device = next(self.network.parameters()).device
         batch = torch.from_numpy(np.ascontiguousarray(noisy.transpose(2, 0, 1))[None]).to(device)
-        told = None
+        sigma_map = None
         if sigma is not None:
-            level = np.asarray(sigma, dtype=np.float32)
-            told = torch.from_numpy(level.reshape(1, 1, *(level.shape or (1, 1)))).to(device)
-        learning = self.network.training
+            values = np.asarray(sigma, dtype=np.float32)
+            sigma_map = torch.from_numpy(values.reshape(1, 1, *(values.shape or (1, 1)))).to(device)
+        training = self.network.training
         self.network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            clean = self.network(batch.contiguous(memory_format=torch.channels_last), told)
-        self.network.train(learning)
+            clean = self.network(batch.contiguous(memory_format=torch.channels_last), sigma_map)
+        self.network.train(training)
         return clean[0].permute(1, 2, 0).float().cpu().numpy()
 
 
-def on_fastest_device(network: networks.Network, name: str = "", *, corrects_clipping: bool = False) -> TorchDenoiser:
-    """Return a network on CUDA, Apple's GPU or the processor, in bfloat16 where that is faster."""
+def open_model(path: Path, *, accelerate: bool) -> TorchDenoiser:
+    """Open a `.safetensors` file as a denoiser.
+
+    Args:
+        path: the file.
+        accelerate: use CUDA or Apple's GPU if there is one, and bfloat16 where it is faster; otherwise the processor
+            and float32.
+
+    Raises:
+        UnnoiseError: as `load`.
+    """
+    network, card = load(path)
+    if not accelerate:
+        return TorchDenoiser(network, card)
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchDenoiser(network, bf16=bf16_pays(device), name=name, corrects_clipping=corrects_clipping)
+    return TorchDenoiser(network, card, bf16=bf16_pays(device))
 
 
 def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:

@@ -1,6 +1,8 @@
-"""A denoiser at the range of values that a picture uses: 12 bits within 16, counts of photons, radiance."""
+"""A denoiser for images whose white is not 1: 12 bits stored in 16, photon counts, radiance."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,22 +10,21 @@ from unnoise.denoisers.base import Denoiser, Sigma
 
 
 class Rescaled(Denoiser):
-    """A denoiser that is shown pictures with their white at 1, and gives them back at theirs.
+    """A denoiser that scales images to a white of 1, and its results back.
 
     Args:
-        inside: does the work; its facts are those of this one, levels are told as shares of white.
-        white: of the picture, as `span` returns it.
+        inside: the inner denoiser, which corrects clipping itself; sigma is relative to white.
+        white: white of the image, as `io.picture.white_level` returns it.
     """
 
     def __init__(self, inside: Denoiser, white: float) -> None:
-        self.inside, self.white, self.name = inside, np.float32(white), str(inside)
-        self.channels, self.multiple_of = inside.channels, inside.multiple_of
-        self.halo, self.wants_sigma, self.margin = inside.halo, inside.wants_sigma, inside.margin
+        self.inside, self.white = inside, np.float32(white)
+        self.adopt(replace(inside.info, corrects_clipping=False))
 
     def __call__(self, noisy: np.ndarray, sigma: Sigma | None = None) -> np.ndarray:
-        """Clean a picture; see `Denoiser`."""
+        """Denoise an image; see `Denoiser`."""
         return self.run(self.checked(noisy), sigma)
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture."""
+        """Denoise one image."""
         return self.inside(noisy / self.white, sigma) * self.white

@@ -1,22 +1,24 @@
-"""How sure a clean picture is: the error to be expected at each pixel, told from what stands around it.
+"""The expected error of a denoised image at each pixel, computed from the image itself.
 
-What a denoiser gets wrong is fine structure near the noise: much in grass, little in sky. So the expected square of
-the error, as a multiple of the noise's variance, is a function of the level and of the structure that the clean
-picture shows, also measured against the noise: the energy of its gradients, near and far, and of its Laplacian. The
-logarithm of that function is a polynomial of second degree, fitted by `python benchmarks/quality/uncertainty.py fit`
-to the true errors of the shipped models on BSDS500's training part (a generalised linear model with logarithmic link,
-Nelder and Wedderburn 1972). That costs a few blurs, and no further run of the network; maps from a second run (of the
-divergence, or of the clean picture made noisy again) were hardly sharper.
+What a denoiser gets wrong is fine structure near the noise level: much in grass, little in sky. The expected squared
+error, as a multiple of the noise variance, is therefore a function of sigma and of the structure in the denoised image
+relative to the noise: the energy of its gradients, near and far, and of its Laplacian. The logarithm of this function
+is a polynomial of degree two, fitted by `python benchmarks/quality/uncertainty.py fit` to the true errors of a model
+on the training part of BSDS500 (a generalized linear model with logarithmic link, Nelder and Wedderburn 1972). A model
+that was calibrated in this way has the coefficients on its card. Evaluation costs a few blurs and no further run of
+the network; maps from a second run (of the divergence, or of the denoised image with new noise) were hardly sharper.
 
-Of other denoisers the map has the same form and another height: their mean square error, told without truth by Stein's
-estimate (Stein, Annals of Statistics 9(6), 1981) on the middle of the picture, with one random probe of the divergence
-(Ramani, Blu, Unser, IEEE TIP 17(9), 2008): one more run on a piece.
+For other denoisers the map has the same form, scaled to their mean squared error. That is Stein's unbiased risk
+estimate (Stein, Annals of Statistics 9(6), 1981), which needs no clean image, on the center of the image, with one
+random probe of the divergence (Ramani, Blu, Unser, IEEE TIP 17(9), 2008): two more runs on a crop.
 
-All of this is for white Gaussian noise. Where it grows with the light by a law that the denoiser was told, the level is
-that of each pixel; that was not fitted to, and holds by itself.
+All of this is for white Gaussian noise. If a denoiser was set to signal-dependent noise, sigma is that of each pixel;
+nothing was fitted to this case, but the calibration holds there as well.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -24,11 +26,9 @@ from scipy import ndimage
 from unnoise.denoisers.base import MIN_SIGMA, Denoiser, Sigma
 from unnoise.units import FULL_SCALE
 
-LEVELS = (5 / 255, 75 / 255)
-"""Levels that were fitted to; beyond them, the nearest serves."""
-FITTED = {1: ("gray", "color", "color-fast"), 3: ("color", "color-fast")}
-"""Channels -> models whose errors were fitted to, or are as those."""
-COEFFICIENTS = {
+FITTED_SIGMAS = (5 / 255, 75 / 255)
+"""Range of sigma that was fitted to; values beyond are clipped to it."""
+DEFAULT_COEFFICIENTS = {
     1: (
         *(-1.513, 0.1398, 0.0009025, 0.2341, -0.1445),
         *(-0.05539, 0.0499, 0.05375, 0.07239, -0.04741),
@@ -40,72 +40,77 @@ COEFFICIENTS = {
         *(-0.001063, -0.03412, -0.02715, -0.009619, 0.1192),
     ),
 }
-"""Channels -> the polynomial of `terms`."""
+"""Number of channels -> coefficients for denoisers without their own; those of the bundled gray and color models."""
 GRAIN = 1.5
-"""Grain of photographs, 8-bit units, which goes with the noise wherever it is; up to a quarter of that.
+"""Grain of photographs in 8-bit units, which is removed together with the noise, up to a quarter of sigma.
 
-BSDS500, of JPEGs, hardly has any. It is the root mean square that was missing in the smoothest tenth of photographs
-of scikit-image (astronaut, coffee, chelsea, rocket), each by itself, at sigma 15.
+BSDS500, made of JPEG files, has hardly any. This is the root mean square that the estimate was short of in the
+smoothest tenth of four photographs of scikit-image (astronaut, coffee, chelsea, rocket) at sigma 15.
 """
-STRONGEST = 1e4
-"""A level above this, [0, 1] units, counts as this: squares leave the range of numbers."""
-_NEAR, _FAR, _FINE = 1.0, 4.0, 1.5  # deviations of the blurs, pixels
-_RATIO = (1e-3, 4.0)  # of the squared error to the variance of the noise
-_PIECE = 512  # side of what Stein's estimate looks at, pixels
-_PROBE = 0.05  # size of its probe, as a share of the noise
+MAX_SIGMA = 1e4
+"""A larger sigma, in [0, 1] units, is reduced to this: squares would overflow."""
+_NEAR, _FAR, _FINE = 1.0, 4.0, 1.5  # sigmas of the blurs, pixels
+_RATIO = (1e-3, 4.0)  # range of squared error / noise variance
+_CROP = 512  # side of the crop for Stein's estimate, pixels
+_PROBE = 0.05  # size of its probe relative to sigma
 
 
-def expected_error(clean: np.ndarray, sigma: Sigma) -> np.ndarray:
-    """Return the expected error of the shipped model for pictures of so many channels, as if it had cleaned this one.
+def expected_error(clean: np.ndarray, sigma: Sigma, coefficients: Sequence[float] | None = None) -> np.ndarray:
+    """Return the expected error of a calibrated model.
 
     Args:
-        clean: the clean picture, float32 `[H, W, C]`.
-        sigma: the noise that was in it, [0, 1] units, a number or a map `[H, W]`.
+        clean: the denoised image, float32 `[H, W, C]`.
+        sigma: standard deviation of the noise that was in it, [0, 1] units, a number or a map `[H, W]`.
+        coefficients: those of the polynomial of `features`; None for the default.
 
     Returns:
-        Root mean square error over the channels, float32 `[H, W]` in 8-bit units.
+        Root mean squared error over the channels, float32 `[H, W]` in 8-bit units.
     """
     if np.max(sigma) < MIN_SIGMA:
         return np.zeros(clean.shape[:2], np.float32)
-    sigma = np.clip(sigma, MIN_SIGMA, STRONGEST)
-    coefficients = COEFFICIENTS[1 if clean.shape[2] == 1 else 3]
-    ratio = np.exp(sum(one * term for one, term in zip(coefficients, features(clean, sigma), strict=True)))
+    sigma = np.clip(sigma, MIN_SIGMA, MAX_SIGMA)
+    if coefficients is None:
+        coefficients = DEFAULT_COEFFICIENTS[_model_channels(clean)]
+    terms = zip(coefficients, features(clean, sigma), strict=True)
+    ratio = np.exp(sum(coefficient * feature for coefficient, feature in terms))
     grain = np.minimum(GRAIN / FULL_SCALE, sigma / 4)
     return (FULL_SCALE * np.sqrt(sigma**2 * np.clip(ratio, *_RATIO) + grain**2)).astype(np.float32)
 
 
 def estimate_error(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the expected error of what a denoiser has made.
+    """Return the expected error of a result.
 
     Args:
-        denoiser: who did it; asked again where it is none of `FITTED`.
-        noisy: what it was given, float32 `[H, W, C]`; pixels that are not finite have no error.
-        clean: what it made of it, the same shape.
-        sigma: the level of the noise, [0, 1] units; of noise that grows with the light, the denoiser knows it better.
+        denoiser: the denoiser that made it; it runs again, on a crop, if it has no `error_model` for such images.
+        noisy: its input, float32 `[H, W, C]`; non-finite pixels get an error of 0.
+        clean: its output, the same shape.
+        sigma: standard deviation of the noise, [0, 1] units; the `signal_noise` of the denoiser takes precedence.
 
     Returns:
         As `expected_error`.
     """
     finite = np.asarray((np.isfinite(noisy) & np.isfinite(clean)).all(axis=2))
     filled = np.where(finite[:, :, None], clean, np.float32(clean[finite].mean() if finite.any() else 0))
-    sigma = min(sigma, STRONGEST)
-    found = expected_error(filled, sigma if denoiser.signal_noise is None else denoiser.signal_noise.sigma_map(filled))
-    if sigma >= MIN_SIGMA and finite.any() and str(denoiser) not in FITTED.get(clean.shape[2], FITTED[3]):
-        middle = tuple(slice((side - _PIECE) // 2 if side > _PIECE else 0, None) for side in clean.shape[:2])
-        piece = tuple(slice(one.start, one.start + _PIECE) for one in middle)
-        if finite[piece].all():
-            mean = float(np.mean((found[piece] / FULL_SCALE) ** 2))
-            found *= np.float32(np.sqrt(mean_square_error(denoiser, noisy[piece], sigma) / mean))
-    return np.where(finite, found, np.float32(0))
+    sigma = min(sigma, MAX_SIGMA)
+    coefficients = (denoiser.error_model or {}).get(_model_channels(clean))
+    pixel_sigma = sigma if denoiser.signal_noise is None else denoiser.signal_noise.sigma_map(filled)
+    error = expected_error(filled, pixel_sigma, coefficients)
+    if coefficients is None and sigma >= MIN_SIGMA and finite.any():
+        starts = [(side - _CROP) // 2 if side > _CROP else 0 for side in clean.shape[:2]]
+        crop = tuple(slice(start, start + _CROP) for start in starts)
+        if finite[crop].all():
+            mean = float(np.mean((error[crop] / FULL_SCALE) ** 2))
+            error *= np.float32(np.sqrt(mean_square_error(denoiser, noisy[crop], sigma) / mean))
+    return np.where(finite, error, np.float32(0))
 
 
 def mean_square_error(denoiser: Denoiser, noisy: np.ndarray, sigma: float) -> float:
-    """Estimate a denoiser's mean square error on a picture without truth, at least a thousandth of the noise's.
+    """Return Stein's estimate of the mean squared error of a denoiser, at least a thousandth of the noise variance.
 
     Args:
-        denoiser: any; it is run twice.
+        denoiser: the denoiser; it runs twice.
         noisy: float32 `[H, W, C]`, finite.
-        sigma: deviation of its white Gaussian noise, [0, 1] units.
+        sigma: standard deviation of its white Gaussian noise, [0, 1] units.
     """
     size = np.float32(_PROBE * sigma)
     signs = np.where(np.random.default_rng(0).random(noisy.shape) < 0.5, np.float32(-1), np.float32(1))
@@ -116,15 +121,20 @@ def mean_square_error(denoiser: Denoiser, noisy: np.ndarray, sigma: float) -> fl
 
 
 def features(clean: np.ndarray, sigma: Sigma) -> list[np.ndarray | float]:
-    """Return what the polynomial is of: 1, the four measures, and their products, each `[H, W]` or a number."""
+    """Return the terms of the polynomial: 1, four measures, and their products, each `[H, W]` or a number."""
     variance = sigma**2
-    slopes = np.mean([ndimage.sobel(clean, axis) ** 2 for axis in (0, 1)], axis=(0, 3)) / 32  # sums of two axes
-    curved = ndimage.laplace(clean.mean(axis=2)) ** 2
+    slopes = np.mean([ndimage.sobel(clean, axis) ** 2 for axis in (0, 1)], axis=(0, 3)) / 32  # sum over both axes
+    curvature = ndimage.laplace(clean.mean(axis=2)) ** 2
     near, far, fine = (
         np.log(ndimage.gaussian_filter(energy, width) / variance + 1e-3)
-        for energy, width in ((slopes, _NEAR), (slopes, _FAR), (curved, _FINE))
+        for energy, width in ((slopes, _NEAR), (slopes, _FAR), (curvature, _FINE))
     )
-    level = np.log(np.clip(sigma, *LEVELS) * FULL_SCALE / 25)
+    level = np.log(np.clip(sigma, *FITTED_SIGMAS) * FULL_SCALE / 25)
     measures = [near, far, fine, level]
-    products = [one * other for index, one in enumerate(measures) for other in measures[index:]]
+    products = [first * second for index, first in enumerate(measures) for second in measures[index:]]
     return [1.0, *measures, *products]
+
+
+def _model_channels(clean: np.ndarray) -> int:
+    """Return the number of channels of the error model for an image: CMYK counts as color."""
+    return 1 if clean.shape[2] == 1 else 3

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unnoise.denoisers.base import Sigma
-from unnoise.denoisers.exported import PerImageDenoiser
+from unnoise.denoisers.per_image import PerImageDenoiser
 
 if TYPE_CHECKING:
     import torch

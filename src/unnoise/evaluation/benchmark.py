@@ -19,7 +19,8 @@ from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr, ssim
 from unnoise.noise import Noise
-from unnoise.noise.base import FULL_SCALE, Chain
+from unnoise.noise.base import Chain
+from unnoise.units import to_8bit
 
 ALL = slice(None)
 MAX_PSNR = 100.0
@@ -136,7 +137,7 @@ def levels(noises: Sequence[Noise | None]) -> list[float]:
         if sigma is None or names not in (["gaussian"], ["gaussian", "clip"]):
             told = "pairs, noisy by themselves" if noise is None else f"'{noise}'"
             raise UnnoiseError(f"a curve is drawn over levels of gaussian noise, such as gaussian:25, not over {told}")
-        found.append(round(sigma * FULL_SCALE, 6))
+        found.append(round(to_8bit(sigma), 6))
     if len(set(found)) < 2:
         raise UnnoiseError("a curve needs at least two noise levels, such as gaussian:15 and gaussian:25")
     return found

@@ -15,7 +15,7 @@ import numpy as np
 
 from unnoise.errors import UnnoiseError
 from unnoise.spec import HasSpec, Range
-from unnoise.units import FULL_SCALE
+from unnoise.units import from_8bit
 
 
 class Noise(HasSpec, ABC):
@@ -149,7 +149,7 @@ def check_flag(noise: Noise, field: str) -> None:
 
 
 def level(value: float | Range) -> float:
-    """Turn a settled level in 8-bit units into [0, 1] units."""
+    """Convert a level from 8-bit units to [0, 1] units; a range has to be drawn first."""
     if isinstance(value, Range):
         raise TypeError(f"the range {value} was not drawn: call the noise, or draw() it first")
-    return value / FULL_SCALE
+    return from_8bit(value)

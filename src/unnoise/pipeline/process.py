@@ -27,7 +27,7 @@ from unnoise.io.paths import check_target, make_folder
 from unnoise.io.picture import white_level
 from unnoise.pipeline import streaming
 from unnoise.pipeline.jobs import Job
-from unnoise.units import FULL_SCALE
+from unnoise.units import to_8bit
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class JobResult:
             "target": str(self.job.target),
             "error": self.error,
             "model": self.model,
-            "sigma": None if self.sigma is None else round(self.sigma * FULL_SCALE, 2),
+            "sigma": None if self.sigma is None else round(to_8bit(self.sigma), 2),
             "megapixels": round(self.megapixels, 3),
             "seconds": round(self.seconds, 3),
             "skipped": self.skipped,

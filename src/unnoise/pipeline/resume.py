@@ -18,7 +18,7 @@ from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry
 from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
 from unnoise.pipeline.runner import error_line
-from unnoise.units import FULL_SCALE
+from unnoise.units import from_8bit, to_8bit
 
 _Clean = Callable[[Job, DenoiseOptions, ProgressCallback, Callable[[JobResult, Path], None]], JobResult]
 
@@ -60,8 +60,8 @@ class ResumableRun:
         source = _sha256(job.source)  # before it is read: one that changes meanwhile is done anew next time
         standing = _sha256(job.target)
         if entry := self._done(job, source, standing):
-            level = None if entry.sigma is None else entry.sigma / FULL_SCALE
-            return JobResult(job, None, entry.model, level, entry.megapixels, entry.seconds, skipped=True)
+            sigma = from_8bit(entry.sigma)
+            return JobResult(job, None, entry.model, sigma, entry.megapixels, entry.seconds, skipped=True)
         replace_existing = standing is not None and not _in_place(job) and self.manifest.wrote(job.target, standing)
 
         def before_commit(outcome: JobResult, file: Path) -> None:
@@ -90,7 +90,7 @@ class ResumableRun:
         return entry if same and source == expected else None
 
     def _record(self, outcome: JobResult, source: str | None, target: str | None) -> None:
-        level = None if outcome.sigma is None else round(outcome.sigma * FULL_SCALE, 2)
+        level = None if outcome.sigma is None else round(to_8bit(outcome.sigma), 2)
         entry = Entry(
             source=self.manifest.relative_name(outcome.job.source),
             source_sha256=source,

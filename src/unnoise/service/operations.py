@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,12 +15,11 @@ from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.io import formats
 from unnoise.io.picture import Picture, white_level
-from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import error_maps, preview, process
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service.limits import Limits
-from unnoise.units import FULL_SCALE
+from unnoise.units import from_8bit, to_8bit
 
 SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
 """Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
@@ -83,14 +81,13 @@ class Operations:
 
     def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
         self.limits, self.engine, self._busy = limits, engine, busy
-        self._opened: dict[str, Denoiser] = {}
-        self._lock = threading.Lock()
-        self._auto = Auto(self._open, denoisers.bundled_models())
+        self._models = denoisers.ModelCache(self._make, size=len(MODELS))
+        self._auto = Auto(self._models, denoisers.bundled_models())
         pyvips.cache_set_max(0)  # it would hold the pictures of past requests
 
     def open(self, model: str) -> Denoiser:
         """Return a model of `MODELS`."""
-        return self._auto if model == Auto.name else self._open(model)
+        return self._auto if model == Auto.name else self._models.open(model)
 
     def warm_up(self) -> None:
         """Open the model that most pictures need, and run it once."""
@@ -109,16 +106,14 @@ class Operations:
         report(0.0)
         clean, model, sigma = process.denoise_picture(picture, self._settings(wish), report)
         report(1.0)
-        level = None if sigma is None else FULL_SCALE * sigma
-        made = io.encode(clean, suffix, quality=wish.quality)
-        return EncodedPicture(made, formats.format_for(suffix).name.lower(), model, level, picture.pixels[..., 0].size)
+        made, kind = io.encode(clean, suffix, quality=wish.quality), formats.format_for(suffix).name.lower()
+        return EncodedPicture(made, kind, model, to_8bit(sigma), picture.pixels[..., 0].size)
 
     def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
         """Say what a picture is, and what noise is in it."""
         picture = self._read(data, page)
         report(0.5)
-        pixels = picture.pixels[:, :, :3] / np.float32(white_level(picture.pixels, picture.dtype))
-        noise = denoisers.with_model(estimation.estimate_noise(pixels), pixels)
+        noise = denoisers.inspect_picture(picture)
         header, kind = picture.header, formats.detect(data[:4096], "the picture").name.lower()
         return InspectionResult(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
@@ -157,7 +152,7 @@ class Operations:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
         shown = preview.to_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
-        level = None if sigma is None else FULL_SCALE * float(sigma)
+        level = None if sigma is None else to_8bit(float(sigma))
         return EncodedPicture(shown, "png", model, level, pixels[..., 0].size)
 
     def uncertainty(self, data: bytes, wish: DenoiseRequest, gain: float, report: ProgressCallback) -> EncodedPicture:
@@ -169,26 +164,21 @@ class Operations:
         report(0.0)
         made = error_maps.clean_picture(picture, self._settings(wish), report)
         shown = io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
-        level = None if made.sigma is None else FULL_SCALE * made.sigma
-        return EncodedPicture(shown, "png", made.model, level, made.error.size)
+        return EncodedPicture(shown, "png", made.model, to_8bit(made.sigma), made.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits
         return io.read(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
 
     def _settings(self, wish: DenoiseRequest) -> process.DenoiseOptions:
-        level = None if wish.sigma is None else wish.sigma / FULL_SCALE
-        return process.DenoiseOptions(self.open(wish.model), level, wish.strength, quality=wish.quality)
+        return process.DenoiseOptions(self.open(wish.model), from_8bit(wish.sigma), wish.strength, quality=wish.quality)
 
-    def _open(self, name: str) -> Denoiser:
-        with self._lock:
-            if name not in self._opened:
-                opened = denoisers.make(name, engine=self.engine)
-                if isinstance(opened, Onnx) and self.limits.workers > 1:
-                    crowded = denoisers.make(name, engine=self.engine, concurrency=self.limits.workers)
-                    opened = _AdaptiveThreads(opened, crowded, self._busy)
-                self._opened[name] = opened
-            return self._opened[name]
+    def _make(self, name: str) -> Denoiser:
+        denoiser = denoisers.make(name, engine=self.engine)
+        if isinstance(denoiser, Onnx) and self.limits.workers > 1:
+            crowded = denoisers.make(name, engine=self.engine, concurrency=self.limits.workers)
+            return _AdaptiveThreads(denoiser, crowded, self._busy)
+        return denoiser
 
 
 class _AdaptiveThreads(Denoiser):
@@ -196,9 +186,7 @@ class _AdaptiveThreads(Denoiser):
 
     def __init__(self, alone: Denoiser, crowded: Denoiser, busy: Callable[[], int]) -> None:
         self._alone, self._crowded, self._busy = alone, crowded, busy
-        self.name, self.channels, self.multiple_of = str(alone), alone.channels, alone.multiple_of
-        self.halo, self.wants_sigma, self.margin = alone.halo, alone.wants_sigma, alone.margin
-        self.corrects_clipping = alone.corrects_clipping
+        self.adopt(alone.info)
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Clean one picture, or one tile."""

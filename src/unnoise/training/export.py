@@ -138,7 +138,7 @@ def disagreement(network: Network, exported: Path) -> float:
     rng = np.random.default_rng(0)
     sides = [(1, 1), (2, 3), (5, 4)]
     copy, differences = Onnx(exported), []
-    original = TorchDenoiser(network, corrects_clipping=copy.corrects_clipping)
+    original = TorchDenoiser(network, copy.card)
     for tall, wide in sides:
         height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
         noisy = rng.random((height, width, network.channels), dtype=np.float32)

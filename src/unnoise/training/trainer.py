@@ -361,11 +361,7 @@ class _Run:
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
         bf16 = self.fabric.strategy.precision.precision == "bf16-mixed"
-        model = {
-            self.recipe.name: pytorch.TorchDenoiser(
-                self._export_weights(), bf16=bf16, corrects_clipping=self._card().corrects_clipping
-            )
-        }
+        model = {self.recipe.name: pytorch.TorchDenoiser(self._export_weights(), self._card(), bf16=bf16)}
         settings = self.recipe.validation
         noises: list[noise.Noise | None] = [noise.make(spec) for spec in settings.noise]
         if not noises and isinstance(validation[0], tuple) and self.task.target == "clean":
