@@ -6,7 +6,6 @@ stored column by column, top to bottom.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from unnoise.datasets.packed import Packed, map_file
 from unnoise.errors import UnnoiseError
+from unnoise.io.atomic import atomic_write
 
 SIDE = 96
 PARTS = ["train", "test", "unlabeled"]
@@ -53,13 +53,8 @@ def write(pictures: Iterable[np.ndarray], path: Path) -> None:
     Raises:
         UnnoiseError: a picture of another shape or type.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            for picture in pictures:
-                if picture.shape != (SIDE, SIDE, 3) or picture.dtype != np.uint8:
-                    raise UnnoiseError(f"STL-10 holds uint8 pictures of 96x96x3, not {picture.dtype} {picture.shape}")
-                file.write(picture.transpose(2, 1, 0).tobytes())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        for picture in pictures:
+            if picture.shape != (SIDE, SIDE, 3) or picture.dtype != np.uint8:
+                raise UnnoiseError(f"STL-10 holds uint8 pictures of 96x96x3, not {picture.dtype} {picture.shape}")
+            file.write(picture.transpose(2, 1, 0).tobytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from unnoise.denoisers import clipping
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
+from unnoise.io.atomic import atomic_write
 from unnoise.networks.base import bf16_pays
 
 
@@ -85,12 +85,8 @@ def save(network: networks.Network, card: Card, path: Path, *, half: bool = Fals
         key: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
         for key, value in network.state_dict().items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save_tensors(tensors, metadata=card.to_metadata()))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> tuple[networks.Network, Card]:

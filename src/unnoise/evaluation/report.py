@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import to_8_bit
+from unnoise.io.atomic import atomic_write
 from unnoise.noise import NOISES
 from unnoise.optional import require
 
@@ -271,13 +271,9 @@ def _figure(panels: int, *, size: tuple[float, float] = _PANEL) -> tuple[Figure,
 
 
 def _write(figure: Figure, target: Path) -> None:
-    """Write a figure beside its place, then put it there."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    """Write a figure as a PNG."""
+    with atomic_write(target) as temporary:
         figure.savefig(temporary, format="png")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _enlarged(picture: np.ndarray, zoom: int) -> np.ndarray:

@@ -43,7 +43,8 @@ def atomic_write(target: str | Path, before_commit: CommitHook | None = None) ->
         with open(temporary, "xb") as held:
             lock(held)
             yield temporary
-            os.fsync(held.fileno())
+            with open(temporary, "rb+") as written:  # some libraries replace the file instead of writing to it
+                os.fsync(written.fileno())
             if place.exists():
                 shutil.copymode(place, temporary)
             if before_commit is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from unnoise import io
 from unnoise.datasets.table import NAME, image_columns
 from unnoise.errors import UnnoiseError
 from unnoise.io import Picture
+from unnoise.io.atomic import atomic_write
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 GROUP = 16 << 20  # bytes of a row group: what is held at once to write it, and by many a reader
@@ -276,7 +275,6 @@ def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
     """Yield a function that takes batches of rows; the file is in its place once all of them are in it."""
     waiting: list[Any] = []
     held = 0  # bytes
-    temporary = target.with_name(f".unnoise-{secrets.token_hex(8)}.part")
 
     def put(batch: Any) -> None:
         nonlocal held
@@ -297,16 +295,13 @@ def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
         waiting.clear()
         held = 0
 
-    try:
-        with open(temporary, "xb") as file:
-            with pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
-                yield put
-                flush()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic_write(target) as temporary,
+        open(temporary, "wb") as file,
+        pq.ParquetWriter(file, schema, use_dictionary=False) as writer,
+    ):
+        yield put
+        flush()
 
 
 def _sizes(batch: Any) -> list[int]:

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import io
 import itertools
-import os
 import warnings
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from unnoise.denoisers.model_card import Card
 from unnoise.denoisers.onnx import Onnx
 from unnoise.denoisers.pytorch import TorchDenoiser
 from unnoise.errors import UnnoiseError
+from unnoise.io.atomic import atomic_write
 from unnoise.networks import Network
 
 TOLERANCE = 0.25 / 255  # a quarter of an 8-bit level
@@ -56,17 +56,13 @@ def export(
         card = dataclasses.replace(card, scores=scores)
     if half:
         network.half().float()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(to_onnx(network, card, half=half))
         difference = disagreement(network, temporary)
         if not difference <= TOLERANCE:  # or it is no number
             raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} levels of 255")
         if scores or half:
             pytorch.save(network, card, model, half=half)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

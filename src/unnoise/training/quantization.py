@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +26,7 @@ from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
+from unnoise.io.atomic import atomic_write
 
 KEPT = 6
 """Convolutions at either end that stay in floats."""
@@ -71,8 +71,7 @@ def quantize(
     if len(every) < 3:
         raise UnnoiseError(f"{len(every)} pictures are too few to quantize with: three, better {PICTURES * 3 // 2}")
     seen, others = [pair for index, pair in enumerate(every) if index % 3], every[::3]
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with atomic_write(target) as temporary:
         name = {"name": target.stem, "summary": f"{original.card.summary}; 8-bit integers inside"}
         card = dataclasses.replace(original.card, **name, scores=scores or {})
         _write(original, model, temporary, seen, kept, card)
@@ -81,9 +80,6 @@ def quantize(
             raise UnnoiseError(
                 f"in 8 bits, '{model}' loses {lost:.2f} dB: keep more than {kept} convolutions in floats"
             )
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return lost
 
 

@@ -9,11 +9,11 @@ first of them writes the folder, which all read.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +32,7 @@ from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import evaluate
+from unnoise.io.atomic import atomic_write, remove_stale
 from unnoise.networks.base import check_compiler
 from unnoise.training import batches, distributed, losses, recipe as recipes, tasks
 from unnoise.training.optimizers import OPTIMIZERS
@@ -380,12 +381,10 @@ class _Run:
         return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
 
     def _checkpoint(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place; and the model as it is by now."""
+        """Write the checkpoint, and the model as it is by now."""
         path = self.folder / CHECKPOINT
-        temporary = path.with_suffix(".part")
-        self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})
-        if distributed.is_rank_zero():
-            os.replace(temporary, path)
+        with atomic_write(path) if distributed.is_rank_zero() else contextlib.nullcontext(path) as temporary:
+            self.fabric.save(temporary, {**self._state(), "progress": vars(self.progress)})  # written by rank zero
         if distributed.is_rank_zero() and self.recipe.validation.keep == "last":
             pytorch.save(self._export_weights(), self._card(), self._model())
 
@@ -395,6 +394,7 @@ class _Run:
             rest = self.fabric.load(self.folder / CHECKPOINT, self._state(), weights_only=True)
             self.progress = TrainingState(**rest["progress"])
         if distributed.is_rank_zero():
+            remove_stale([self.folder])
             log = self.folder / LOG
             lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
             kept = [line for line in lines if json.loads(line)["step"] <= self.progress.step]
