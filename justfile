@@ -1,0 +1,42 @@
+# What one does here, by https://just.systems: `just` lists it, `just test` does it. Needs a POSIX shell.
+
+python := env("PYTHON", "python3")
+bin := ".venv/bin"
+
+_list:
+    @just --list --unsorted
+
+# Make .venv with all tools, and install the pre-commit hooks
+setup:
+    {{ python }} -m venv .venv
+    {{ bin }}/pip install -c constraints.txt -e ".[train,dev]"
+    {{ bin }}/pre-commit install
+
+# Run the tests; arguments go to pytest: just test tests/noise -m slow
+test *arguments:
+    {{ bin }}/pytest {{ arguments }}
+
+# Mend what ruff can mend, and check the types
+lint:
+    {{ bin }}/ruff check --fix
+    {{ bin }}/ruff format
+    {{ bin }}/basedpyright
+
+# Build the documentation strictly, into site/
+docs:
+    {{ bin }}/mkdocs build --strict
+
+# Print speed, and quality on the test sets in DATA, as in docs/results.md
+bench data="../shared/data":
+    {{ bin }}/python benchmarks/speed/denoisers.py
+    {{ bin }}/python benchmarks/quality/test_sets.py --data {{ data }}
+
+# Set the version, date the changelog, check everything, commit and tag; pushing the tag publishes it
+release version:
+    test -z "$(git status --porcelain)"
+    grep -q '^## \[Unreleased\]$' CHANGELOG.md
+    sed -i.bak 's/^__version__ = .*/__version__ = "{{ version }}"/' src/unnoise/_version.py && rm src/unnoise/_version.py.bak
+    sed -i.bak "s/^## \[Unreleased\]$/## [Unreleased]\n\n## [{{ version }}] - $(date +%F)/" CHANGELOG.md && rm CHANGELOG.md.bak
+    .ci/run
+    git commit -am "Release {{ version }}"
+    git tag -a "v{{ version }}" -m "unnoise {{ version }}"
