@@ -35,8 +35,8 @@ bench data="../shared/data":
 release version:
     test -z "$(git status --porcelain)"
     grep -q '^## \[Unreleased\]$' CHANGELOG.md
-    sed -i.bak 's/^__version__ = .*/__version__ = "{{ version }}"/' src/unnoise/_version.py && rm src/unnoise/_version.py.bak
-    sed -i.bak "s/^## \[Unreleased\]$/## [Unreleased]\n\n## [{{ version }}] - $(date +%F)/" CHANGELOG.md && rm CHANGELOG.md.bak
+    {{ bin }}/python -c 'import pathlib; pathlib.Path("src/unnoise/_version.py").write_text("\"\"\"The version of the package.\"\"\"\n\n__version__ = \"{{ version }}\"\n")'
+    {{ bin }}/python -c 'import datetime, pathlib; page = pathlib.Path("CHANGELOG.md"); page.write_text(page.read_text().replace("## [Unreleased]\n", f"## [Unreleased]\n\n## [{{ version }}] - {datetime.date.today()}\n", 1))'
     .ci/run
     git commit -am "Release {{ version }}"
     git tag -a "v{{ version }}" -m "unnoise {{ version }}"
