@@ -105,7 +105,7 @@ def eight_bits(clean: Clean, suffix: str) -> str:
     made = clean(pillow(levels(), "PNG"), ".png", suffix)
     image = made.image()
     if image.mode == "P":
-        return "256 colours" if close(np.asarray(image.convert("RGB")), levels(), suffix) else "wrong"
+        return "256 colors" if close(np.asarray(image.convert("RGB")), levels(), suffix) else "wrong"
     return "yes" if image.mode == "RGB" and close(np.asarray(image), levels(), suffix) else "wrong"
 
 
@@ -186,7 +186,7 @@ def palettes(clean: Clean, suffix: str) -> str:
     made = clean(pillow(image, "PNG"), ".png", suffix).image()
     if not close(np.asarray(made.convert("RGB")), np.asarray(image.convert("RGB")), suffix):
         return "wrong"
-    return "256 colours" if made.mode == "P" else "as RGB"
+    return "256 colors" if made.mode == "P" else "as RGB"
 
 
 def profile(space: bytes, name: str, connection: bytes = b"XYZ ") -> bytes:
@@ -295,25 +295,25 @@ def description(clean: Clean, suffix: str) -> str:
 
 CHECKS: dict[str, Callable[[Clean, str], str]] = {
     "8 bits, RGB": eight_bits,
-    "8 bits, grey": grey,
+    "8 bits, gray": grey,
     "16 bits": sixteen_bits,
     "10 and 12 bits": ten_and_twelve_bits,
-    "8 and 16 bits with a sign": signed,
+    "8 and 16 bits, signed": signed,
     "32-bit integers": long_integers,
     "32-bit floats": floats,
     "transparency": transparency,
     "CMYK": cmyk,
     "palettes": palettes,
-    "colour profile: sRGB, Display P3, Adobe RGB": rgb_profiles,
-    "colour profile of CMYK": cmyk_profiles,
-    "colour profile of grey": grey_profiles,
+    "color profile: sRGB, Display P3, Adobe RGB": rgb_profiles,
+    "color profile of CMYK": cmyk_profiles,
+    "color profile of gray": grey_profiles,
     "EXIF": exif,
     "EXIF orientation 1 to 8": orientation,
     "XMP": xmp,
     "resolution": resolution,
     "pages and frames": pages,
-    "times of an animation": times,
-    "description of ImageJ and OME": description,
+    "animation timing": times,
+    "ImageJ and OME description": description,
 }
 
 
