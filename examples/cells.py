@@ -1,11 +1,10 @@
-"""Draw what a microscope sees: a stack of cells as 16-bit TIFF, with the noise of photons and of reading them out.
+"""Simulate a microscope: a stack of cells as 16-bit TIFF, with photon noise and read noise.
 
     python examples/cells.py FOLDER [--pages 12] [--side 256] [--photons 30] [--read 3] [--rows 0] [--seed 0]
 
-Writes FOLDER/noisy/cells.tif, the stack, and FOLDER/truth/cells.tif, the same without noise, which no microscope gives.
-Values are those of a camera of 12 bits: an offset of 100, two for each electron. At its brightest a cell sends
-about `photons` electrons to a pixel in an exposure; reading adds noise of `read` electrons, and each row is shifted by
-`rows` electrons more.
+Writes FOLDER/noisy/cells.tif, the stack, and FOLDER/truth/cells.tif, the same without noise. Values are those of a
+12-bit camera: an offset of 100, two counts per electron. The brightest pixels of a cell get about `photons` electrons
+in an exposure; read noise has a standard deviation of `read` electrons, and row noise one of `rows` electrons.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import pyvips
 from scipy import ndimage
 
 OFFSET, GAIN = 100, 2.0  # counts, and counts per electron
-OPTICS = 1.2  # pixels: the deviation of what a point becomes on its way through the microscope
+OPTICS = 1.2  # standard deviation of the point spread function, in pixels
 
 
 def light(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Draw cells, `[side, side]` from 0 to about 1: bodies that fade outwards, nuclei, fibres and bright grains."""
+    """Draw cells, `[side, side]` from 0 to about 1: bodies that fade outwards, nuclei, fibers and bright grains."""
     y, x = np.mgrid[:side, :side].astype(np.float32)
-    # What fibres cross: the level lines of a smooth random surface.
+    # Fibers follow the level lines of a smooth random surface.
     surface = ndimage.gaussian_filter(rng.standard_normal((side, side)), 7)
     fibres = np.exp(-(np.sin(4 * surface / surface.std()) ** 2) / 0.12)
     picture = np.full((side, side), 0.02, np.float32)
@@ -44,7 +43,7 @@ def light(rng: np.random.Generator, side: int) -> np.ndarray:
 def expose(
     picture: np.ndarray, photons: float, read: float, rows: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture as a camera counts it, and what it would count without noise, both uint16."""
+    """Return the image as a camera counts it, and what it would count without noise, both uint16."""
     electrons = picture * photons
     noisy = rng.poisson(electrons) + rng.normal(0, read, picture.shape) + rng.normal(0, 1, (len(picture), 1)) * rows
     counts = (np.clip(np.rint(OFFSET + GAIN * one), 0, 4095).astype(np.uint16) for one in (noisy, electrons))

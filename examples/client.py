@@ -1,9 +1,9 @@
-"""A client of `unnoise serve`, with nothing but Python's own library.
+"""A client of `unnoise serve`, with the standard library only.
 
     python client.py noisy.jpg clean.jpg [--model color] [--sigma 25] [--strength 0.8] [--address http://127.0.0.1:8000]
 
-A service that has too much to do answers 429 and says when to come again; this client does. The key of a service that
-asks for one is read from the variable UNNOISE_KEY.
+A busy service answers 429 and says when to retry; this client does. The key, if the service requires one, is read from
+the variable UNNOISE_KEY.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def denoise(picture: bytes, address: str, *, tries: int = 10, **asked: object) -> tuple[bytes, str]:
-    """Send a picture; return the clean one, and the model that cleaned it.
+    """Send an image; return the denoised one, and the name of the model.
 
     Raises:
         ValueError: the service refuses it; the line says why.
@@ -44,7 +44,7 @@ def denoise(picture: bytes, address: str, *, tries: int = 10, **asked: object) -
 
 
 def main() -> None:
-    """Clean one file."""
+    """Denoise one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("noisy", type=Path)
     parser.add_argument("clean", type=Path)

@@ -1,4 +1,4 @@
-"""The service on Ray Serve: `serve run ray_serve:app`, here, with the extras ray and serve and with ray[serve]."""
+"""The service on Ray Serve: `serve run ray_serve:app` in this folder, with the extras ray and serve, and ray[serve]."""
 
 from ray import serve
 
@@ -6,10 +6,10 @@ from unnoise.service import app as service
 from unnoise.service.limits import Limits
 
 
-@serve.deployment(num_replicas=2, ray_actor_options={"num_cpus": 1})  # one picture each at a time, on a core of its own
+@serve.deployment(num_replicas=2, ray_actor_options={"num_cpus": 1})  # one image at a time, on one core each
 @serve.ingress(lambda: service.make(Limits(workers=1), engine="onnx"))
 class Unnoise:
-    """The application behind `unnoise serve`; only a job's name is known to no replica but the one that has it."""
+    """The application behind `unnoise serve`; a job is known only to the replica that runs it."""
 
 
 app = Unnoise.bind()
