@@ -1,4 +1,4 @@
-# unnoise serve, in an image without compilers, in which nobody is root:
+# unnoise serve, in an image without compilers, as an unprivileged user:
 #     docker build -t unnoise . && docker run --rm --read-only -p 127.0.0.1:8000:8000 unnoise
 
 FROM python:3.13-slim AS build
