@@ -163,11 +163,13 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
         inner = [one for one in _types(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
         if inner:
             nested[key] = inner[0]
-            default = "required" if field.is_required() else ""
+        if inner and isinstance(field.default, BaseModel):
+            default = "its defaults"
         rows.append((f"`{prefix}{key}`", _type(field.annotation, field.metadata), default, described.get(key, "")))
     yield from _table(["key", "type", "default", "meaning"], rows)
     for key, inner_model in nested.items():
-        yield from _section(inner_model, f"{prefix}{key}.")
+        listed = typing.get_origin(model.model_fields[key].annotation) is list
+        yield from _section(inner_model, f"{prefix}{key}{'[]' if listed else ''}.")
 
 
 def public_names() -> Iterator[str]:
@@ -207,14 +209,16 @@ def _table(head: list[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(str(_plain(one)) for one in value)}]"
+        return f"[{', '.join(map(_plain, value))}]"
     if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
-    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value) if str(value) else '""'
 
 
-def _plain(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, BaseModel) else value
+def _plain(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return f"{{{', '.join(f'{key}: {_value(one)}' for key, one in value.model_dump().items())}}}"
+    return _value(value)
 
 
 def _types(annotation: Any) -> list[Any]:
@@ -228,9 +232,9 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is typing.Literal:
         text = " or ".join(f"`{one}`" for one in arguments)
     elif origin in (typing.Union, types.UnionType):
-        text = " or ".join("none" if one is type(None) else _type(one) for one in arguments)
+        text = " or ".join("null" if one is type(None) else _type(one) for one in arguments)
     elif origin is list:
-        text = f"list of {_type(arguments[0])}"
+        text = f"list of {_type(arguments[0]).replace('section', 'sections').replace('text', 'texts')}"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         text = "section"
     else:
