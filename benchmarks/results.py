@@ -1,10 +1,10 @@
-"""Run the commands behind the published tables, and write them with what they print to docs/results.md.
+"""Run the commands behind the published tables, and write them with their output to docs/results.md.
 
     python benchmarks/results.py [SECTION...] [--data ../shared/data] [--out docs/results.md]
 
-SECTION is the beginning of a title ("DnCNN"); the others stay as they are. The data folder holds the test sets cbsd68,
-bsd68, set12 and kodak24, none of which was trained on or tuned with, and the sets that the reproductions name. The
-whole page takes about an hour on two cores, the sections of the shipped model ten minutes.
+SECTION is the beginning of a title ("DnCNN"); other sections are not changed. The data folder holds the test sets
+cbsd68, bsd68, set12 and kodak24, none of which was trained on or tuned with, and the data of the reproductions. The
+whole page takes about an hour on two cores, the sections of the bundled models ten minutes.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ SECTIONS = {
     "Model selection": (
         "What `--model auto` selects, blind, beside the best of the models for each image; `color-large`, which "
         "costs five times as much and is never selected, is left out.",
-        ["python benchmarks/quality/estimation.py --picks --pictures 8 --data {data}"],
+        ["python benchmarks/quality/estimation.py --selection --images 8 --data {data}"],
     ),
     "Camera calibration": (
         "Errors in percent: of gain, read and row noise from generated flat and dark frames; and of the standard "
@@ -144,7 +144,7 @@ SECTIONS = {
     ),
     "From one machine to many": (
         "Ray beside the plain pipeline, and an extrapolation from it: see [scale](explanation/scale.md).",
-        ["python benchmarks/speed/cluster.py --data {data} --pictures 32 --copies 1 --rounds 1"],
+        ["python benchmarks/speed/cluster.py --data {data} --images 32 --copies 1 --rounds 1"],
     ),
     "The service": (
         "64 clients that send images of one megapixel for a minute, beside the bare model; and hostile clients, "
@@ -234,32 +234,32 @@ HEAD = "# Results\n\nWritten by `python benchmarks/results.py`, which runs the c
 
 
 def main() -> None:
-    """Run what is asked for and write the page."""
+    """Run the sections and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", nargs="*", help="beginning of a title; all by default")
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     arguments = parser.parse_args()
-    wanted = tuple(arguments.section) or ("",)
-    if not all(any(title.startswith(one) for title in SECTIONS) for one in wanted):
+    prefixes = tuple(arguments.section) or ("",)
+    if not all(any(title.startswith(prefix) for title in SECTIONS) for prefix in prefixes):
         parser.error(f"the sections are: {', '.join(SECTIONS)}")
-    written = read_sections(arguments.out)
+    sections = read_sections(arguments.out)
     for title in SECTIONS:
-        if title.startswith(wanted):
-            written[title] = measure(title, arguments.data)
-    parts = [HEAD, *(f"## {title}\n\n{written[title]}" for title in SECTIONS if title in written)]
+        if title.startswith(prefixes):
+            sections[title] = measure(title, arguments.data)
+    parts = [HEAD, *(f"## {title}\n\n{sections[title]}" for title in SECTIONS if title in sections)]
     arguments.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def read_sections(page: Path) -> dict[str, str]:
-    """Return what stands under each title of the page."""
+    """Return the sections of the page, title -> text."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     pieces = re.split(r"^## (.*)$", text, flags=re.MULTILINE)[1:]
     return {title: body.strip() for title, body in zip(pieces[::2], pieces[1::2], strict=True)}
 
 
 def measure(title: str, data: str) -> str:
-    """Run the commands of a section; return its text, each command and what it printed."""
+    """Run the commands of a section; return its text, with each command and its output."""
     text, commands = SECTIONS[title]
     parts = [text] if text else []
     for template in commands:
@@ -270,9 +270,9 @@ def measure(title: str, data: str) -> str:
 
 
 def run(command: str) -> str:
-    """Run a command with this interpreter and return what it prints."""
-    program, *words = shlex.split(command)
-    call = [sys.executable, *words] if program == "python" else [sys.executable, "-m", program, *words]
+    """Run a command with this interpreter, and return its output."""
+    program, *arguments = shlex.split(command)
+    call = [sys.executable, *arguments] if program == "python" else [sys.executable, "-m", program, *arguments]
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

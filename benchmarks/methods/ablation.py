@@ -1,15 +1,14 @@
-"""Short equal runs of the design of `color`, each with one thing changed, from fresh weights.
+"""Ablations of `color`: short trainings of equal time from fresh weights, each with one change.
 
     python benchmarks/methods/ablation.py [VARIANT...] [--minutes 3] [--out runs/ablation]
 
-Every variant gets the same minutes and the same data, so that one that makes fewer steps pays for it. PSNR is that of
-the averaged weights on the validation pictures of the recipe (BSDS500 val, 320 pixels from the top left), no test set.
-Runs that are there already are not repeated. Use one thread and an idle core: `OMP_NUM_THREADS=1 taskset -c 0`.
+Every variant gets the same time and data, so that slower steps count against it. PSNR is that of the averaged weights
+on the validation images of the recipe (BSDS500 val, 320 pixels from the top left), not a test set. Finished trainings
+are not repeated. Use one thread and an idle core: `OMP_NUM_THREADS=1 taskset -c 0`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import common
 
 from unnoise import networks
 from unnoise.evaluation import report
-from unnoise.training import recipe as recipes, trainer
+from unnoise.training import recipe as recipes
 
 BASE = Path("recipes/color.yaml")
 SMALL = [{"until": 1, "patch": 64, "batch": 16}]
@@ -57,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """One run: what was changed, the size of the network, the steps made, and PSNR in dB at sigma 15, 25 and 50."""
+    """One training: the change, parameters of the network, steps, and PSNR in dB at sigma 15, 25 and 50."""
 
     variant: str
     parameters: int
@@ -68,29 +67,27 @@ class Result:
 
 
 def run(variant: str, minutes: float, out: Path) -> Result:
-    """Train one variant, if it is not there, and read how it ended."""
+    """Train one variant, unless that is done, and return its last validation."""
     stages = [{"until": 1, "patch": 64, "batch": 32}]
     short = {"train.minutes": minutes, "train.steps": 10**6, "train.stages": stages, "validation.every": 10**6}
     recipe = recipes.load(BASE, {**short, **VARIANTS[variant]})
     folder = out / variant.replace("/", "-").replace(" ", "_").replace(",", "")
-    if not (folder / trainer.LOSSES).exists():
-        trainer.train(recipe, folder, resume=True)
-    last = json.loads((folder / trainer.LOG).read_text(encoding="utf-8").splitlines()[-1])
+    last = common.train_once(recipe, folder)
     levels = (last[f"gaussian:{level}"] for level in (15, 25, 50))
     return Result(variant, networks.make(recipe.network).parameter_count, last["step"], *levels)
 
 
 def main() -> None:
-    """Run what is asked for and print the table."""
+    """Run the variants and print the table."""
     parser = common.parser(__doc__)
     parser.add_argument("variant", nargs="*", help="all by default")
-    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--minutes", type=float, default=3, help="of each training")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     arguments = parser.parse_args()
-    wanted = arguments.variant or list(VARIANTS)
-    if unknown := set(wanted) - set(VARIANTS):
-        parser.error(f"no variant {', '.join(sorted(unknown))}; there are: {', '.join(VARIANTS)}")
-    print(report.markdown([run(variant, arguments.minutes, arguments.out) for variant in wanted]))
+    variants = arguments.variant or list(VARIANTS)
+    if unknown := set(variants) - set(VARIANTS):
+        parser.error(f"no variant {', '.join(sorted(unknown))}; the variants are: {', '.join(VARIANTS)}")
+    print(report.markdown([run(variant, arguments.minutes, arguments.out) for variant in variants]))
 
 
 if __name__ == "__main__":

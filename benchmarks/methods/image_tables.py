@@ -1,11 +1,11 @@
-"""Encoder-decoder pixel regression over image tables, from folders of pictures to the table of results.
+"""Encoder-decoder pixel regression over image tables, from folders of images to the table of results.
 
     python benchmarks/methods/image_tables.py [--data ../shared/data] [--out runs/tables]
 
-Salt-and-pepper noise on 10 % of the pixels. Learns from BSDS500 (train and test) without the pictures of the test sets,
-scores on Kodak24, and prints one row per method, and one for the pictures of the validation part. Two networks: the one
-of recipes/encoder_decoder.yaml, and the plain form without skips, with half as many steps. Takes about a quarter of an
-hour on one core. What is there already is not made again.
+Salt-and-pepper noise on 10 % of the pixels. Trains on BSDS500 (train and test) without the images of the test sets, and
+prints one row per method, first on Kodak24, then on the validation split. Two networks: that of
+recipes/encoder_decoder.yaml, and the plain form without skips, with half as many steps. Takes about 15 minutes on one
+core. Existing tables and models are reused.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from unnoise.evaluation import report
 from unnoise.training import recipe as recipes, trainer
 
 NOISE = "salt-pepper:0.1"
-RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "encoder_decoder.yaml"
+RECIPE = common.ROOT / "recipes" / "encoder_decoder.yaml"
 PLAIN = {"network": "encoder_decoder:widths=32/64", "train.steps": 7500}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of what is printed."""
+    """Mean scores of one method on one table; PSNR in dB."""
 
     method: str
     data: str
@@ -41,7 +41,7 @@ class Row:
 
 
 def main() -> None:
-    """Make tables, train, score, and print."""
+    """Build the tables, train, score, and print."""
     parser = common.parser(__doc__, data=True)
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
     arguments = parser.parse_args()
@@ -59,28 +59,28 @@ def main() -> None:
         "encoder-decoder": trained(out / "skips", pairs, {}),
     }
     sets = {"Kodak24": noisy(out, "kodak24", [data / "kodak24"]), "validation": f"{pairs}#validation"}
-    rows = [scored(*method, *one, out) for one in sets.items() for method in methods.items()]
+    rows = [score(*method, *data_set, out) for data_set in sets.items() for method in methods.items()]
     print(report.markdown(rows, decimals={"ssim": 4}))
 
 
 def noisy(out: Path, name: str, folders: list[Path], exclude: str | None = None) -> Path:
-    """Make a table of pictures and of the same pictures with noise."""
-    clean, both = out / f"{name}_clean.parquet", out / f"{name}.parquet"
-    if not both.exists():
+    """Build a table of clean and noisy images; return its path."""
+    clean, target = out / f"{name}_clean.parquet", out / f"{name}.parquet"
+    if not target.exists():
         tables.build(folders, clean, column="clean", exclude=exclude, overwrite=True)
-        tables.add(clean, both, NOISE)
-    return both
+        tables.add(clean, target, NOISE)
+    return target
 
 
 def trained(folder: Path, pairs: Path, changes: dict[str, Any]) -> Path:
-    """Train on the pairs, or go on where the training was broken off."""
+    """Train on the pairs, or resume an interrupted training; return the model."""
     model = folder / "encoder_decoder.safetensors"
     data = {"data.train": [f"table:{pairs}#train"], "data.validation": [f"table:{pairs}#validation"]}
     return model if model.exists() else trainer.train(recipes.load(RECIPE, data | changes), folder, resume=True)
 
 
-def scored(method: str, model: str | Path, data: str, table: str | Path, out: Path) -> Row:
-    """Score a model on a table, whose scored form is kept."""
+def score(method: str, model: str | Path, data: str, table: str | Path, out: Path) -> Row:
+    """Score a model on a table, and keep the scored table."""
     target = out / f"{data}, {method}.parquet"
     if not target.exists():
         tables.score(model, table, target)

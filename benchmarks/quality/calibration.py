@@ -1,10 +1,10 @@
-"""How well a camera is calibrated: known noise is put into frames, and found again.
+"""Accuracy of camera calibration: noise of a known camera is added to images, and estimated from them.
 
     python benchmarks/quality/calibration.py [--data ../shared/data]
 
-First out of flat and dark frames: ten flats at five exposures, the brightest of them saturated, behind a lens that
-darkens the corners, on pixels that differ by 2 %, and four darks; 512x512 pixels of 16 bits. Then blindly, out of each
-picture of Kodak24: there the deviation of the noise at a shade is compared.
+First from flat and dark frames: ten flats at five exposures, the brightest saturated, with vignetting and a pixel
+response non-uniformity of 2 %, and four darks; 512x512 pixels of 16 bits. Then blind, from each image of Kodak24, where
+the standard deviations of the noise at three gray levels are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import common
 import numpy as np
 
 from unnoise import datasets, io, noise
-from unnoise.datasets.base import as_float
 from unnoise.evaluation import report
 from unnoise.noise import calibration
 
@@ -33,15 +32,15 @@ CAMERAS = (
 )
 EXPOSURES = (0.1, 0.3, 0.6, 0.9, 1.3)
 SIDE = 512
-SHADES = (0.2, 0.5, 0.8)
+GRAY_LEVELS = (0.2, 0.5, 0.8)
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What is found in flats and darks, and its errors in percent; NaN where the truth is 0."""
+    """Noise estimated from flats and darks, and its errors in percent; NaN where the true value is 0."""
 
     camera: str
-    found: str
+    estimated: str
     gain_error: float
     read_error: float
     rows_error: float
@@ -49,10 +48,10 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Blind:
-    """Errors of the noise's deviation at three shades, in percent: mean over pictures, and mean of their sizes."""
+    """Errors of the noise's standard deviation at three gray levels in percent: mean, and mean of absolute values."""
 
     camera: str
-    pictures: int
+    images: int
     bias_dark: float
     bias_middle: float
     bias_bright: float
@@ -62,51 +61,51 @@ class Blind:
 
 
 def transfer(spec: str, folder: Path) -> Transfer:
-    """Take frames with a camera, and calibrate it by them."""
+    """Simulate the frames of a camera, and calibrate it from them."""
     camera, rng = noise.make(spec), np.random.default_rng(0)
     black = vars(camera)["black"] / 255
     down, across = np.mgrid[0:SIDE, 0:SIDE] / SIDE - 0.5
-    seen = (1 - 0.6 * (down**2 + across**2)) * (1 + 0.02 * rng.standard_normal((SIDE, SIDE)))
-    names = []
-    for shot in range(14):
-        exposure = EXPOSURES[shot // 2] if shot < 10 else 0
-        light = (black + exposure * seen)[:, :, None].astype(np.float32)
-        counts = np.rint(np.clip(camera(light, rng), 0, 1) * 65535).astype(np.uint16)
-        names.append(folder / f"{shot}.tif")
-        io.from_array(counts).save(names[-1], overwrite=True)
-    found = calibration.calibrate(names[:10], names[10:]).noise
-    errors = [_percent(vars(found)[field], vars(camera)[field]) for field in ("peak", "read", "rows")]
-    return Transfer(spec, str(found), *errors)
+    scene = (1 - 0.6 * (down**2 + across**2)) * (1 + 0.02 * rng.standard_normal((SIDE, SIDE)))
+    paths = []
+    for frame in range(14):
+        exposure = EXPOSURES[frame // 2] if frame < 10 else 0
+        light = (black + exposure * scene)[:, :, None].astype(np.float32)
+        paths.append(folder / f"{frame}.tif")
+        _save_16_bit(camera(light, rng), paths[-1])
+    estimated = calibration.calibrate(paths[:10], paths[10:]).noise
+    errors = [_percent(vars(estimated)[field], vars(camera)[field]) for field in ("peak", "read", "rows")]
+    return Transfer(spec, str(estimated), *errors)
 
 
-def blind(spec: str, pictures: datasets.Dataset, folder: Path) -> Blind:
-    """Put the noise into each picture, grey, and find it in that alone."""
+def blind(spec: str, images: datasets.Dataset, folder: Path) -> Blind:
+    """Add the noise to each image, and estimate it from the noisy image alone."""
     camera, errors = noise.make(spec), []
-    for index in range(len(pictures)):
-        clean = as_float(pictures[index])  # type: ignore[arg-type]
-        counts = np.rint(np.clip(camera(clean, index), 0, 1) * 65535).astype(np.uint16)
-        io.from_array(counts).save(folder / "picture.tif", overwrite=True)
-        found = calibration.blind(folder / "picture.tif").noise
-        errors.append([_percent(_deviation(found, shade), _deviation(camera, shade)) for shade in SHADES])
-    return Blind(spec, len(pictures), *np.mean(errors, axis=0).tolist(), *np.abs(errors).mean(axis=0).tolist())
+    for index in range(len(images)):
+        _save_16_bit(camera(common.clean_image(images, index), index), folder / "image.tif")
+        estimated = calibration.blind(folder / "image.tif").noise
+        errors.append([_percent(_deviation(estimated, level), _deviation(camera, level)) for level in GRAY_LEVELS])
+    return Blind(spec, len(images), *np.mean(errors, axis=0).tolist(), *np.abs(errors).mean(axis=0).tolist())
 
 
-def _deviation(one: noise.Noise, shade: float) -> float:
-    return float(one(np.full((256, 256, 1), shade, np.float32), 0).std())
+def _save_16_bit(pixels: np.ndarray, path: Path) -> None:
+    io.from_array(np.rint(np.clip(pixels, 0, 1) * 65535).astype(np.uint16)).save(path, overwrite=True)
 
 
-def _percent(found: float, truth: float) -> float:
-    return 100 * (found / truth - 1) if truth else float("nan")
+def _deviation(model: noise.Noise, level: float) -> float:
+    return float(model(np.full((256, 256, 1), level, np.float32), 0).std())
+
+
+def _percent(estimate: float, truth: float) -> float:
+    return 100 * (estimate / truth - 1) if truth else float("nan")
 
 
 def main() -> None:
     """Print both tables."""
-    parser = common.parser(__doc__, data=True)
-    folder = parser.parse_args().data
-    with tempfile.TemporaryDirectory() as place:
-        print(report.markdown([transfer(spec, Path(place)) for spec in CAMERAS]), end="\n\n")
-        pictures = datasets.make(f"images:{folder / 'kodak24'}", channels=1)
-        print(report.markdown([blind(spec, pictures, Path(place)) for spec in CAMERAS[1:]]))
+    data = common.parser(__doc__, data=True).parse_args().data
+    with tempfile.TemporaryDirectory() as folder:
+        print(report.markdown([transfer(spec, Path(folder)) for spec in CAMERAS]), end="\n\n")
+        images = datasets.make(f"images:{data / 'kodak24'}", channels=1)
+        print(report.markdown([blind(spec, images, Path(folder)) for spec in CAMERAS[1:]]))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Real camera noise: `photo`, told nothing, beside others that are told their best level.
+"""Real camera noise: `photo`, which is blind, beside other denoisers with their best sigma.
 
     python benchmarks/quality/camera.py [--data ../shared/data] [--folds runs/folds]
 
-First PolyU's development pairs, single shots against the mean of many. `photo` learned from such pairs; so that no
-pair is scored by a model that has seen its scene, the models of benchmarks/quality/folds.py take its place, each on
-its own fold, also where `auto` picks it. The others are given every level of `LEVELS`, and stand with the best one
-for all pairs and with the best one for each pair: both know the truth. Then what is done to clean photographs,
-Kodak24, by the `photo` that ships. A shift is the change of a channel's mean from input to output, in 8-bit levels,
-at its largest.
+First PolyU's development pairs, single shots against the mean of many. `photo` is trained on such pairs; so that no
+scene is scored by a model trained on it, the models of benchmarks/quality/folds.py replace it, each on its held-out
+fold, also where `auto` selects it. The others run with every sigma of `SIGMAS`; the table has the best sigma for all
+pairs, and the best one for each pair, both chosen with knowledge of the truth. Then the effect on clean photographs,
+Kodak24, of the bundled `photo`. `shift` is the largest change of a channel's mean from input to output, in 8-bit units.
 """
 
 from __future__ import annotations
@@ -26,28 +25,26 @@ import numpy as np
 from unnoise import datasets, denoisers
 from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import report
-from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
 from unnoise.noise.synthetic import Gaussian
 from unnoise.units import FULL_SCALE
 
-LEVELS = (2, 4, 6, 8, 10, 12, 15, 20)
-Pairs = list[tuple[np.ndarray, np.ndarray]]
+SIGMAS = (2, 4, 6, 8, 10, 12, 15, 20)
 
 
 @dataclass(frozen=True)
 class Real:
-    """One method on the pairs: what it was told, the mean PSNR in dB, and its largest shift."""
+    """One method on the pairs: how sigma was chosen, the mean PSNR in dB, and the largest shift."""
 
     method: str
-    told: str
+    sigma: str
     psnr: float
     shift: float
 
 
 @dataclass(frozen=True)
 class Clean:
-    """One method on clean photographs: the PSNR against themselves, mean and lowest, and the largest shift."""
+    """One method on clean photographs: mean and lowest PSNR against the input in dB, and the largest shift."""
 
     method: str
     psnr: float
@@ -55,64 +52,71 @@ class Clean:
     shift: float
 
 
-def measure(method: Callable[[np.ndarray], np.ndarray], pairs: Pairs) -> np.ndarray:
-    """Return PSNR and largest shift for every pair, `[N, 2]`."""
+def measure(method: Callable[[np.ndarray], np.ndarray], pairs: common.Pairs) -> np.ndarray:
+    """Return the PSNR in dB and the largest shift for every pair, `[N, 2]`."""
     rows = []
     for noisy, clean in pairs:
-        cleaned = method(noisy)
-        moved = np.abs((cleaned - noisy).mean(axis=(0, 1))).max()
-        rows.append((psnr(clean, cleaned), FULL_SCALE * moved))
+        denoised = method(noisy)
+        shift = np.abs((denoised - noisy).mean(axis=(0, 1))).max()
+        rows.append((psnr(clean, denoised), FULL_SCALE * shift))
     return np.array(rows)
 
 
-def real(folder: Path, trained: Path) -> list[Real]:
+def real(folder: Path, fold_models: Path) -> list[Real]:
     """Measure every method on PolyU."""
-    pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"pairs:{folder / 'polyu'}"), None)]
+    pairs = common.pairs(datasets.make(f"pairs:{folder / 'polyu'}"))
     rows = [_real("noisy input", "", measure(lambda noisy: noisy, pairs))]
     for name in ("wavelet", "nlm", "color"):
         denoiser = denoisers.make(name, engine="onnx")
-        at = {level: measure(lambda noisy, level=level: denoiser(noisy, level / FULL_SCALE), pairs) for level in LEVELS}  # noqa: B023
-        best = max(LEVELS, key=lambda level: at[level][:, 0].mean())
-        rows.append(_real(name, f"{best}, the best for all", at[best]))
-        every = np.stack(list(at.values()))
-        chosen = every[:, :, 0].argmax(axis=0)
-        rows.append(_real(name, "the best for each", every[chosen, np.arange(len(pairs))]))
+        by_sigma = {sigma: measure(_with_sigma(denoiser, sigma), pairs) for sigma in SIGMAS}
+        best = max(SIGMAS, key=lambda sigma: by_sigma[sigma][:, 0].mean())
+        rows.append(_real(name, f"{best}, the best for all", by_sigma[best]))
+        values = np.stack(list(by_sigma.values()))
+        best_each = values[:, :, 0].argmax(axis=0)
+        rows.append(_real(name, "the best for each", values[best_each, np.arange(len(pairs))]))
         if name == "color":
-            rows.append(_real(name, "nothing: estimated", measure(lambda noisy: denoiser(noisy), pairs)))  # noqa: B023
-    auto, unseen, picked = denoisers.make("auto", engine="onnx"), [], []
-    for model, dataset in folds.trained(folder, 2, trained):
-        pairs = [pair[:2] for pair in noisy_pairs(dataset, None)]
-        unseen.append(measure(model, pairs))
-        picked.append(measure(lambda noisy: _as_picked(auto, noisy, photo=model), pairs))  # noqa: B023
-    rows.append(_real("photo, of the other scenes", "nothing", np.concatenate(unseen)))
-    return [*rows, _real("auto, with that photo", "nothing", np.concatenate(picked))]
+            rows.append(_real(name, "estimated", measure(denoiser, pairs)))
+    auto, held_out, selected = denoisers.make("auto", engine="onnx"), [], []
+    for model, dataset in folds.trained(folder, 2, fold_models):
+        pairs = common.pairs(dataset)
+        held_out.append(measure(model, pairs))
+        selected.append(measure(_with_photo(auto, model), pairs))
+    rows.append(_real("photo, held-out scenes", "blind", np.concatenate(held_out)))
+    return [*rows, _real("auto, with that photo", "blind", np.concatenate(selected))]
 
 
-def _as_picked(auto: Denoiser, noisy: np.ndarray, photo: Denoiser) -> np.ndarray:
-    """Clean by the model that `auto` picks, with another in the place of `photo`."""
-    model, told = auto.resolve(noisy)
-    return photo(noisy) if model.name == "photo" else model(noisy, told)
+def _with_sigma(denoiser: Denoiser, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda noisy: denoiser(noisy, sigma / FULL_SCALE)
+
+
+def _with_photo(auto: Denoiser, photo: Denoiser) -> Callable[[np.ndarray], np.ndarray]:
+    """Return `auto` with another model in place of `photo`."""
+
+    def denoise(noisy: np.ndarray) -> np.ndarray:
+        model, sigma = auto.resolve(noisy)
+        return photo(noisy) if model.name == "photo" else model(noisy, sigma)
+
+    return denoise
 
 
 def clean(folder: Path) -> list[Clean]:
-    """Measure on Kodak24 what is lost of clean pictures."""
-    pairs = [pair[:2] for pair in noisy_pairs(datasets.make(f"images:{folder / 'kodak24'}"), Gaussian(0))]
+    """Measure what models change in the clean images of Kodak24."""
+    pairs = common.pairs(datasets.make(f"images:{folder / 'kodak24'}"), Gaussian(0))
     rows = []
     for name in ("color", "photo"):
-        denoiser = denoisers.make(name, engine="onnx")
-        values = measure(lambda noisy: denoiser(noisy), pairs)  # noqa: B023
+        values = measure(denoisers.make(name, engine="onnx"), pairs)
         rows.append(Clean(name, values[:, 0].mean(), values[:, 0].min(), values[:, 1].max()))
     return rows
 
 
-def _real(method: str, told: str, values: np.ndarray) -> Real:
-    return Real(method, told, values[:, 0].mean(), values[:, 1].max())
+def _real(method: str, sigma: str, values: np.ndarray) -> Real:
+    return Real(method, sigma, values[:, 0].mean(), values[:, 1].max())
 
 
 def main() -> None:
     """Print both tables."""
     parser = common.parser(__doc__, data=True)
-    parser.add_argument("--folds", type=Path, default=Path("runs/folds"))
+    parser.add_argument("--folds", type=Path, default=Path("runs/folds"), help="folder of the models of folds.py")
     arguments = parser.parse_args()
     print(report.markdown(real(arguments.data, arguments.folds)))
     print()

@@ -1,10 +1,10 @@
-"""What is gained where the cut of noise at black and white is made up for, and where noise grows with the light.
+"""What the correction of clipping, and sigma maps for signal-dependent noise, gain.
 
-    python benchmarks/quality/clipping.py [--data ../shared/data] [--pictures 12]
+    python benchmarks/quality/clipping.py [--data ../shared/data] [--images 12]
 
-On crops of BSDS500's validation pictures, none of them a test picture: the network alone, told one level; what it
-serves as, with `unnoise.declipping`, and a map of levels where noise is found to grow with the light; and `impulse`,
-which is told nothing.
+On crops of BSDS500's validation images, none of them a test image: the network alone, with one sigma; as it is used,
+with `unnoise.denoisers.clipping`, and a sigma map where the estimated noise is signal-dependent; and `impulse`, which
+is blind.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 import common
 import numpy as np
 
-from unnoise import datasets, denoisers, noise
-from unnoise.datasets.base import as_float
+from unnoise import datasets, denoisers
 from unnoise.evaluation import report
-from unnoise.evaluation.metrics import psnr
 from unnoise.noise import estimation
 
-TOLD = ("gaussian:15", "gaussian:25", "gaussian:50")
-FOUND = (
+SIGMA_GIVEN = ("gaussian:15", "gaussian:25", "gaussian:50")
+SIGMA_ESTIMATED = (
     "gaussian:50",
     "gaussian:25 + jpeg:60",
     "poisson:10",
@@ -41,41 +39,41 @@ CROP = 224
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean PSNR in dB of one model on one noise; `level` says whether that was told or found."""
+    """Mean PSNR in dB of one model on one noise; `sigma` is "given" or "estimated"."""
 
     model: str
     noise: str
-    level: str
+    sigma: str
     noisy: float
     alone: float
-    served: float
+    corrected: float
     impulse: float
 
 
-def measure(folder: Path, model: str, channels: int, pictures: int) -> list[Gain]:
+def measure(folder: Path, model: str, channels: int, count: int) -> list[Gain]:
     """Measure one model on all noises."""
     dataset, denoiser = datasets.make(f"images:{folder / 'bsds500/val'}", channels=channels), denoisers.make(model)
     alone, impulse, rows = denoisers.make(model), denoisers.make("impulse"), []
     alone.corrects_clipping = False
-    for spec, told in [(spec, True) for spec in TOLD] + [(spec, False) for spec in FOUND]:
-        spoil, scores = noise.make(f"{spec} + clip + quantize:8"), []
-        for index in range(0, len(dataset), max(1, len(dataset) // pictures)):
-            clean = as_float(dataset[index])[:CROP, :CROP]  # type: ignore[arg-type]
-            noisy = spoil(clean, index)
-            sigma = spoil.sigma if told else estimation.estimate_noise(noisy).sigma
-            made = noisy, alone(noisy, sigma), denoiser(noisy, sigma if told else None), impulse(noisy)
-            scores.append([min(psnr(clean, one), 60.0) for one in made])
-        rows.append(Gain(model, spec, "told" if told else "found", *np.mean(scores, axis=0)))
+    for spec, given in [(spec, True) for spec in SIGMA_GIVEN] + [(spec, False) for spec in SIGMA_ESTIMATED]:
+        noise, scores = common.file_noise(spec), []
+        for index in range(0, len(dataset), max(1, len(dataset) // count)):
+            clean = common.clean_image(dataset, index)[:CROP, :CROP]
+            noisy = noise(clean, index)
+            sigma = noise.sigma if given else estimation.estimate_noise(noisy).sigma
+            images = noisy, alone(noisy, sigma), denoiser(noisy, sigma if given else None), impulse(noisy)
+            scores.append([common.capped_psnr(clean, image) for image in images])
+        rows.append(Gain(model, spec, "given" if given else "estimated", *np.mean(scores, axis=0)))
     return rows
 
 
 def main() -> None:
     """Print the table."""
     parser = common.parser(__doc__, data=True)
-    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--images", type=int, default=12)
     arguments = parser.parse_args()
-    rows = [measure(arguments.data, *model, arguments.pictures) for model in (("color", 3), ("gray", 1))]
-    print(report.markdown([row for each in rows for row in each]))
+    rows = measure(arguments.data, "color", 3, arguments.images) + measure(arguments.data, "gray", 1, arguments.images)
+    print(report.markdown(rows))
 
 
 if __name__ == "__main__":

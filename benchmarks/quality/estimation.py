@@ -1,19 +1,19 @@
-"""How well noise is found: its level over BSD68, its kind over Kodak24, and whether the model that is picked fits.
+"""Accuracy of noise estimation: its level on BSD68, its kind on Kodak24, and the models selected by it.
 
-    python benchmarks/quality/estimation.py [--data ../shared/data] [--picks] [--pictures 24]
+    python benchmarks/quality/estimation.py [--data ../shared/data] [--selection] [--images 24]
 
-With `--picks`, only what the models make of crops of Kodak24 is told. Noise is put in as a file of 8 bits holds it.
+`--selection` measures the selected models instead, on crops of Kodak24. Kinds and selection are measured with noise as
+an 8-bit file stores it, clipped and quantized.
 
-Beside it stands scikit-image's `estimate_sigma`, the median of the finest wavelet coefficients (Donoho and Johnstone,
-Biometrika 81, 1994). Levels are in 8-bit units.
+The comparison is scikit-image's `estimate_sigma`, the median of the finest wavelet coefficients (Donoho and Johnstone,
+Biometrika 81, 1994). Noise levels are in 8-bit units.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +24,18 @@ import numpy as np
 from skimage import restoration
 
 from unnoise import datasets, denoisers, noise
-from unnoise.datasets.base import as_float
-from unnoise.denoisers.base import Sigma
+from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
-from unnoise.evaluation.metrics import psnr
 from unnoise.noise import estimation
 from unnoise.pipeline import process
+from unnoise.units import FULL_SCALE
 
 LEVELS = (5, 10, 15, 25, 35, 50)
 
 
 def wavelet(pixels: np.ndarray) -> float:
-    """Return scikit-image's estimate, [0, 1] units."""
+    """Return scikit-image's estimate, in [0, 1] units."""
     return float(np.mean(restoration.estimate_sigma(pixels, channel_axis=2)))
 
 
@@ -62,10 +61,10 @@ CASES = {
     "gaussian:25 + salt-pepper:0.2": "mixed",
     "poisson:30 + salt-pepper:0.1": "mixed",
 }
-"""Noise -> the kind that it is."""
+"""Noise -> its true kind."""
 KINDS = tuple(dict.fromkeys(CASES.values()))
-CROP = 256  # side of the pictures of `picks`
-WITHIN = 0.2  # dB behind the best model, that a pick may be
+CROP = 256  # side of the images of `selection`, pixels
+WITHIN = 0.2  # dB: a selection this close to the best model counts as right
 
 METHODS: dict[str, Callable[[np.ndarray], float]] = {
     "unnoise": lambda pixels: estimation.estimate_noise(pixels).sigma,
@@ -74,7 +73,7 @@ METHODS: dict[str, Callable[[np.ndarray], float]] = {
 
 
 @dataclass(frozen=True)
-class White:
+class WhiteNoise:
     """One level of white noise: the mean estimate and the mean absolute error of one method."""
 
     method: str
@@ -84,8 +83,8 @@ class White:
 
 
 @dataclass(frozen=True)
-class Clean:
-    """What one method finds in pictures without noise, and its time."""
+class CleanImages:
+    """Estimates of one method on images without added noise, and its time."""
 
     method: str
     mean: float
@@ -93,130 +92,125 @@ class Clean:
     seconds_per_10_megapixels: float
 
 
-def white(folder: Path) -> list[White]:
+def white_noise(folder: Path) -> list[WhiteNoise]:
     """Measure every method on BSD68 with white noise, not clipped."""
-    pictures, rows = datasets.make(f"images:{folder / 'bsd68'}"), []
+    dataset, rows = datasets.make(f"images:{folder / 'bsd68'}"), []
     for sigma in LEVELS:
-        noisy = [pair[0] for pair in noisy_pairs(pictures, noise.make(f"gaussian:{sigma}"))]
+        noisy = [pair[0] for pair in noisy_pairs(dataset, noise.make(f"gaussian:{sigma}"))]
         for name, method in METHODS.items():
-            found = 255 * np.array([method(picture) for picture in noisy])
-            rows.append(White(name, sigma, float(found.mean()), float(np.abs(found - sigma).mean())))
+            estimates = FULL_SCALE * np.array([method(image) for image in noisy])
+            rows.append(WhiteNoise(name, sigma, float(estimates.mean()), float(np.abs(estimates - sigma).mean())))
     return rows
 
 
-def clean(folder: Path) -> list[Clean]:
+def clean_images(folder: Path) -> list[CleanImages]:
     """Measure every method on Kodak24 as it is, and time it on 10 megapixels."""
-    pictures = datasets.make(f"images:{folder / 'kodak24'}")
-    kodak = [as_float(pictures[index]) for index in range(len(pictures))]  # type: ignore[arg-type]
+    dataset = datasets.make(f"images:{folder / 'kodak24'}")
+    kodak = [common.clean_image(dataset, index) for index in range(len(dataset))]
     large = np.tile(kodak[0], (5, 6, 1))[:2500, :4000]
     rows = []
     for name, method in METHODS.items():
-        found = 255 * np.array([method(picture) for picture in kodak])
-        start = time.perf_counter()
-        method(large)
-        rows.append(Clean(name, float(found.mean()), float(found.max()), time.perf_counter() - start))
+        estimates = FULL_SCALE * np.array([method(image) for image in kodak])
+        seconds, _ = common.timed(method, large)
+        rows.append(CleanImages(name, float(estimates.mean()), float(estimates.max()), seconds))
     return rows
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What one noise is taken for: pictures of each kind found, and its level, true and found (impulses left aside)."""
+    """One noise: images by estimated kind, and mean noise level without impulses, true and estimated."""
 
     noise: str
-    is_: str
+    true_kind: str
     none: int
     gaussian: int
     signal_dependent: int
     impulse: int
     correlated: int
     mixed: int
-    level: float
-    found: float
+    sigma: float
+    estimated: float
 
 
 @dataclass(frozen=True)
-class Pick:
-    """What one noise leaves to the models: PSNR of each, how often which was picked, and how often that was right."""
+class Selection:
+    """One noise: the best model on average, the selected models with their counts, mean PSNR of both in dB.
+
+    `right` is the share of images in percent whose selected model is within `WITHIN` of the best one for that image.
+    """
 
     noise: str
     channels: int
     best: str
     psnr_best: float
-    psnr_picked: float
-    picked: str
+    psnr_selected: float
+    selected: str
     right: float
 
 
-def spoiled(spec: str) -> noise.Noise:
-    """Return a noise as it lies in a file of 8 bits."""
-    return noise.make(f"{spec} + clip + quantize:8")
-
-
-def kinds(folder: Path, pictures: int) -> Iterator[Kinds]:
-    """Tell what every noise over Kodak24 is taken for."""
+def kinds(folder: Path, count: int) -> Iterator[Kinds]:
+    """Estimate the kind and the level of every noise on Kodak24."""
     kodak = datasets.make(f"images:{folder / 'kodak24'}")
     for spec, kind in CASES.items():
-        counted, true, found = Counter[str](), list[float](), list[float]()
-        other = noise.make(spec.partition(" + salt-pepper")[0]) if kind != "impulse" else noise.make("gaussian:0")
-        for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec))):
-            if index == pictures:
-                break
-            seen = estimation.estimate_noise(noisy)
-            counted[seen.kind] += 1
-            true.append(255 * float(np.std(other(clean, index) - clean)))
-            found.append(255 * seen.sigma)
-        named = {key.replace("-", "_"): counted[key] for key in KINDS}
-        yield Kinds(spec, kind, **named, level=float(np.mean(true)), found=float(np.mean(found)))
+        counts, true, estimated = Counter[str](), list[float](), list[float]()
+        without_impulses = noise.make(spec.partition(" + salt-pepper")[0] if kind != "impulse" else "gaussian:0")
+        pairs = noisy_pairs(kodak, common.file_noise(spec), only=slice(count))
+        for index, (noisy, clean, _) in enumerate(pairs):
+            estimate = estimation.estimate_noise(noisy)
+            counts[estimate.kind] += 1
+            true.append(FULL_SCALE * float(np.std(without_impulses(clean, index) - clean)))
+            estimated.append(FULL_SCALE * estimate.sigma)
+        by_kind = {name.replace("-", "_"): counts[name] for name in KINDS}
+        yield Kinds(spec, kind, **by_kind, sigma=float(np.mean(true)), estimated=float(np.mean(estimated)))
 
 
-def picks(folder: Path, pictures: int) -> Iterator[Pick]:
-    """Give crops of Kodak24, in colour and in grey, to every shipped model of a size and to the one that fits."""
+def selection(folder: Path, count: int) -> Iterator[Selection]:
+    """Compare `auto` with every bundled model but the large ones, on color and gray crops of Kodak24."""
     auto = denoisers.make("auto", engine="onnx")
     names = [name for name in denoisers.bundled_models() if not name.endswith("-large")]
     models = {name: denoisers.make(name, engine="onnx") for name in names}
     for channels in (3, 1):
         kodak = datasets.make(f"images:{folder / 'kodak24'}", channels=channels)
-        able = {name: model for name, model in models.items() if model.channels in (channels, 3)}
+        applicable = {name: model for name, model in models.items() if model.channels in (channels, 3)}
         for spec in CASES:
-            scores, picked, chosen = {name: list[float]() for name in able}, Counter[str](), list[float]()
-            for index, (noisy, clean, _) in enumerate(noisy_pairs(kodak, spoiled(spec), crop=CROP)):
-                if index == pictures:
-                    break
-                for name, model in able.items():
-                    scores[name].append(_score(*model.resolve(noisy), noisy, clean))
-                model, told = auto.resolve(noisy)
-                picked[str(model)] += 1
-                chosen.append(_score(model, told, noisy, clean))
-            top = np.max(list(scores.values()), axis=0)
-            best = max(scores, key=lambda name: float(np.mean(scores[name])))
-            right = float(np.mean(np.array(chosen) >= top - WITHIN))
-            names = ", ".join(f"{name} {times}" for name, times in picked.most_common())
-            yield Pick(spec, channels, best, float(np.mean(scores[best])), float(np.mean(chosen)), names, 100 * right)
+            pairs = noisy_pairs(kodak, common.file_noise(spec), crop=CROP, only=slice(count))
+            yield _select(spec, channels, auto, applicable, [(noisy, clean) for noisy, clean, _ in pairs])
 
 
-def _score(model: denoisers.Denoiser, told: Sigma | None, noisy: np.ndarray, clean: np.ndarray) -> float:
-    return min(psnr(clean, process.denoise_array(model, noisy, told)), 60.0)
+def _select(spec: str, channels: int, auto: Denoiser, models: Mapping[str, Denoiser], pairs: common.Pairs) -> Selection:
+    scores, selected, of_selected = {name: list[float]() for name in models}, Counter[str](), list[float]()
+    for noisy, clean in pairs:
+        for name, model in models.items():
+            scores[name].append(common.capped_psnr(clean, common.denoise_blind(model, noisy)))
+        model, sigma = auto.resolve(noisy)
+        selected[str(model)] += 1
+        of_selected.append(common.capped_psnr(clean, process.denoise_array(model, noisy, sigma)))
+    best_each = np.max(list(scores.values()), axis=0)
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    best = max(means, key=lambda name: means[name])
+    right = 100 * float(np.mean(np.array(of_selected) >= best_each - WITHIN))
+    counts = ", ".join(f"{name} {count}" for name, count in selected.most_common())
+    return Selection(spec, channels, best, means[best], float(np.mean(of_selected)), counts, right)
 
 
 def main() -> None:
     """Print the tables."""
     parser = common.parser(__doc__, data=True)
-    parser.add_argument("--picks", action="store_true", help="measure what the models make of it, instead")
-    parser.add_argument("--pictures", type=int, default=24, help="how many of Kodak24")
-    asked = parser.parse_args()
-    folder = asked.data
-    if asked.picks:
-        rows = list(picks(folder, asked.pictures))
-        print(f"The model that is picked, on crops of Kodak24; right is within {WITHIN} dB of the best, in per cent:\n")
+    parser.add_argument("--selection", action="store_true", help="measure the selected models instead")
+    parser.add_argument("--images", type=int, default=24, help="how many of Kodak24")
+    arguments = parser.parse_args()
+    if arguments.selection:
+        rows = list(selection(arguments.data, arguments.images))
+        print(f"Selected models on crops of Kodak24; `right`: within {WITHIN} dB of the best model, in percent:\n")
         print(report.markdown(rows))
         print(f"\nRight in all: {np.mean([row.right for row in rows]):.1f} %")
         return
     print("White noise on BSD68:\n")
-    print(report.markdown(white(folder)))
+    print(report.markdown(white_noise(arguments.data)))
     print("\nClean Kodak24:\n")
-    print(report.markdown(clean(folder)))
-    print("\nKinds of noise over Kodak24, pictures:\n")
-    print(report.markdown(list(kinds(folder, asked.pictures))))
+    print(report.markdown(clean_images(arguments.data)))
+    print("\nEstimated kinds of noise on Kodak24, number of images:\n")
+    print(report.markdown(list(kinds(arguments.data, arguments.images))))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What `photo` makes of scenes that it has not seen: its training again without them, and scored on them.
+"""Cross-validation of `photo`: it is trained without some scenes of PolyU, and scored on them.
 
     python benchmarks/quality/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
 
-The pairs of PolyU are divided by scene (the same camera before the same things), every n-th scene into one fold. For
-each fold, `recipes/photo.yaml` is run on all pairs but its own. A fold that is trained already is only scored. Beside
-it stands `color`, from which it begins, at the level that it estimates.
+The pairs are divided by scene (camera and subject), every n-th scene into one fold. For each fold, `recipes/photo.yaml`
+is trained on the pairs of the other folds; a finished training is not repeated. The comparison is `color`, from which
+it is initialized, with the estimated sigma.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
-from unnoise.training import recipe as recipes, trainer
+from unnoise.training import recipe as recipes
 
 RECIPE = Path("recipes/photo.yaml")
 
 
 @dataclass(frozen=True)
 class Result:
-    """The mean PSNR in dB over the pairs of one fold, or of all."""
+    """Mean PSNR in dB over the pairs of one fold, or of all."""
 
     fold: str
     pairs: int
@@ -43,15 +43,15 @@ class Result:
 
 
 def scenes(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of every scene: those whose names are equal but for the number of the shot."""
-    found: dict[str, list[Path]] = {}
+    """Return the files of every scene: names that differ only in the number of the shot."""
+    result: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.JPG")):
-        found.setdefault(path.stem.rsplit("_", 2)[0], []).append(path)
-    return found
+        result.setdefault(path.stem.rsplit("_", 2)[0], []).append(path)
+    return result
 
 
 def leave_out(files: list[Path], always: Path | None, target: Path) -> str:
-    """Write a list of pictures to leave out, beside those of another list."""
+    """Write a list of images to exclude, with those of the list `always`; return its path."""
     lines = [str(path.resolve()) for path in files]
     if always:
         entries = (line.partition("#")[0].strip() for line in always.read_text(encoding="utf-8").splitlines())
@@ -62,33 +62,32 @@ def leave_out(files: list[Path], always: Path | None, target: Path) -> str:
 
 
 def trained(data: Path, folds: int, out: Path) -> Iterator[tuple[Denoiser, Dataset]]:
-    """Yield the model of every fold, trained where it is not there, with the pairs that it has not seen."""
+    """Yield the model of every fold, trained where necessary, with its held-out pairs."""
     os.environ.setdefault("UNNOISE_DATA", str(data))
     recipe = recipes.load(RECIPE)
     by_scene = list(scenes(data / "polyu").values())
     for fold in range(folds):
-        held = [path for index, files in enumerate(by_scene) if index % folds == fold for path in files]
+        held_out = [path for index, files in enumerate(by_scene) if index % folds == fold for path in files]
         rest = [path for index, files in enumerate(by_scene) if index % folds != fold for path in files]
-        exclude = leave_out(held, find(str(recipe.data.exclude)), out / f"without_{fold}.txt")
+        exclude = leave_out(held_out, find(str(recipe.data.exclude)), out / f"without_{fold}.txt")
         folder = out / str(fold)
-        if not (folder / trainer.LOSSES).exists():
-            trainer.train(recipes.load(RECIPE, {"data.exclude": exclude}), folder, resume=True)
-        unseen = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
-        yield denoisers.make(folder / f"{recipe.name}.safetensors"), unseen
+        common.train_once(recipes.load(RECIPE, {"data.exclude": exclude}), folder)
+        pairs = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
+        yield denoisers.make(folder / f"{recipe.name}.safetensors"), pairs
 
 
 def run(data: Path, folds: int, out: Path) -> list[Result]:
     """Score every fold."""
     color = denoisers.make("color", engine="onnx")
-    everything, rows = [], []
-    for fold, (model, unseen) in enumerate(trained(data, folds, out)):
+    all_scores, rows = [], []
+    for fold, (model, pairs) in enumerate(trained(data, folds, out)):
         scores = [
             (psnr(clean, noisy), psnr(clean, color(noisy)), psnr(clean, model(noisy)))
-            for noisy, clean, _ in noisy_pairs(unseen, None)
+            for noisy, clean, _ in noisy_pairs(pairs, None)
         ]
-        everything += scores
+        all_scores += scores
         rows.append(Result(str(fold + 1), len(scores), *np.mean(scores, axis=0)))
-    return [*rows, Result("all", len(everything), *np.mean(everything, axis=0))]
+    return [*rows, Result("all", len(all_scores), *np.mean(all_scores, axis=0))]
 
 
 def main() -> None:

@@ -1,9 +1,8 @@
-"""Denoisers that learn the noisy picture itself, beside others, on the same pictures; seconds are those of one core.
+"""Denoisers that are trained on each noisy image alone, beside others.
 
-    python benchmarks/quality/per_image.py MODEL... [--noise NOISE] [--data images:FOLDER] [--pictures 12] [--side 256]
+    python benchmarks/quality/per_image.py MODEL... [--noise NOISE] [--data images:FOLDER] [--images 12] [--side 256]
 
-Where a side is given, only the middle of a larger picture is taken. Seconds are processor time, so that what runs
-beside does not count.
+`--side` takes the central part of larger images. Seconds are processor time: other load does not count.
 """
 
 from __future__ import annotations
@@ -19,44 +18,36 @@ import common
 import numpy as np
 
 from unnoise import datasets, denoisers, noise
-from unnoise.datasets.base import as_float
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr
 
 
 @dataclass(frozen=True)
-class Learned:
-    """One model on one noise: means over the pictures, and how large these are together."""
+class Row:
+    """One model on one noise: means over the images, and their total size."""
 
     model: str
     noise: str
-    pictures: int
+    images: int
     megapixels: float
     psnr_noisy: float
     psnr: float
-    seconds_a_picture: float
+    seconds_per_image: float
 
 
-def middle(picture: np.ndarray, side: int | None) -> np.ndarray:
-    """Return no more than so many rows and columns of `[H, W, C]`, from its middle."""
-    if side is None:
-        return picture
-    top, left = (max(length - side, 0) // 2 for length in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
-
-
-def measure(model: str, spec: str, pieces: list[np.ndarray]) -> Learned:
-    """Clean the pieces; nothing is told but a level that one number says."""
+def measure(model: str, spec: str, images: list[np.ndarray]) -> Row:
+    """Denoise the images; sigma is given where the noise has one."""
     denoiser, rows = denoisers.make(model), []
-    for index, clean in enumerate(pieces):
+    for index, clean in enumerate(images):
         rng = np.random.default_rng((0, index))
-        spoil = noise.make(spec).draw(rng)
-        noisy = spoil(clean, rng)
+        drawn = noise.make(spec).draw(rng)
+        noisy = drawn(clean, rng)
         start = time.process_time()
-        cleaned = denoiser(noisy, spoil.sigma)
-        rows.append((psnr(clean, noisy), psnr(clean, cleaned), time.process_time() - start))
-    megapixels = sum(piece.shape[0] * piece.shape[1] for piece in pieces) / 1e6
-    return Learned(str(denoiser) or model, spec, len(pieces), megapixels, *np.mean(rows, axis=0).tolist())
+        denoised = denoiser(noisy, drawn.sigma)
+        seconds = time.process_time() - start
+        rows.append((psnr(clean, noisy), psnr(clean, denoised), seconds))
+    megapixels = sum(image.shape[0] * image.shape[1] for image in images) / 1e6
+    return Row(str(denoiser) or model, spec, len(images), megapixels, *np.mean(rows, axis=0).tolist())
 
 
 def main() -> None:
@@ -65,13 +56,14 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--noise", default="gaussian:25")
     parser.add_argument("--data", default="images:../shared/data/set12")
-    parser.add_argument("--pictures", type=int, default=12)
-    parser.add_argument("--side", type=int)
+    parser.add_argument("--images", type=int, default=12, help="how many")
+    parser.add_argument("--side", type=int, help="take the central SIDE x SIDE pixels")
     arguments = parser.parse_args()
-    pictures = datasets.make(arguments.data, channels=1)
-    chosen = [as_float(pictures[index]) for index in range(min(arguments.pictures, len(pictures)))]  # type: ignore[arg-type]
-    pieces = [middle(picture, arguments.side) for picture in chosen]
-    print(report.markdown([measure(model, arguments.noise, pieces) for model in arguments.models]))
+    dataset = datasets.make(arguments.data, channels=1)
+    images = [common.clean_image(dataset, index) for index in range(min(arguments.images, len(dataset)))]
+    if arguments.side:
+        images = [common.center_crop(image, arguments.side) for image in images]
+    print(report.markdown([measure(model, arguments.noise, images) for model in arguments.models]))
 
 
 if __name__ == "__main__":

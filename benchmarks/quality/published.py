@@ -1,6 +1,6 @@
-"""Figures of the field as others published them: never measured here, and always shown apart from what was.
+"""Results and costs that others published; not measured here, and always printed apart from measured ones.
 
-PSNR in dB at sigma 15, 25 and 50, the noisy picture not clipped. Costs of networks follow from their architectures.
+PSNR in dB at sigma 15, 25 and 50, the noisy image not clipped. Costs of networks follow from their architectures.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 DPIR = "DPIR's and SwinIR's repositories: grayscale_psnr.png, gray_image_denoising.png"
 SWINIR = "SwinIR's repository: color_image_denoising.png"
 SWINIR_GRAY = "SwinIR's repository: gray_image_denoising.png"
-SCUNET = "SCUNet's repository: its table of colour pictures"
+SCUNET = "SCUNet's repository: its table of color images"
 SCUNET_GRAY = "SCUNet's repository: gray_scunet.png"
-RESTORMER = "mmagic's repository: configs/restormer/README.md, told the level"
+RESTORMER = "mmagic's repository: configs/restormer/README.md, non-blind"
 RESTORMER_GRAY = "Restormer (Zamir et al., CVPR 2022), table 4, as quoted by others"
 BM3D_KODAK = f"{SWINIR}; FFDNet's own table has 31.68 at 25"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What others report of one method on one test set."""
+    """Published results of one method on one test set."""
 
     method: str
     data: str
@@ -31,7 +31,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network of others takes: learned values, in millions, and multiplications with additions, in billions."""
+    """Cost of a published network: parameters in millions, multiply-adds (GMAC) in billions."""
 
     method: str
     parameters_m: float
@@ -80,7 +80,7 @@ QUALITY = (
     Published("SwinIR", "set12", 33.36, 31.01, 27.91, SWINIR_GRAY),
     Published("SCUNet", "set12", 33.43, 31.09, 28.04, SCUNET_GRAY),
 )
-COLOUR_COSTS = (
+COLOR_COSTS = (
     Cost("DnCNN", 0.668, 667, "calculated from KAIR's network of 20 layers"),
     Cost("IRCNN", 0.186, 186, "calculated from KAIR's network"),
     Cost("FFDNet", 0.852, 213, "calculated from KAIR's network"),

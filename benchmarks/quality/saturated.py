@@ -1,10 +1,10 @@
-"""What models make of pictures that hold black and white of their own: a page of print, and stretched photographs.
+"""Images with black and white content: a page of print, and contrast-stretched photographs.
 
-    python benchmarks/quality/saturated.py [--data ../shared/data] [--pictures 24]
+    python benchmarks/quality/saturated.py [--data ../shared/data] [--images 24]
 
-The page is drawn here. The photographs are crops of Kodak24, stretched until a fifth of their values is black and three
-tenths are white, or as far as `patches.STEEPEST` lets them. Noise is put in as a file of 8 bits holds it; nothing is
-told. PSNR in dB, at most 60 for a picture.
+The page is drawn here. The photographs are crops of Kodak24, stretched until 20 % of their values are black and 30 %
+white, or as far as `patches.MAX_GAIN` allows. Noise is added as an 8-bit file stores it, clipped and quantized; all
+models are blind. PSNR in dB, at most 60 for an image.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ import common
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unnoise import datasets, denoisers, noise
+from unnoise import datasets, denoisers
 from unnoise.datasets.base import as_float
 from unnoise.evaluation import report
-from unnoise.evaluation.metrics import psnr
-from unnoise.pipeline import process
 from unnoise.training.patches import stretch_contrast
 
 NOISES = ("gaussian:0", "salt-pepper:0.05", "salt-pepper:0.3", "salt-pepper:0.1 + gaussian:15", "gaussian:25")
@@ -31,14 +29,13 @@ MODELS = ("auto", "impulse", "color", "adaptive-median")
 TEXT = "Print is black on white, and neither of them is noise. Pepper has no strokes; salt is seen on black alone."
 CROP = 256  # side of the photographs
 BLACK, WHITE = 0.2, 0.3  # shares of their values
-BEST = 60.0  # dB that a picture counts for, at most
 
 
 @dataclass(frozen=True)
 class Row:
-    """The PSNR of one model on one kind of picture, with one noise."""
+    """Mean PSNR in dB of one model on one kind of image with one noise, capped per image."""
 
-    picture: str
+    image: str
     noise: str
     model: str
     psnr_noisy: float
@@ -58,38 +55,29 @@ def page() -> np.ndarray:
 
 
 def photographs(folder: Path, count: int) -> list[np.ndarray]:
-    """Return stretched crops of Kodak24, float32 `[256, 256, 3]`."""
-    kodak, crops = datasets.make(f"images:{folder / 'kodak24'}"), []
-    for index in range(min(count, len(kodak))):
-        picture = as_float(kodak[index])  # type: ignore[arg-type]
-        top, left = ((side - CROP) // 2 for side in picture.shape[:2])
-        crop = picture[top : top + CROP, left : left + CROP]
-        crops.append(stretch_contrast(crop, BLACK, WHITE))
-    return crops
+    """Return contrast-stretched crops of Kodak24, float32 `[256, 256, 3]`."""
+    kodak = datasets.make(f"images:{folder / 'kodak24'}")
+    images = (common.clean_image(kodak, index) for index in range(min(count, len(kodak))))
+    return [stretch_contrast(common.center_crop(image, CROP), BLACK, WHITE) for image in images]
 
 
 def main() -> None:
     """Print the table."""
     parser = common.parser(__doc__, data=True)
-    parser.add_argument("--pictures", type=int, default=24, help="how many of Kodak24")
-    asked = parser.parse_args()
-    kinds = {"page of print": [page()], "stretched photographs": photographs(asked.data, asked.pictures)}
+    parser.add_argument("--images", type=int, default=24, help="how many of Kodak24")
+    arguments = parser.parse_args()
+    kinds = {"page of print": [page()], "stretched photographs": photographs(arguments.data, arguments.images)}
     models = {name: denoisers.make(name, engine="onnx") for name in MODELS}
     rows = []
-    for kind, pictures in kinds.items():
+    for kind, images in kinds.items():
         for spec in NOISES:
-            spoil = noise.make(f"{spec} + clip + quantize:8")
-            pairs = [(spoil(picture, index), picture) for index, picture in enumerate(pictures)]
-            before = float(np.mean([min(psnr(picture, noisy), BEST) for noisy, picture in pairs]))
+            noise = common.file_noise(spec)
+            pairs = [(noise(clean, index), clean) for index, clean in enumerate(images)]
+            psnr_noisy = float(np.mean([common.capped_psnr(clean, noisy) for noisy, clean in pairs]))
             for name, model in models.items():
-                after = float(np.mean([_score(model, noisy, picture) for noisy, picture in pairs]))
-                rows.append(Row(kind, spec, name, before, after))
+                scores = [common.capped_psnr(clean, common.denoise_blind(model, noisy)) for noisy, clean in pairs]
+                rows.append(Row(kind, spec, name, psnr_noisy, float(np.mean(scores))))
     print(report.markdown(rows))
-
-
-def _score(model: denoisers.Denoiser, noisy: np.ndarray, picture: np.ndarray) -> float:
-    chosen, told = model.resolve(noisy)
-    return min(psnr(picture, process.denoise_array(chosen, noisy, told)), BEST)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Whether the expected error is the real one: pixels sorted into ten bins by what is expected of them.
+"""Calibration of the expected error: pixels are sorted into ten bins by it, and compared with the real error.
 
     python benchmarks/quality/uncertainty.py [bins] [--models color] [--noise gaussian:25] [--data FOLDER]
     python benchmarks/quality/uncertainty.py fit [--channels 3] [--data FOLDER] [--pictures 50] [--write FILE ...]
 
-`bins` prints the root mean square of the expected and of the real error in each bin, over the pictures of Kodak24 (in
-grey for `gray`), and their ratio.
-`fit` prints the coefficients of `denoisers.uncertainty`, fitted to the errors of the bundled model on crops of the
-training part of BSDS500; `--write` puts them on the cards of model files, whose weights stay as they are.
+`bins` prints the root mean square of the expected and the real error in each bin, over the images of Kodak24 (in gray
+for `gray`), and their ratio.
+`fit` prints the coefficients of `unnoise.denoisers.uncertainty`, fitted to the errors of the bundled model on crops of
+the training part of BSDS500; `--write` stores them on the cards of model files, whose weights do not change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A folder of 200 files of every kind and depth, some of them broken, through the main job.
+"""The main command on a folder of 200 files of all formats and bit depths, some of them broken.
 
     python benchmarks/robustness/mixed_folder.py [--files 200] [--broken 20] [--seed 0] [--workers 1]
 
-Every sound file must come out whole: of its kind, size, depth, channels and number of pages. Every broken one must be
-told, in one line, and nothing else; `wrong` counts what is not so. The exit status is 1 unless it is 0.
+Every valid file must keep its format, size, bit depth, channels and number of pages. Every broken one must be reported
+in one line. `wrong` counts violations; the exit status is 1 if there are any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,68 +28,71 @@ from unnoise.evaluation import report
 
 @dataclass
 class Row:
-    """What became of a folder."""
+    """Results on one folder."""
 
     files: int
     kinds: int
     broken: int
-    told: int
+    reported: int
     cleaned: int
     exit_status: int
     seconds: float
     wrong: int
 
 
-def broken(data: bytes, how: int, rng: np.random.Generator) -> bytes:
-    """Break a file so that it cannot be read as a whole."""
-    ways = [b"", data[: len(data) // 3], b"no picture at all, but words\n" * 9, rng.bytes(400), data[:24]]
-    return ways[how % len(ways)]
+def corrupt(data: bytes, number: int, rng: np.random.Generator) -> bytes:
+    """Return a file that cannot be read completely, in one of five ways."""
+    variants = [b"", data[: len(data) // 3], b"no picture at all, but words\n" * 9, rng.bytes(400), data[:24]]
+    return variants[number % len(variants)]
 
 
-def facts(path: Path) -> tuple[object, ...]:
-    """Return what has to stay: size of all pages, channels, samples, colour space."""
+def properties(path: Path) -> tuple[object, ...]:
+    """Return what must not change: size of all pages, channels, sample type, color space."""
     data = path.read_bytes()
     image = pyvips.Image.new_from_buffer(data, "")
-    if image.get_typeof("n-pages") and image.get("n-pages") > 1:
+    if image.get_n_pages() > 1:
         image = pyvips.Image.new_from_buffer(data, "", n=-1)
     image = image if image.get_typeof("page-height") else image.autorot()
     if image.hasalpha() and image[image.bands - 1].min() == 255:
-        image = image[: image.bands - 1]  # GIF has transparency where a frame does not change
-    image.avg()  # which decodes all of it
+        image = image[: image.bands - 1]  # GIF frames are transparent where nothing changes
+    image.avg()  # decodes the whole image
     return image.width, image.height, image.bands, image.format, image.interpretation == "cmyk"
 
 
-def measure(folder: Path, files: int, spoiled: int, seed: int, workers: int) -> Row:
-    """Make the folder, clean it, and look at what came out."""
+def generate(source: Path, files: int, broken: int, seed: int) -> tuple[set[Path], int]:
+    """Write valid and broken files; return the paths of the broken ones, and the number of kinds of files."""
     rng = np.random.default_rng(seed)
-    source, target = folder / "in", folder / "out"
     originals = list(itertools.chain.from_iterable(specimens.files(seed + turn).items() for turn in range(5)))[:files]
-    chosen = set(rng.choice(len(originals), spoiled, replace=False).tolist())
-    bad = set()
+    chosen = set(rng.choice(len(originals), broken, replace=False).tolist())
+    broken_paths = set()
     for number, (name, data) in enumerate(originals):
-        place = source / f"box {number % 5}" / f"{number:03d} é {name}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(broken(data, number, rng) if number in chosen else data)
+        path = source / f"box {number % 5}" / f"{number:03d} é {name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(corrupt(data, number, rng) if number in chosen else data)
         if number in chosen:
-            bad.add(place)
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "unnoise", str(source), "-o", str(target), "--json", "--workers", str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    said = {Path(one["source"]): one for one in map(json.loads, done.stdout.splitlines())}
-    told = {path for path, one in said.items() if one["error"]}
-    for path in sorted(told ^ bad):
-        print(f"{path.name}: {said[path]['error'] or 'not told'}", file=sys.stderr)
-    wrong = len(told ^ bad) + done.stderr.count("Traceback")
-    for path in said.keys() - told - bad:
-        if facts(path) != facts(target / path.relative_to(source)):
-            print(f"{path.name}: {facts(path)} became {facts(target / path.relative_to(source))}", file=sys.stderr)
+            broken_paths.add(path)
+    return broken_paths, len({name for name, _ in originals})
+
+
+def measure(folder: Path, files: int, broken: int, seed: int, workers: int) -> Row:
+    """Write the folder, denoise it, and check the outputs."""
+    source, target = folder / "in", folder / "out"
+    broken_paths, kinds = generate(source, files, broken, seed)
+    total = sum(path.is_file() for path in source.rglob("*"))
+    command = [*common.UNNOISE, str(source), "-o", str(target), "--json", "--workers", str(workers)]
+    seconds, completed = common.timed(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+    results = {Path(result["source"]): result for result in map(json.loads, completed.stdout.splitlines())}
+    reported = {path for path, result in results.items() if result["error"]}
+    for path in sorted(reported ^ broken_paths):
+        print(f"{path.name}: {results[path]['error'] or 'not reported'}", file=sys.stderr)
+    wrong = len(reported ^ broken_paths) + completed.stderr.count("Traceback") + total - len(results)
+    for path in results.keys() - reported - broken_paths:
+        before, after = properties(path), properties(target / path.relative_to(source))
+        if before != after:
+            print(f"{path.name}: {before} became {after}", file=sys.stderr)
             wrong += 1
-    wrong += len(originals) - len(said)
-    kinds = len({name for name, _ in originals})
-    return Row(
-        len(originals), kinds, spoiled, len(told), len(said) - len(told), done.returncode, round(seconds, 1), wrong
-    )
+    cleaned = len(results) - len(reported)
+    return Row(total, kinds, broken, len(reported), cleaned, completed.returncode, round(seconds, 1), wrong)
 
 
 def main() -> None:
@@ -100,9 +102,9 @@ def main() -> None:
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        row = measure(Path(folder), asked.files, asked.broken, asked.seed, asked.workers)
+        row = measure(Path(folder), arguments.files, arguments.broken, arguments.seed, arguments.workers)
     print(report.markdown([row]))
     sys.exit(1 if row.wrong else 0)
 

@@ -1,13 +1,13 @@
-"""A cluster of one machine beside the plain pipeline: what Ray costs, and where the next bottleneck stands.
+"""Ray on one machine, compared with the plain pipeline: its overhead, and the next bottleneck.
 
     python benchmarks/speed/cluster.py [--data ../shared/data] [--copies 2] [--rounds 2]
 
-The pictures of CBSD68, each `--copies` times, are cleaned by `color` on ONNX Runtime with one thread a picture: by the
-plain pipeline with one and two workers, and by Ray with one and two actors, in turn, `--rounds` times; the best of each
-counts. Rates are those after the first outcome, so that they hold for long archives; what comes before is `start`.
-`core_seconds` are those of all processes together, Ray's own included: they tell the same on a machine that is busy.
-Then the steps of one picture on one core, and what the driver alone can do; and from these, on paper, 100 million such
-pictures on more machines. Needs Linux, the extra `ray`, and two cores.
+The images of CBSD68, each `--copies` times, are denoised by `color` on ONNX Runtime with one thread for each image: by
+the plain pipeline with one and two workers, and by Ray with one and two actors, in turn, `--rounds` times; the best
+round counts. Rates are measured after the first result, so that they hold for long batches; `start_seconds` is the time
+before it. `core_seconds` is the processor time of all processes, Ray's own included, and is valid on a busy machine.
+Then the steps of one image on one core, and the work of the driver alone; and an extrapolation from these to 100
+million such images on more machines. Needs Linux, the extra `ray`, and two cores.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 import common
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # a picture has one thread
-os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's workers stand behind everything else on the machine
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread for each image
+os.environ.setdefault("RAY_worker_niceness", "0")  # by default Ray's workers run at lower priority
 
 import numpy as np
 
@@ -41,24 +41,24 @@ from unnoise.pipeline.process import DenoiseOptions, JobResult
 from unnoise.system import cpu_count
 
 MODEL, ENGINE, SIGMA = "color", "onnx", 25 / 255
-ASKED = {"model": MODEL, "engine": ENGINE, "sigma": 25}
+OPTIONS = {"model": MODEL, "engine": ENGINE, "sigma": 25}
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast an archive is cleaned; `share` is the rate beside that of the plain pipeline with as many workers."""
+    """Throughput of a batch; `share` is relative to the plain pipeline with as many workers."""
 
     engine: str
     workers: int
-    pictures: int
+    images: int
     start_seconds: float
-    pictures_per_second: float
+    images_per_second: float
     share: float
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a picture takes of all cores together, one worker at work; `share` is that of the plain pipeline in it."""
+    """Core-seconds of an image with one worker; `share` is the plain pipeline's relative to them."""
 
     engine: str
     core_seconds: float
@@ -66,32 +66,39 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """An archive of `PICTURES` on so many machines, on paper.
+class Extrapolation:
+    """A batch of `IMAGES` on a number of machines, extrapolated.
 
-    `commands` is how many have to work at the same time, each on a folder of its own, so that none of their drivers is
-    what all wait for; `megabytes_per_second` is what the file system has to read and write.
+    `commands` is the number of commands that must run at the same time, each on its own folder, so that no driver is
+    the bottleneck; `megabytes_per_second` is the load of the file system, reading and writing.
     """
 
     machines: int
     cores: int
-    pictures_per_second: float
+    images_per_second: float
     commands: int
     megabytes_per_second: float
     hours: float
     core_hours: float
 
 
-PICTURES, CORES = 100_000_000, 16
-"""What is planned: so many pictures, as large as those measured, on machines of so many cores."""
+IMAGES, CORES = 100_000_000, 16
+"""The extrapolation: number of images, as large as those measured, and cores of each machine."""
 
-Measured = tuple[int, float, float, float]
-"""Pictures, seconds until the first, pictures a second after that, core-seconds a picture after that."""
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run; rate and core-seconds of an image are those after the first result."""
+
+    images: int
+    start_seconds: float
+    images_per_second: float
+    core_seconds: float
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a part of the work takes for one picture, on one core: by the clock, and of the core."""
+    """One step of the work on an image, on one core: wall time and processor time."""
 
     step: str
     milliseconds: float
@@ -99,154 +106,154 @@ class Step:
 
 
 def plain(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:
-    """Clean a folder by the plain pipeline."""
+    """Denoise a folder with the plain pipeline."""
     denoiser = denoisers.make(MODEL, engine=ENGINE, concurrency=cpu_count())
     with Manifest(out) as manifest:
-        work = resume.ResumableRun(manifest, ASKED).clean
+        work = resume.ResumableRun(manifest, OPTIONS).clean
         jobs = planning.plan_jobs([folder], out, manifest.taken)
         yield from runner.run_jobs(jobs, DenoiseOptions(denoiser, SIGMA), workers=workers, work=work)
 
 
 def on_ray(folder: Path, out: Path, workers: int) -> Iterator[JobResult]:
-    """Clean a folder by the cluster."""
-    order = ray_jobs.RayRun(MODEL, False, ENGINE, DenoiseOptions(denoisers.make("median"), SIGMA), ASKED)
+    """Denoise a folder with Ray."""
+    ray_run = ray_jobs.RayRun(MODEL, False, ENGINE, DenoiseOptions(denoisers.make("median"), SIGMA), OPTIONS)
     with Manifest(out) as manifest:
-        yield from order.run(planning.plan_jobs([folder], out, manifest.taken), manifest, workers=workers)
+        yield from ray_run.run(planning.plan_jobs([folder], out, manifest.taken), manifest, workers=workers)
 
 
-def timed(outcomes: Iterator[JobResult], total: int) -> Measured:
-    """Measure a run of so many pictures."""
-    begun = time.perf_counter()
-    moments: list[float] = []
+def measure(results: Iterator[JobResult], total: int) -> Measurement:
+    """Measure a run of `total` images."""
+    start = time.perf_counter()
+    times: list[float] = []
     before, after = list[dict[int, int]](), dict[int, int]()
-    for number, outcome in enumerate(outcomes):
-        assert outcome.error is None, outcome.error
-        moments.append(time.perf_counter() - begun)
+    for number, result in enumerate(results):
+        assert result.error is None, result.error
+        times.append(time.perf_counter() - start)
         if number < 8:
-            before.append(ticks())
+            before.append(clock_ticks())
         elif number >= total - 8:
-            after |= ticks()  # an actor that has nothing more to do goes, and what it used is kept
-    with_first = sum(moment - moments[0] < 0.05 for moment in moments)  # what came together with the first
-    used = sum(after[one] - before[with_first - 1].get(one, 0) for one in after) / os.sysconf("SC_CLK_TCK")
-    count, seconds = total - with_first, moments[-1] - moments[0]
-    return total, moments[0], count / seconds, used / count
+            after |= clock_ticks()  # keeps the ticks of actors that have ended
+    with_first = sum(seconds - times[0] < 0.05 for seconds in times)  # results delivered together with the first
+    ticks = sum(after[process] - before[with_first - 1].get(process, 0) for process in after)
+    count, seconds = total - with_first, times[-1] - times[0]
+    return Measurement(total, times[0], count / seconds, ticks / os.sysconf("SC_CLK_TCK") / count)
 
 
-def ticks() -> dict[int, int]:
-    """Return what this process, and each that comes from it, has used of the processors, by Linux's books."""
+def clock_ticks() -> dict[int, int]:
+    """Return the clock ticks used by this process and each of its descendants, process id -> ticks."""
     used, parents = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             parents[int(entry.name)] = int(fields[1])
             used[int(entry.name)] = sum(map(int, fields[11:13]))
-    ours = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in ours} - ours:
-        ours |= more
-    return {one: used[one] for one in ours}
+    processes = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in processes} - processes:
+        processes |= more
+    return {process: used[process] for process in processes}
 
 
-def rates(folder: Path, place: Path, rounds: int) -> tuple[list[Rate], list[Cost]]:
+def rates(folder: Path, outputs: Path, rounds: int) -> tuple[list[Rate], list[Cost]]:
     """Measure both, with one and two workers, in turn."""
-    ways: dict[str, Callable[[Path, Path, int], Iterator[JobResult]]] = {"plain": plain, "Ray": on_ray}
-    best: dict[tuple[int, str], list[Measured]] = {}
+    engines: dict[str, Callable[[Path, Path, int], Iterator[JobResult]]] = {"plain": plain, "Ray": on_ray}
+    runs: dict[tuple[int, str], list[Measurement]] = {}
+    total = len(list(folder.rglob("*.png")))
     for number in range(rounds):
         for workers in (1, 2):
-            for name, way in ways.items():
-                outcomes = way(folder, place / f"{name}-{workers}-{number}", workers)
-                found = timed(outcomes, len(list(folder.rglob("*.png"))))
-                best.setdefault((workers, name), []).append(found)
-    assert len({contents(made) for made in place.iterdir()}) == 1, "all of them make the same"
-    fastest = {key: max(one[2] for one in found) for key, found in best.items()}
-    cheapest = {key: min(one[3] for one in found) for key, found in best.items()}
+            for name, engine in engines.items():
+                results = engine(folder, outputs / f"{name}-{workers}-{number}", workers)
+                runs.setdefault((workers, name), []).append(measure(results, total))
+    assert len({contents(output) for output in outputs.iterdir()}) == 1, "all outputs must be equal"
+    fastest = {key: max(run.images_per_second for run in group) for key, group in runs.items()}
+    cheapest = {key: min(run.core_seconds for run in group) for key, group in runs.items()}
     table = []
-    for (workers, name), found in best.items():
+    for (workers, name), group in runs.items():
         share = fastest[workers, name] / fastest[workers, "plain"]
-        start = min(one[1] for one in found)
-        table.append(Rate(name, workers, found[0][0], start, fastest[workers, name], share))
-    costs = [Cost(name, cheapest[1, name], cheapest[1, "plain"] / cheapest[1, name]) for name in ways]
+        start = min(run.start_seconds for run in group)
+        table.append(Rate(name, workers, total, start, fastest[workers, name], share))
+    costs = [Cost(name, cheapest[1, name], cheapest[1, "plain"] / cheapest[1, name]) for name in engines]
     return table, costs
 
 
 def contents(folder: Path) -> frozenset[tuple[str, str]]:
-    """Return the names and hashes of the pictures in a folder."""
-    return frozenset((str(one.relative_to(folder)), atomic.sha256(one)) for one in folder.rglob("*.png"))
+    """Return the names and hashes of the images in a folder."""
+    return frozenset((str(path.relative_to(folder)), atomic.sha256(path)) for path in folder.rglob("*.png"))
 
 
-def steps(pictures: list[Path], place: Path) -> list[Step]:
-    """Take apart what is done for a picture, and what the driver does of it."""
+def steps(paths: list[Path], folder: Path) -> list[Step]:
+    """Time each step of the work on an image, and the part of the driver."""
     denoiser = denoisers.make(MODEL, engine=ENGINE, concurrency=cpu_count())
-    place.mkdir()
-    read = [io.read(path) for path in pictures]
-    clean = [one.with_pixels(process.denoise_array(denoiser, one.pixels, SIGMA)) for one in read]
+    driver = folder / "driver"
+    driver.mkdir(parents=True)
+    noisy = [io.read(path) for path in paths]
+    clean = [image.with_pixels(process.denoise_array(denoiser, image.pixels, SIGMA)) for image in noisy]
     tiny = io.from_array(np.zeros((8, 8, 3), np.uint8))
-    done: dict[str, Callable[[int], object]] = {
-        "hash of the input": lambda number: atomic.sha256(pictures[number]),
-        "read and decode": lambda number: io.read(pictures[number]).pixels,
-        "network": lambda number: process.denoise_array(denoiser, read[number].pixels, SIGMA),
+    functions: dict[str, Callable[[int], object]] = {
+        "hash of the input": lambda number: atomic.sha256(paths[number]),
+        "read and decode": lambda number: io.read(paths[number]).pixels,
+        "network": lambda number: process.denoise_array(denoiser, noisy[number].pixels, SIGMA),
         "encode as PNG": lambda number: io.encode(clean[number], ".png"),
-        "write, sync and rename a small file": lambda number: tiny.save(place / f"{number}.png", overwrite=True),
+        "write, sync and rename a small file": lambda number: tiny.save(folder / f"{number}.png", overwrite=True),
     }
-    found = [Step(name, *fastest(call, len(pictures))) for name, call in done.items()]
-    with Manifest(place / "driver") as manifest:
-        jobs = [planning.Job(path, place / "driver" / path.name) for path in pictures]
-        (place / "driver").mkdir(exist_ok=True)
+    result = [Step(name, *mean_milliseconds(function, len(paths))) for name, function in functions.items()]
+    with Manifest(driver) as manifest:
+        jobs = [planning.Job(path, driver / path.name) for path in paths]
 
-        def settle(number: int) -> None:
-            held = atomic.staging_path(jobs[number].target)
-            held.touch()
-            outcome = JobResult(jobs[number], model=MODEL)
-            resume.ResumableRun(manifest, ASKED).fail(outcome)
-            atomic.commit(held, jobs[number].target)
+        def commit(number: int) -> None:
+            staged = atomic.staging_path(jobs[number].target)
+            staged.touch()
+            resume.ResumableRun(manifest, OPTIONS).fail(JobResult(jobs[number], model=MODEL))
+            atomic.commit(staged, jobs[number].target)
 
-        found.append(Step("the driver: a line that is synced, and a rename", *fastest(settle, len(pictures))))
-    return found
+        result.append(Step("driver: synced manifest line and rename", *mean_milliseconds(commit, len(paths))))
+    return result
 
 
-def plan(machines: int, core_seconds: float, driver_seconds: float, size: int) -> Plan:
-    """Reckon with what was measured for one picture: core-seconds, the driver's seconds, bytes in and out."""
+def extrapolate(machines: int, core_seconds: float, driver_seconds: float, size: int) -> Extrapolation:
+    """Extrapolate from one image: its core-seconds, seconds of the driver, and bytes read and written."""
     cores = machines * CORES
     rate = cores / core_seconds
-    hours = PICTURES / rate / 3600
-    return Plan(machines, cores, rate, math.ceil(rate * driver_seconds), rate * size / 1e6, hours, hours * cores)
+    hours = IMAGES / rate / 3600
+    commands = math.ceil(rate * driver_seconds)
+    return Extrapolation(machines, cores, rate, commands, rate * size / 1e6, hours, hours * cores)
 
 
-def fastest(call: Callable[[int], object], count: int) -> tuple[float, float]:
-    """Return the mean milliseconds of a call, by the clock and of the core; the faster of two passes over all."""
+def mean_milliseconds(function: Callable[[int], object], count: int) -> tuple[float, float]:
+    """Return the mean wall time and processor time of a call in milliseconds; the faster of two passes."""
     passes = []
     for _ in range(2):
-        begun, used = time.perf_counter(), time.process_time()
+        start, process_start = time.perf_counter(), time.process_time()
         for number in range(count):
-            call(number)
-        passes.append((time.perf_counter() - begun, time.process_time() - used))
-    return min(one[0] for one in passes) * 1000 / count, min(one[1] for one in passes) * 1000 / count
+            function(number)
+        passes.append((time.perf_counter() - start, time.process_time() - process_start))
+    return min(wall for wall, _ in passes) * 1000 / count, min(core for _, core in passes) * 1000 / count
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the tables."""
     parser = common.parser(__doc__, data=True)
-    parser.add_argument("--pictures", type=int, default=68, help="the first so many")
-    parser.add_argument("--copies", type=int, default=2)
+    parser.add_argument("--images", type=int, default=68, help="how many of CBSD68")
+    parser.add_argument("--copies", type=int, default=2, help="of each image")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    sources = sorted((arguments.data / "cbsd68").glob("*.png"))[: arguments.pictures]
+    sources = sorted((arguments.data / "cbsd68").glob("*.png"))[: arguments.images]
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        folder = Path(name)
         for copy in range(arguments.copies):
-            (place / "noisy" / str(copy)).mkdir(parents=True)
+            (folder / "noisy" / str(copy)).mkdir(parents=True)
             for source in sources:
-                shutil.copy(source, place / "noisy" / str(copy))
-        (place / "made").mkdir()
+                shutil.copy(source, folder / "noisy" / str(copy))
+        (folder / "clean").mkdir()
         with ray_pool.ray_session("local"):
-            measured, costs = rates(place / "noisy", place / "made", arguments.rounds)
-        print(report.markdown(measured, decimals={"pictures_per_second": 2, "start_seconds": 1}))
+            measured, costs = rates(folder / "noisy", folder / "clean", arguments.rounds)
+        print(report.markdown(measured, decimals={"images_per_second": 2, "start_seconds": 1}))
         print(f"\n{report.markdown(costs, decimals={'core_seconds': 3})}")
-        parts = steps(sources, place / "steps")
+        parts = steps(sources, folder / "steps")
         print(f"\n{report.markdown(parts, decimals={'milliseconds': 1, 'core_milliseconds': 1})}")
-        made = sum(path.stat().st_size for path in (place / "made" / "Ray-2-0" / "0").glob("*.png"))
-        size = (made + sum(path.stat().st_size for path in sources)) // len(sources)
-        one = costs[-1].core_seconds, parts[-1].milliseconds / 1000, size
-        table = [plan(machines, *one) for machines in (1, 10, 1000)]
+        written = sum(path.stat().st_size for path in (folder / "clean" / "Ray-2-0" / "0").glob("*.png"))
+        size = (written + sum(path.stat().st_size for path in sources)) // len(sources)
+        core_seconds, driver_seconds = costs[-1].core_seconds, parts[-1].milliseconds / 1000
+        table = [extrapolate(machines, core_seconds, driver_seconds, size) for machines in (1, 10, 1000)]
         print(f"\n{report.markdown(table, decimals={'megabytes_per_second': 0, 'hours': 1, 'core_hours': 0})}")
 
 

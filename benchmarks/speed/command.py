@@ -1,11 +1,11 @@
-"""The whole command, from a JPEG to a clean JPEG, beside the network alone on the same pixels.
+"""The whole command, from a JPEG to a denoised JPEG, beside the network alone on the same pixels.
 
     python benchmarks/speed/command.py [--megapixels 12] [--repeats 3] [--engine onnx]
 
-The picture is made of scikit-image's own photographs, side by side, with Gaussian noise of sigma 15. The command is a
-process of its own, and is timed from its start to its end: Python, the libraries, the network's file, reading, finding
-the noise, cleaning, writing. The network is timed in this process, opened and warm, on the same tiles, told the level.
-Both take turns, and the best of the repeats counts: compare the ratio, not the seconds.
+The image is tiled from scikit-image's photographs, with Gaussian noise of sigma 15. The command is a process of its
+own, timed from start to exit: Python, libraries, loading the network, reading, noise estimation, denoising, writing.
+The network is timed in this process, loaded and warm, on the same tiles, with sigma given. Both take turns, and the
+best of the repeats counts: compare the ratio, not the seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,32 +28,26 @@ from unnoise.evaluation import report
 from unnoise.pipeline.process import denoise_array
 
 SIGMA = 15
+NETWORK = "network alone"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to clean the picture, and its time as a multiple of the network's."""
+    """One way to denoise the image, and its time as a multiple of the network's."""
 
-    what: str
+    method: str
     megapixels: float
     seconds: float
     times_network: float
 
 
 def noisy_jpeg(megapixels: float, target: Path) -> None:
-    """Write a noisy picture of four by three."""
+    """Write a noisy image of aspect ratio 4:3."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     sheet = photograph()
     clean = np.tile(sheet, (-(-height // sheet.shape[0]), -(-height * 4 // 3 // sheet.shape[1]), 1))
     noisy = noise.make(f"gaussian:{SIGMA}")(clean[:height, : height * 4 // 3], 0)
-    io.from_array(np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)).save(target, quality=95)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Time one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    common.save_image(noisy, target, quality=95)
 
 
 def main() -> None:
@@ -63,29 +56,27 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--engine", default="onnx")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "noisy.jpg", Path(folder) / "clean.jpg"
-        noisy_jpeg(asked.megapixels, source)
+        noisy_jpeg(arguments.megapixels, source)
         pixels = io.read(source).pixels
-        color = denoisers.make("color", engine=asked.engine)
-        command = [sys.executable, "-m", "unnoise", source, "-o", target, "--overwrite", "--engine", asked.engine]
+        color = denoisers.make("color", engine=arguments.engine)
+        command = [*common.UNNOISE, source, "-o", target, "--overwrite", "--engine", arguments.engine]
 
-        def call(*words: str) -> Callable[[], object]:
-            return lambda: subprocess.run([*command, *words], check=True, capture_output=True)
+        def call(*options: str) -> Callable[[], object]:
+            return lambda: subprocess.run([*command, *options], check=True, capture_output=True)
 
-        ways: dict[str, Callable[[], object]] = {
-            "the network alone": lambda: denoise_array(color, pixels, SIGMA / 255),
+        methods: dict[str, Callable[[], object]] = {
+            NETWORK: lambda: denoise_array(color, pixels, SIGMA / 255),
             f"unnoise noisy.jpg --model color --sigma {SIGMA}": call("--model", "color", "--sigma", str(SIGMA)),
             "unnoise noisy.jpg --model color": call("--model", "color"),
             "unnoise noisy.jpg": call(),
         }
         denoise_array(color, pixels[:256, :256], SIGMA / 255)  # warms up
-        turns = [{way: seconds(work) for way, work in ways.items()} for _ in range(asked.repeats)]
-        best = {way: min(turn[way] for turn in turns) for way in ways}
+        best = common.best_times(methods, arguments.repeats)
         size = pixels.shape[0] * pixels.shape[1] / 1e6
-    rows = [Row(way, size, spent, spent / best["the network alone"]) for way, spent in best.items()]
-    print(report.markdown(rows))
+    print(report.markdown([Row(name, size, seconds, seconds / best[NETWORK]) for name, seconds in best.items()]))
 
 
 if __name__ == "__main__":

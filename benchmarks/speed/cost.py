@@ -1,16 +1,16 @@
-"""What the shipped networks cost, engine by engine, beside the classical filters; and quality over cost.
+"""Cost of the bundled networks on each engine, beside classical filters; and quality over cost.
 
     python benchmarks/speed/cost.py [--repeats 3]
     python benchmarks/speed/cost.py --plot docs/images/cost.png [--rows rows.json] [--data ../shared/data]
 
-The first prints learned values, multiplications with additions for a megapixel, and seconds for the noisy megapixel
-of benchmarks/speed/denoisers.py: ONNX Runtime (float32), OpenVINO where it is installed (float32, and bfloat16 where
-it takes that), PyTorch (bfloat16), each as a share of scikit-image's fast non-local means in the same run. Compare
-ratios, not seconds.
+The first prints parameters, multiply-adds for a megapixel, and seconds for the noisy megapixel of
+benchmarks/speed/denoisers.py: ONNX Runtime (float32), OpenVINO if installed (float32, and bfloat16 where it uses that),
+PyTorch (bfloat16), each as a multiple of scikit-image's fast non-local means in the same run. Compare ratios, not
+seconds.
 
-`--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: ours as measured by this run, or read
-from the file that `benchmarks/quality/test_sets.py --json` wrote; those of others as published, hollow. Filters have no
-such cost, and are lines.
+`--plot` draws PSNR on CBSD68 at sigma 25 over the cost of the network instead: bundled models as measured by this run,
+or read from a file written by `benchmarks/quality/test_sets.py --json`; others as published, hollow. Filters have no
+such cost, and are drawn as lines.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SIGMA = 25
 
 @dataclass(frozen=True)
 class Size:
-    """One network: its learned values in millions, and multiplications with additions in billions."""
+    """One network: parameters in millions, and multiply-adds (GMAC) in billions."""
 
     model: str
     parameters_m: float
@@ -54,39 +54,39 @@ class Size:
 
 
 def sizes() -> dict[str, Size]:
-    """Count every network that ships."""
-    found = {}
+    """Count parameters and multiply-adds of every bundled network."""
+    result = {}
     for name, path in denoisers.bundled_models().items():
         network = networks.make(Onnx(path).card.network)
-        found[name] = Size(name, network.parameter_count / 1e6, multiply_adds(network) / 1e3)
-    return found
+        result[name] = Size(name, network.parameter_count / 1e6, multiply_adds(network) / 1e3)
+    return result
 
 
-def engines() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Return every colour model that ships, on every engine that is here, and the classical filters."""
-    found: dict[str, Denoiser] = {}
+def methods() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Return every bundled color model on every installed engine, and the classical filters."""
+    result: dict[str, Denoiser] = {}
     for name in test_sets.models_for(3, denoisers.bundled_models()):
         path = denoisers.bundled_models()[name]
-        learned = path.with_suffix(".safetensors")
-        if not learned.exists():  # it came out of another model, by `unnoise quantize`
-            found[f"{name}, ONNX Runtime, int8 inside"] = Onnx(path)
+        weights = path.with_suffix(".safetensors")
+        if not weights.exists():  # a model made by `unnoise quantize`
+            result[f"{name}, ONNX Runtime, int8 inside"] = Onnx(path)
             continue
-        found[f"{name}, ONNX Runtime, float32"] = Onnx(path)
+        result[f"{name}, ONNX Runtime, float32"] = Onnx(path)
         if importlib.util.find_spec("openvino"):
             from unnoise.denoisers.openvino import OpenVino
 
-            found[f"{name}, OpenVINO, f32"] = OpenVino(path, precision="f32")
-            fastest = OpenVino(path)
-            if fastest.compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16":
-                found[f"{name}, OpenVINO, bf16"] = fastest
-        network, _ = pytorch.load(learned)
-        network.to(memory_format=torch.channels_last)
-        found[f"{name}, PyTorch, bfloat16"] = pytorch.TorchDenoiser(network, bf16=True)
-    found |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in test_sets.CLASSICAL}
-    return {name: functools.partial(_clean, denoiser) for name, denoiser in found.items()}
+            result[f"{name}, OpenVINO, f32"] = OpenVino(path, precision="f32")
+            default = OpenVino(path)
+            if default.compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16":
+                result[f"{name}, OpenVINO, bf16"] = default
+        network, _ = pytorch.load(weights)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        result[f"{name}, PyTorch, bfloat16"] = pytorch.TorchDenoiser(network, bf16=True)
+    result |= {speed.NLM if name == "nlm" else name: denoisers.make(name) for name in test_sets.CLASSICAL}
+    return {name: functools.partial(_denoise, denoiser) for name, denoiser in result.items()}
 
 
-def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
+def _denoise(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
     return denoise_array(denoiser, noisy, SIGMA / 255)
 
 
@@ -99,24 +99,26 @@ def psnrs(rows: Path | None, data: Path, limit: int | None) -> dict[str, float]:
         return {row.model: row.psnr for row in measured}
     try:
         read = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
-        found = {row["model"]: row["psnr"] for row in read if (row["data"], row["noise"]) == ("cbsd68", "gaussian:25")}
+        result = {row["model"]: row["psnr"] for row in read if (row["data"], row["noise"]) == ("cbsd68", "gaussian:25")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnnoiseError(f"'{rows}' does not hold rows of benchmarks/quality/test_sets.py") from error
-    if not found:
-        raise UnnoiseError(f"'{rows}' holds no rows of cbsd68 at sigma 25")
-    return found
+        raise UnnoiseError(f"'{rows}' must be a file of benchmarks/quality/test_sets.py --json") from error
+    if not result:
+        raise UnnoiseError(f"'{rows}' has no rows of cbsd68 at sigma 25")
+    return result
 
 
-def plot(target: Path, found: dict[str, float]) -> None:
-    """Draw quality over cost; what is one network in other numbers is one point."""
+def plot(target: Path, psnr_by_name: dict[str, float]) -> None:
+    """Draw quality over cost; quantized copies of a network are left out."""
     ours = sizes()
-    found = {name: psnr for name, psnr in found.items() if not name.endswith("-fast")}
-    points = [report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in found.items() if name in ours]
+    psnr_by_name = {name: psnr for name, psnr in psnr_by_name.items() if not name.endswith("-fast")}
+    points = [
+        report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in psnr_by_name.items() if name in ours
+    ]
     theirs = {row.method: row.sigma_25 for row in published.QUALITY if row.data == "cbsd68"}
     points += [
-        report.Point(one.method, one.gmac_per_megapixel, theirs[one.method], True) for one in published.COLOUR_COSTS
+        report.Point(cost.method, cost.gmac_per_megapixel, theirs[cost.method], True) for cost in published.COLOR_COSTS
     ]
-    levels = {name: psnr for name, psnr in found.items() if name not in ours and not math.isnan(psnr)}
+    levels = {name: psnr for name, psnr in psnr_by_name.items() if name not in ours and not math.isnan(psnr)}
     report.draw_points(
         points,
         target,
@@ -131,9 +133,9 @@ def main() -> None:
     """Print the tables, or draw the figure."""
     parser = common.parser(__doc__, data=True)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--plot", type=Path, help="PNG file")
-    parser.add_argument("--rows", type=Path, help="what test_sets.py --json wrote")
-    parser.add_argument("--limit", type=int, help="pictures of CBSD68, for a quick look")
+    parser.add_argument("--plot", type=Path, help="PNG file to draw instead")
+    parser.add_argument("--rows", type=Path, help="file written by test_sets.py --json")
+    parser.add_argument("--limit", type=int, help="number of images of CBSD68; all by default")
     arguments = parser.parse_args()
     if arguments.plot:
         io.check_target(arguments.plot, overwrite=True)
@@ -141,11 +143,8 @@ def main() -> None:
         return
     print(report.markdown(list(sizes().values())))
     print()
-    print(report.markdown(speed.compare(engines(), SIGMA, arguments.repeats)))
+    print(report.markdown(speed.compare(methods(), SIGMA, arguments.repeats)))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UnnoiseError as error:
-        sys.exit(str(error))
+    common.run(main)

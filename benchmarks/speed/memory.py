@@ -1,9 +1,9 @@
-"""Peak memory of the whole command over the size of the picture, in a process of its own.
+"""Peak memory of the whole command over the size of the image.
 
     python benchmarks/speed/memory.py [--megapixels 1 12 50 200 1000] [--engine onnx]
 
-The pictures are square RGB TIFFs of 8 bits, noise over a slow wave, generated strip by strip. Level and model are
-named, so that all are cleaned alike. A gigapixel takes a quarter of an hour and more, and three gigabytes of disk.
+The images are square 8-bit RGB TIFFs, noise over a slow wave, generated strip by strip. Sigma and model are given, so
+that all are processed alike. A gigapixel takes at least 15 minutes, and 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from unnoise.io.formats import Header
 
 @dataclass(frozen=True)
 class Row:
-    """One picture: its size, the most memory that the process held, and its time from start to end."""
+    """One image: its size, peak memory of the process, and time from start to exit."""
 
     megapixels: float
     peak_mb: float
@@ -38,7 +38,7 @@ class Row:
 
 
 def generate(side: int, target: Path) -> None:
-    """Write a noisy square picture."""
+    """Write a noisy square image."""
     rng = np.random.default_rng(0)
     columns = np.sin(np.arange(side) / 97)[None, :, None]
 
@@ -52,18 +52,18 @@ def generate(side: int, target: Path) -> None:
 
 
 def measure(megapixels: float, engine: str, folder: Path) -> Row:
-    """Clean one picture by the command, and read what the system counted."""
+    """Denoise one image with the command, and read its resource usage."""
     side = round((megapixels * 1e6) ** 0.5)
     source, target = folder / "noisy.tif", folder / "clean.tif"
     generate(side, source)
-    command = [sys.executable, "-m", "unnoise", str(source), "-o", str(target), "--overwrite"]
+    command = [*common.UNNOISE, str(source), "-o", str(target), "--overwrite"]
     start = time.perf_counter()
     child = subprocess.Popen([*command, "--model", "color", "--sigma", "23", "--engine", engine])
-    _, status, used = os.wait4(child.pid, 0)
+    _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
     if status:
         raise SystemExit(f"the command failed at {megapixels} megapixels")
-    return Row(side**2 / 1e6, used.ru_maxrss / 1e3, seconds, seconds / megapixels)
+    return Row(side**2 / 1e6, usage.ru_maxrss / 1e3, seconds, seconds / megapixels)
 
 
 def main() -> None:
