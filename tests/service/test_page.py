@@ -150,10 +150,10 @@ def test_a_twelve_megapixel_jpeg_from_drop_to_download(page: Page, clean: np.nda
     data = io.encode(io.from_array(np.tile(grain, (10, 10, 1))), ".jpg", quality=92)
     drop(page, "night.jpg", data)
     settled(page)
-    assert "Even noise" in page.inner_text("#found")
+    assert "Gaussian noise" in page.inner_text("#found")
     assert "4000 × 3000" in page.inner_text("#found")
     assert page.inner_text("#scale") == "100 %"
-    divider = page.get_by_role("slider", name="Border between before and after")
+    divider = page.get_by_role("slider", name="Divider between before and after")
     assert divider.get_attribute("aria-valuenow") == "50"
     left, right = np.split(shown(page).astype(np.float32), 2, axis=1)
     assert roughness(right) < roughness(left) / 4
@@ -272,7 +272,7 @@ def test_the_noise_map_shows_noise_alone(page: Page, clean: np.ndarray) -> None:
 def test_the_uncertainty_map_shows_the_expected_error(page: Page, clean: np.ndarray) -> None:
     choose(page, "a.png", noisy(clean))
     settled(page)
-    page.get_by_text("Uncertainty map").click()
+    page.get_by_text("Error map").click()
     settled(page)
     shown = at_full_size(page, clean.shape)[:, 210:].astype(np.float32)
     assert (shown.max(axis=2) - shown.min(axis=2)).max() <= 1  # grey
@@ -283,18 +283,18 @@ def test_work_can_be_cancelled(page: Page, clean: np.ndarray) -> None:
     choose(page, "a.jpg", noisy(np.tile(clean, (5, 5, 1)), ".jpg"))
     page.locator("#found b").wait_for()
     page.get_by_role("button", name="Download", exact=True).click()
-    page.get_by_text(re.compile("^Cleaning… [0-9]+ %$")).wait_for()
+    page.get_by_text(re.compile("^Denoising… [0-9]+ %$")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_selector("#progress", state="hidden")
     assert page.get_by_role("button", name="Download", exact=True).is_enabled()
-    assert page.inner_text("#live") == "Cancelled."
+    assert page.inner_text("#live") == "Canceled."
 
 
 def test_errors_are_told_in_plain_words(page: Page) -> None:
     choose(page, "a.txt", b"no picture at all")
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert "no picture that unnoise reads" in alert.inner_text()
+    assert "not a supported image" in alert.inner_text()
 
 
 def test_a_key_is_asked_for(browser: Browser, clean: np.ndarray) -> None:
@@ -305,7 +305,7 @@ def test_a_key_is_asked_for(browser: Browser, clean: np.ndarray) -> None:
         page.goto(url)
         for key in ("wrong", "sesame"):
             page.get_by_role("textbox", name="Key").fill(key)
-            page.get_by_role("button", name="Use it").click()
+            page.get_by_role("button", name="Continue").click()
         choose(page, "a.png", noisy(clean))
         settled(page)
         context.close()
@@ -344,7 +344,7 @@ def test_everything_that_is_touched_has_a_name(page: Page, clean: np.ndarray) ->
         'slider "Noise level',
         'combobox "Model',
         'radio "Noise map',
-        'radio "Uncertainty map',
+        'radio "Error map',
         'button "Remove b.png',
     ):
         assert name in tree, name

@@ -1,37 +1,37 @@
-// The page: pictures that were added, the one that is looked at, and what is asked for it.
+// The page: the list of images, the selected one, and its settings.
 
 import { paint } from "./scene.js";
 import * as service from "./service.js";
 import { Tiles, VIEWS } from "./tiles.js";
 import { STEP, View } from "./view.js";
-import { FORMATS, KINDS, doing, found, trouble } from "./words.js";
+import { FORMATS, KINDS, errorText, noiseText, progressText } from "./words.js";
 import { zip } from "./zip.js";
 
 const $ = (id) => document.getElementById(id);
-const STILL = 180; // milliseconds that a control rests before the service is asked
+const DEBOUNCE = 180; // milliseconds that a control must rest before a request is sent
 
 const items = [];
 let current = null;
-let offer = null;
-let running = null; // stops the work on whole pictures
+let capabilities = null;
+let running = null; // the AbortController of a download
 
-const tiles = new Tiles(() => { view.draw(); showBusy(); }, (error) => { complain(error); showBusy(); });
+const tiles = new Tiles(() => { view.draw(); showBusy(); }, (error) => { showError(error); showBusy(); });
 const view = new View({ stage: $("stage"), canvas: $("canvas"), divider: $("divider") }, tiles, () => { showZoom(); showBusy(); });
 
-// Pictures
+// Images
 
 function add(files) {
   const before = items.length;
   for (const file of files) {
     const settings = { model: "auto", sigma: null, strength: 1, format: "" };
-    items.push({ file, name: file.name || "picture", settings, page: 1, state: "" });
+    items.push({ file, name: file.name || "image", settings, page: 1, state: "" });
   }
   if (items.length === before) return;
   $("welcome").hidden = true;
   $("work").hidden = $("add").hidden = false;
   listPictures();
   if (!current) select(items[before]);
-  sketch(items.slice(before));
+  drawThumbs(items.slice(before));
 }
 
 function remove(item) {
@@ -49,8 +49,8 @@ function remove(item) {
   $("choose").focus();
 }
 
-/** Draw the small pictures of the strip, one after the other. */
-async function sketch(added) {
+/** Draw the thumbnails of the strip, one after the other. */
+async function drawThumbs(added) {
   for (const item of added) {
     const small = await createImageBitmap(item.file, { resizeWidth: 200, resizeQuality: "medium" }).catch(() => null);
     if (small) drawThumb(item, small);
@@ -77,20 +77,20 @@ function select(item) {
   current = item;
   tiles.clear();
   view.show(null);
-  hush();
+  hideAlert();
   for (const one of items) one.entry.querySelector(".thumb").setAttribute("aria-current", one === item);
   showSettings();
   load(item);
 }
 
-/** Open a picture and ask what noise is in it, both at once. */
+/** Decode an image and estimate its noise, both at once. */
 async function load(item, stay = false) {
   item.loading?.abort();
   const loading = (item.loading = new AbortController());
   const mine = () => current === item && item.loading === loading && !loading.signal.aborted;
-  showFound(item);
+  showNoise(item);
   try {
-    if (offer && item.file.size > offer.limits.body_bytes) throw new service.Trouble(413);
+    if (capabilities && item.file.size > capabilities.limits.body_bytes) throw new service.ServiceError(413);
     const inspecting = item.report ?? service.inspect(item.file, loading.signal);
     const opening = open(item, loading.signal).then((bitmap) => {
       if (!mine()) return bitmap.close();
@@ -104,14 +104,14 @@ async function load(item, stay = false) {
     if (!mine()) return;
     item.report = report;
     item.picture.grey = report.colours === 1;
-    showFound(item);
+    showNoise(item);
     showSettings();
     clean(item);
   } catch (error) {
     if (mine() && error.name !== "AbortError") {
-      setState(item, "Not cleaned");
-      showFound(item, true);
-      complain(error);
+      setState(item, "Failed");
+      showNoise(item, true);
+      showError(error);
     }
   }
 }
@@ -124,53 +124,52 @@ async function open(item, signal) {
   return createImageBitmap(await service.rendered(item.file, item.page, signal));
 }
 
-/** Let what is seen of a picture be cleaned as it is asked for now. */
+/** Denoise the visible part of an image with the current settings. */
 function clean(item) {
   if (item !== current || !item.picture || !item.report) return;
-  hush();
+  hideAlert();
   const { model, sigma } = item.settings;
   const { report } = item;
-  const told = sigma ?? report.sigma;
   const untouched = model === "auto" && sigma === null && !report.model;
-  tiles.use(item.picture, untouched ? null : { model: model === "auto" && sigma === null ? report.model : model, sigma: told });
+  tiles.use(item.picture, untouched ? null : { model: model === "auto" && sigma === null ? report.model : model, sigma: sigma ?? report.sigma });
   view.strength = item.settings.strength;
   view.ask();
   view.draw();
 }
 
-// The whole picture
+// Downloads
 
 function query({ settings: { model, sigma, strength, format } }) {
   return { model, sigma, strength, format };
 }
 
-async function make(item, told, signal) {
+async function denoised(item, onProgress, signal) {
   const key = JSON.stringify(query(item));
-  if (item.made?.key !== key) {
-    setState(item, "Cleaning…");
+  if (item.output?.key !== key) {
+    setState(item, "Denoising…");
     try {
-      item.made = { key, blob: await service.denoise(item.file, query(item), told, signal) };
+      item.output = { key, blob: await service.denoise(item.file, query(item), onProgress, signal) };
     } catch (error) {
-      setState(item, error.name === "AbortError" ? "" : "Not cleaned");
+      setState(item, error.name === "AbortError" ? "" : "Failed");
       throw error;
     }
   }
-  setState(item, "Cleaned");
-  return item.made.blob;
+  setState(item, "Denoised");
+  return item.output.blob;
 }
 
-/** Run work on whole pictures, with a bar and a way to stop it. */
+/** Run a download with a progress bar and a cancel button. */
 async function run(work) {
   if (running) return;
   running = new AbortController();
-  hush();
+  hideAlert();
   $("download").disabled = $("download-all").disabled = true;
   $("progress").hidden = false;
   try {
     await work(running.signal);
   } catch (error) {
-    if (error.name === "AbortError") announce("Cancelled.");
-    else complain(error);
+    if (error.name === "AbortError") announce("Canceled.");
+    else showError(error);
   } finally {
     running = null;
     $("download").disabled = $("download-all").disabled = false;
@@ -187,10 +186,10 @@ function showProgress(text, share) {
 function download() {
   const item = current;
   run(async (signal) => {
-    showProgress("Sending…", null);
-    const told = (progress) => showProgress(doing(progress), progress?.state === "working" ? progress.share : null);
-    save(await make(item, told, signal), cleanName(item));
-    announce(`${cleanName(item)} is downloaded.`);
+    showProgress("Uploading…", null);
+    const onProgress = (progress) => showProgress(progressText(progress), progress?.state === "working" ? progress.share : null);
+    save(await denoised(item, onProgress, signal), cleanName(item));
+    announce(`${cleanName(item)} has been downloaded.`);
   });
 }
 
@@ -200,21 +199,21 @@ function downloadAll() {
     const failed = [];
     for (const [index, item] of items.entries()) {
       const place = `${index + 1} of ${items.length}`;
-      const told = (progress) => {
+      const onProgress = (progress) => {
         const share = progress?.state === "working" ? progress.share : 0;
-        showProgress(`${place}: ${doing(progress)}`, (index + share) / items.length);
+        showProgress(`${place}: ${progressText(progress)}`, (index + share) / items.length);
       };
-      told(null);
+      onProgress(null);
       try {
-        files.push({ name: apart(cleanName(item), files), blob: await make(item, told, signal) });
+        files.push({ name: uniqueName(cleanName(item), files), blob: await denoised(item, onProgress, signal) });
       } catch (error) {
         if (error.name === "AbortError") throw error;
-        failed.push(`${item.name}: ${trouble(error, offer?.limits)}`);
+        failed.push(`${item.name}: ${errorText(error, capabilities?.limits)}`);
       }
     }
     if (files.length) save(await zip(files), "unnoise.zip");
-    if (failed.length) alertWith(failed.join(" "));
-    announce(`${files.length} pictures are downloaded.`);
+    if (failed.length) showAlert(failed.join(" "));
+    announce(`${files.length} images have been downloaded.`);
   });
 }
 
@@ -224,8 +223,8 @@ function cleanName(item) {
   return `${stem}.clean.${item.settings.format || suffix}`;
 }
 
-/** A name that no other file of a zip has. */
-function apart(name, files) {
+/** Return a name that no other file of the zip has. */
+function uniqueName(name, files) {
   const taken = new Set(files.map((file) => file.name));
   const dot = name.lastIndexOf(".");
   let free = name;
@@ -241,7 +240,7 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-// What is shown
+// Display
 
 function listPictures() {
   const entries = items.map((item) => {
@@ -267,29 +266,29 @@ function setState(item, state) {
   item.entry.querySelector(".state").textContent = state || `${megabytes} MB`;
 }
 
-function showFound(item, failed = false) {
+function showNoise(item, failed = false) {
   const { report } = item;
   if (!report) {
-    const wait = element("span", { className: "wait", textContent: failed ? "Nothing was found." : "Looking for noise…" });
+    const wait = element("span", { className: "wait", textContent: failed ? "The noise could not be estimated." : "Estimating the noise…" });
     return $("found").replaceChildren(wait);
   }
   const size = `${report.width} × ${report.height}${report.pages > 1 ? `, ${report.pages} pages` : ""}`;
-  const rest = [element("span", { textContent: found(report) }), element("span", { className: "small", textContent: size })];
+  const rest = [element("span", { textContent: noiseText(report) }), element("span", { className: "small", textContent: size })];
   $("found").replaceChildren(element("b", { textContent: KINDS[report.noise] }), ...rest);
-  announce(`${KINDS[report.noise]}: ${found(report)}`);
+  announce(`${KINDS[report.noise]}: ${noiseText(report)}`);
 }
 
 function showSettings() {
   const { settings, report, page } = current;
   $("model").value = settings.model;
-  const model = offer?.models.find((one) => one.name === settings.model);
-  const chosen = settings.model === "auto" ? offer?.models.find((one) => one.name === report?.model) : model;
+  const model = capabilities?.models.find((one) => one.name === settings.model);
+  const chosen = settings.model === "auto" ? capabilities?.models.find((one) => one.name === report?.model) : model;
   $("about").textContent = chosen ? `${chosen.name}: ${chosen.summary}` : "";
   $("strength").value = Math.round(100 * settings.strength);
   $("strength-said").textContent = `${$("strength").value} %`;
   $("level-row").hidden = !model?.wants_sigma || !report;
   $("level").value = settings.sigma ?? report?.sigma ?? 0;
-  $("level-said").textContent = settings.sigma === null ? `as found, ${(report?.sigma ?? 0).toFixed(1)}` : settings.sigma.toFixed(1);
+  $("level-said").textContent = settings.sigma === null ? `estimated, ${(report?.sigma ?? 0).toFixed(1)}` : settings.sigma.toFixed(1);
   $("level-found").hidden = settings.sigma === null;
   $("page-row").hidden = !(report?.pages > 1);
   $("page").max = report?.pages ?? 1;
@@ -306,7 +305,7 @@ function showBusy() {
   const { missing } = tiles;
   $("busy").hidden = !missing;
   const done = tiles.wanted.length - missing;
-  $("busy").textContent = tiles.wanted.length > 1 ? `Cleaning what you see, ${done} of ${tiles.wanted.length}` : "Cleaning what you see";
+  $("busy").textContent = tiles.wanted.length > 1 ? `Denoising the visible part, ${done} of ${tiles.wanted.length}` : "Denoising the visible part";
   $("stage").setAttribute("aria-busy", missing > 0);
 }
 
@@ -314,16 +313,16 @@ function announce(text) {
   $("live").textContent = text;
 }
 
-function complain(error) {
-  alertWith(error instanceof service.Trouble ? trouble(error, offer?.limits) : error.message);
+function showError(error) {
+  showAlert(error instanceof service.ServiceError ? errorText(error, capabilities?.limits) : error.message);
 }
 
-function alertWith(text) {
+function showAlert(text) {
   $("alert").textContent = text;
   $("alert").hidden = false;
 }
 
-function hush() {
+function hideAlert() {
   $("alert").hidden = true;
 }
 
@@ -333,18 +332,18 @@ function element(name, properties = {}) {
 
 // Controls
 
-/** Call a function when it has not been asked for a while. */
-function rested(action) {
+/** Return a function that calls `action` once it has not been called for a while. */
+function debounced(action) {
   let timer;
   return () => {
     clearTimeout(timer);
-    timer = setTimeout(action, STILL);
+    timer = setTimeout(action, DEBOUNCE);
   };
 }
 
 function listen() {
-  const cleanSoon = rested(() => current && clean(current));
-  const pageSoon = rested(() => current && load(current, true));
+  const cleanSoon = debounced(() => current && clean(current));
+  const pageSoon = debounced(() => current && load(current, true));
   const change = (name, value) => {
     current.settings[name] = value;
     showSettings();
@@ -364,7 +363,7 @@ function listen() {
   $("cancel").addEventListener("click", () => running?.abort());
   $("same").addEventListener("click", () => {
     for (const item of items) item.settings = { ...current.settings };
-    announce("All pictures have the settings of this one.");
+    announce("The settings of this image are applied to all images.");
   });
   $("in").addEventListener("click", () => view.zoom(STEP));
   $("out").addEventListener("click", () => view.zoom(1 / STEP));
@@ -385,11 +384,11 @@ function listen() {
   });
 }
 
-function offerViews() {
+function addViews() {
   for (const [name, { label, tag }] of Object.entries(VIEWS)) {
     const choice = element("input", { type: "radio", name: "view", value: name, checked: name === tiles.view });
     choice.addEventListener("change", () => {
-      tiles.look(name);
+      tiles.setView(name);
       $("after").textContent = tag;
       view.draw();
       showBusy();
@@ -400,29 +399,29 @@ function offerViews() {
   }
 }
 
-function offerChoices() {
+function addChoices() {
   const group = (label, models) => {
-    const made = element("optgroup", { label });
-    made.append(...models.map(({ name }) => new Option(name, name)));
-    return made;
+    const optgroup = element("optgroup", { label });
+    optgroup.append(...models.map(({ name }) => new Option(name, name)));
+    return optgroup;
   };
-  const networks = offer.models.filter((model) => model.network);
-  const filters = offer.models.filter((model) => !model.network && model.name !== "auto");
-  $("model").replaceChildren(new Option("The one that fits", "auto"), group("Networks", networks), group("Classical filters", filters));
-  $("format").replaceChildren(...["", ...offer.formats].map((format) => new Option(FORMATS[format], format)));
+  const networks = capabilities.models.filter((model) => model.network);
+  const filters = capabilities.models.filter((model) => !model.network && model.name !== "auto");
+  $("model").replaceChildren(new Option("Automatic", "auto"), group("Networks", networks), group("Classical filters", filters));
+  $("format").replaceChildren(...["", ...capabilities.formats].map((format) => new Option(FORMATS[format], format)));
 }
 
-/** Ask for the key of the service, once for all who wait for it. */
+/** Ask the user for the key of the service, once for all requests that wait for it. */
 let asking = null;
 function askForKey(wrong) {
   asking ??= new Promise((resolve, reject) => {
     const dialog = $("key-dialog");
     const use = () => { dialog.close(); resolve($("key").value); };
-    $("key-title").textContent = wrong ? "That was not the key" : "This service asks for a key";
+    $("key-title").textContent = wrong ? "Wrong key" : "This service requires a key";
     $("key").value = "";
     $("key-use").onclick = use;
     $("key").onkeydown = (event) => event.key === "Enter" && use();
-    dialog.oncancel = () => reject(new service.Trouble(401));
+    dialog.oncancel = () => reject(new service.ServiceError(401));
     dialog.showModal();
   }).finally(() => (asking = null));
   return asking;
@@ -430,12 +429,12 @@ function askForKey(wrong) {
 
 service.onKey(askForKey);
 paint($("scene"));
-offerViews();
+addViews();
 listen();
 try {
-  offer = await service.offer();
-  offerChoices();
+  capabilities = await service.capabilities();
+  addChoices();
   if (current) showSettings();
 } catch (error) {
-  complain(error);
+  showError(error);
 }

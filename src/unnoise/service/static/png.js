@@ -1,8 +1,8 @@
-// Pixels to a PNG that holds just them: no profile, and grey where the picture is.
+// Pixels to a PNG without a color profile, gray if the image is gray.
 
 import { crc32 } from "./zip.js";
 
-/** Encode pixels as RGBA, RGB where none is transparent, or grey. */
+/** Encode pixels as RGBA, as RGB if none is transparent, or as gray. */
 export async function encode({ width, height, data }, grey) {
   const opaque = !data.some((value, index) => index % 4 === 3 && value !== 255);
   const channels = grey && opaque ? 1 : opaque ? 3 : 4;

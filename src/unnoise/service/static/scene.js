@@ -1,6 +1,6 @@
-// The picture on the first page: a landscape, noisy on its left half.
+// The image on the start page: a landscape whose left half is noisy.
 
-/** Paint it on a canvas; the noise is the same every time. */
+/** Paint it on a canvas, always with the same noise. */
 export function paint(canvas) {
   const { width, height } = canvas;
   const context = canvas.getContext("2d");

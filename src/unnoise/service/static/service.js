@@ -1,10 +1,10 @@
-// The service, as the page asks it.
+// Requests to the service.
 
-const PATIENCE = 250; // milliseconds between two looks at a job
-const TRIES = 20; // when the service is busy
+const POLL = 250; // milliseconds between two requests for the progress of a job
+const TRIES = 20; // while the service is busy
 
-/** What went wrong; status 0 stands for a service that cannot be reached. */
-export class Trouble extends Error {
+/** A failed request; status 0 stands for a service that cannot be reached. */
+export class ServiceError extends Error {
   constructor(status, detail = "") {
     super(detail || `status ${status}`);
     this.status = status;
@@ -14,49 +14,49 @@ export class Trouble extends Error {
 
 let askForKey = async () => "";
 
-/** Say who is asked for a key when the service wants one. */
+/** Set the function that asks the user for the key of the service. */
 export function onKey(ask) {
   askForKey = ask;
 }
 
-/** What can be asked for, and how much of it. */
-export async function offer() {
+/** Return the models, formats and limits of the service. */
+export async function capabilities() {
   return (await call("models")).json();
 }
 
-/** What a picture is, and what noise is in it. */
+/** Return the properties of an image and its estimated noise. */
 export async function inspect(file, signal) {
   return (await send("inspect", {}, file, signal)).json();
 }
 
-/** A picture that the browser cannot open, as one that it can. */
+/** Return an image that the browser cannot decode as a PNG. */
 export async function rendered(file, page, signal) {
   return (await send("preview", { strength: 0, page }, file, signal)).blob();
 }
 
-/** A piece of a picture, cleaned. */
+/** Return a tile of an image, denoised. */
 export async function piece(blob, { model, sigma }, signal) {
   return (await send("denoise", { model, sigma, format: "png" }, blob, signal)).blob();
 }
 
-/** The error to be expected in a piece of a picture, times `gain`. */
+/** Return the expected error in a tile of an image, times `gain`. */
 export async function uncertainty(blob, { model, sigma }, gain, signal) {
   return (await send("uncertainty", { model, sigma, gain }, blob, signal)).blob();
 }
 
-/** The whole picture, cleaned; `told` hears how far it is. */
-export async function denoise(file, query, told, signal) {
+/** Return the whole image, denoised; `onProgress` is called with the state of the job, or null. */
+export async function denoise(file, query, onProgress, signal) {
   const job = name();
   let over = false;
-  const look = async () => {
+  const poll = async () => {
     while (!over) {
-      await pause(PATIENCE);
+      await pause(POLL);
       const answer = over || (await call(`jobs/${job}`).catch(() => null));
-      if (answer?.ok) told(await answer.json());
-      else if (!over) told(null);
+      if (answer?.ok) onProgress(await answer.json());
+      else if (!over) onProgress(null);
     }
   };
-  look();
+  poll();
   try {
     return await (await send("denoise", { ...query, job }, file, signal)).blob();
   } finally {
@@ -76,7 +76,7 @@ async function send(path, query, body, signal) {
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
     const wait = Number(answer.headers.get("Retry-After"));
-    if (!wait || attempt === TRIES) throw new Trouble(answer.status, problem.detail);
+    if (!wait || attempt === TRIES) throw new ServiceError(answer.status, problem.detail);
     await pause(1000 * wait, signal);
   }
 }
@@ -86,7 +86,7 @@ async function call(path, options = {}) {
     const key = sessionStorage.getItem("key");
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
     const answer = await fetch(`v1/${path}`, { ...options, headers }).catch((error) => {
-      throw error.name === "AbortError" ? error : new Trouble(0);
+      throw error.name === "AbortError" ? error : new ServiceError(0);
     });
     if (answer.status !== 401) return answer;
     sessionStorage.setItem("key", await askForKey(Boolean(key)));

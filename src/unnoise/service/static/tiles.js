@@ -1,23 +1,23 @@
-// The clean side of what is seen: squares of the picture, cleaned when they come into view, and kept.
+// The denoised side of the view: tiles of the image, denoised when they come into view, and kept.
 
 import { encode } from "./png.js";
 import { piece, uncertainty } from "./service.js";
 
 const SIZE = 512;
-const MARGIN = 48; // pixels around a square that the network sees as well
+const MARGIN = 48; // pixels of context around a tile
 const AT_ONCE = 2;
 const GAIN = 4; // of the noise map
 const ERROR_GAIN = 16; // of the uncertainty map
 
-/** What can be shown of a square: each makes a value out of the noisy and the clean one, or, if `mapped`, the error. */
+/** What a tile can show: a value from the noisy and the denoised one or, if `mapped`, the expected error. */
 export const VIEWS = {
-  clean: { label: "Clean", tag: "After", value: (noisy, clean) => clean },
-  noise: { label: "Noise map", tag: "Noise taken away, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
-  error: { label: "Uncertainty map", tag: "Expected error, × 16", value: (noisy, clean, error) => error, mapped: true },
+  clean: { label: "Denoised", tag: "After", value: (noisy, clean) => clean },
+  noise: { label: "Noise map", tag: "Removed noise, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
+  error: { label: "Error map", tag: "Expected error, × 16", value: (noisy, clean, error) => error, mapped: true },
 };
 
 export class Tiles {
-  /** `changed` is called when a square has come, `failed` with what went wrong. */
+  /** `changed` is called when a tile is ready, `failed` with an error. */
   constructor(changed, failed) {
     this.changed = changed;
     this.failed = failed;
@@ -29,18 +29,18 @@ export class Tiles {
     for (const tile of this.tiles?.values() ?? []) tile.stop?.abort();
     this.tiles = new Map();
     this.wanted = [];
-    this.picture = this.how = null;
+    this.picture = this.options = null;
     this.stuck = false;
   }
 
-  /** Take another picture, or another way to clean it: `{ model, sigma }`, or null to leave it as it is. */
-  use(picture, how) {
+  /** Set the image and the options of its denoising, `{ model, sigma }`, or null to leave it unchanged. */
+  use(picture, options) {
     this.clear();
     this.picture = picture;
-    this.how = how;
+    this.options = options;
   }
 
-  /** The squares that lie in a rectangle of the picture, those nearest to its middle first. */
+  /** Return the tiles in a rectangle of the image, those nearest to its center first. */
   within(left, top, right, bottom) {
     const found = [];
     if (!this.picture) return found;
@@ -62,20 +62,20 @@ export class Tiles {
     return this.tiles.get(key);
   }
 
-  /** Say which squares are seen; those that no longer are need not be cleaned. */
+  /** Set the visible tiles; requests for others are aborted. */
   want(tiles) {
     this.wanted = tiles;
     for (const tile of this.tiles.values()) if (tile.stop && !tiles.includes(tile)) tile.stop.abort();
     this.work();
   }
 
-  /** Say what is to be shown of the squares. */
-  look(view) {
+  /** Set what the tiles show, a key of `VIEWS`. */
+  setView(view) {
     this.view = view;
     this.work();
   }
 
-  /** Whether all is there that a square is to show. */
+  /** Tell whether everything is there that a tile shows. */
   has(tile) {
     return Boolean(tile.clean && (tile.error || !VIEWS[this.view].mapped));
   }
@@ -93,7 +93,7 @@ export class Tiles {
   }
 
   async fetch(tile) {
-    const { picture, how } = this;
+    const { picture, options } = this;
     tile.stop = new AbortController();
     try {
       const left = Math.max(tile.x - MARGIN, 0);
@@ -108,17 +108,17 @@ export class Tiles {
         bitmap.close();
         return cut;
       };
-      if (how) {
+      if (options) {
         const around = await encode(pixels(picture.bitmap, left, top, right - left, bottom - top), picture.grey);
-        tile.clean ??= await inner(await piece(around, how, signal));
-        if (!this.has(tile)) tile.error = await inner(await uncertainty(around, how, ERROR_GAIN, signal));
+        tile.clean ??= await inner(await piece(around, options, signal));
+        if (!this.has(tile)) tile.error = await inner(await uncertainty(around, options, ERROR_GAIN, signal));
       } else {
         tile.clean = tile.noisy;
         tile.error = new ImageData(tile.width, tile.height);
       }
-      if (this.how === how && this.picture === picture) this.changed();
+      if (this.options === options && this.picture === picture) this.changed();
     } catch (error) {
-      if (error.name !== "AbortError" && this.how === how && this.picture === picture) {
+      if (error.name !== "AbortError" && this.options === options && this.picture === picture) {
         this.stuck = true;
         this.failed(error);
       }
@@ -128,7 +128,7 @@ export class Tiles {
     this.work();
   }
 
-  /** Return the square as it is to be shown, painted anew only where that has changed. */
+  /** Return the canvas of a tile, repainted only when what it shows has changed. */
   painted(tile, strength) {
     const now = `${this.view} ${strength}`;
     if (tile.now !== now) {

@@ -1,11 +1,11 @@
-// The stage: a picture that can be moved and zoomed, noisy left of the divider and clean right of it, pixel on pixel.
+// The stage: an image that can be panned and zoomed, noisy left of the divider and denoised right of it.
 
-const LARGEST = 16; // device pixels for one of the picture
+const LARGEST = 16; // device pixels per image pixel
 const STEP = 1.25;
 const PAN = 60; // device pixels for an arrow key
 
 export class View {
-  /** `tiles` gives the clean side; `moved` is called when another part is seen. */
+  /** `tiles` provides the denoised side; `moved` is called when the visible part changes. */
   constructor({ stage, canvas, divider }, tiles, moved) {
     Object.assign(this, { stage, canvas, divider, tiles, moved });
     this.context = canvas.getContext("2d");
@@ -18,7 +18,7 @@ export class View {
     this.divide(0.5);
   }
 
-  /** Show a picture, `{ bitmap, width, height }`: in the middle, at 100 % or, if it is smaller than the stage, as it fits. */
+  /** Show an image, `{ bitmap, width, height }`: centered, at 100 % or, if it is smaller than the stage, enlarged to fit. */
   show(picture, stay = false) {
     this.picture = picture;
     if (!picture) return this.draw();
@@ -28,7 +28,7 @@ export class View {
       this.scale = Math.max(1, this.fitting());
       if (this.fitting() > 1) this.scale = Math.min(this.fitting(), 4);
     }
-    this.look();
+    this.update();
   }
 
   fitting() {
@@ -43,7 +43,7 @@ export class View {
     this.zoom(1 / this.scale);
   }
 
-  /** Zoom about a point of the stage, in device pixels from its middle. */
+  /** Zoom about a point of the stage, in device pixels from its center. */
   zoom(factor, [right, down] = [0, 0]) {
     if (!this.picture) return;
     const before = this.scale;
@@ -52,13 +52,13 @@ export class View {
     if (Math.abs(this.scale - 1) < 0.02) this.scale = 1;
     this.x += right / before - right / this.scale;
     this.y += down / before - down / this.scale;
-    this.look();
+    this.update();
   }
 
   pan(right, down) {
     this.x += right / this.scale;
     this.y += down / this.scale;
-    this.look();
+    this.update();
   }
 
   /** Move the divider to a share of the stage. */
@@ -71,11 +71,11 @@ export class View {
     this.draw();
   }
 
-  /** Another part is seen: keep to the picture, and ask for what is missing. */
-  look() {
+  /** Keep the visible part inside the image, and request the tiles that are missing. */
+  update() {
     if (!this.picture) return;
-    for (const [place, side, room] of [["x", this.picture.width, this.canvas.width], ["y", this.picture.height, this.canvas.height]]) {
-      const half = room / this.scale / 2;
+    for (const [place, side, visible] of [["x", this.picture.width, this.canvas.width], ["y", this.picture.height, this.canvas.height]]) {
+      const half = visible / this.scale / 2;
       this[place] = side <= 2 * half ? side / 2 : Math.min(Math.max(this[place], half), side - half);
     }
     this.ask();
@@ -95,7 +95,7 @@ export class View {
     const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
     if (!width || (width === this.canvas.width && height === this.canvas.height)) return;
     [this.canvas.width, this.canvas.height] = [width, height];
-    this.look();
+    this.update();
   }
 
   draw() {
@@ -183,7 +183,7 @@ export class View {
     stage.addEventListener("keydown", (event) => this.press(event));
   }
 
-  /** One pointer moves the picture, two zoom it as well. */
+  /** One pointer pans the image, two also zoom it. */
   drag(event) {
     const now = this.point(event);
     const before = this.pointers.get(event.pointerId);

@@ -1,66 +1,66 @@
-// What the page says, in plain words.
+// The texts of the page.
 
 export const KINDS = {
   none: "No noise",
-  gaussian: "Even noise",
-  "signal-dependent": "Noise that grows with the light",
-  impulse: "Lost pixels",
-  correlated: "Noise of a camera",
-  mixed: "Lost pixels and other noise",
+  gaussian: "Gaussian noise",
+  "signal-dependent": "Signal-dependent noise",
+  impulse: "Impulse noise",
+  correlated: "Correlated noise",
+  mixed: "Impulse and other noise",
 };
 
-/** Tell in one line what was found; levels are in 8-bit units. */
-export function found(report) {
-  if (report.noise === "none") return "The picture is left as it is, unless you choose a model.";
+/** Describe the estimated noise in one line; the level is in 8-bit units. */
+export function noiseText(report) {
+  if (report.noise === "none") return "The image is left unchanged unless you choose a model.";
   const parts = [];
   if (report.noise !== "impulse") parts.push(`Level ${report.sigma.toFixed(1)}.`);
-  if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels are lost.`);
-  return [...parts, `The model “${report.model}” fits.`].join(" ");
+  if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels are corrupted.`);
+  return [...parts, `Suggested model: ${report.model}.`].join(" ");
 }
 
-/** Tell what went wrong, and what to do. */
-export function trouble(error, limits) {
+/** Explain an error, and what to do about it. */
+export function errorText(error, limits) {
   const detail = error.detail ? ` (${error.detail})` : "";
   switch (error.status) {
     case 0:
-      return "The service cannot be reached. Is unnoise serve still running?";
+      return "Cannot reach the service. Is unnoise serve still running?";
     case 401:
       return "The key is missing or wrong.";
     case 408:
-      return "The picture came too slowly. Try again on a faster connection.";
+      return "The upload was too slow. Try again on a faster connection.";
     case 413:
-      return `The picture is too large for this service${detail}. ${bounds(limits)}`;
+      return `The image is too large for this service${detail}. ${limitText(limits)}`;
     case 415:
-      return "This is no picture that unnoise reads. It takes JPEG, PNG, TIFF, WebP, AVIF and GIF.";
+      return "This file is not a supported image. Use JPEG, PNG, TIFF, WebP, AVIF or GIF.";
     case 422:
-      return `This picture cannot be cleaned that way: ${error.detail}.`;
+      return `The image cannot be processed: ${error.detail}.`;
     case 429:
-      return "The service has too much to do at the moment. Try again in a minute.";
+      return "The service is busy. Try again in a minute.";
     case 503:
       return "The service is not ready. Try again in a moment.";
     case 504:
-      return `The picture took too long. ${bounds(limits)}`;
+      return `Processing took too long. ${limitText(limits)}`;
     default:
       return `Something went wrong${detail}.`;
   }
 }
 
-function bounds(limits) {
-  if (!limits) return "Make it smaller.";
+function limitText(limits) {
+  if (!limits) return "Use a smaller image.";
   const megabytes = Math.floor(limits.body_bytes / 1e6);
   const megapixels = Math.floor(limits.pixels / 1e6);
-  return `It takes files up to ${megabytes} MB and ${megapixels} megapixels.`;
+  return `The limits are ${megabytes} MB and ${megapixels} megapixels.`;
 }
 
-/** Tell what a job is doing. */
-export function doing(progress) {
+/** Describe the progress of a job; null while the service has not seen it yet. */
+export function progressText(progress) {
   if (!progress) return "Receiving…";
   const percent = `${Math.round(100 * progress.share)} %`;
-  return { receiving: `Sending… ${percent}`, waiting: "Waiting for its turn…", working: `Cleaning… ${percent}` }[progress.state];
+  return { receiving: `Uploading… ${percent}`, waiting: "Waiting in the queue…", working: `Denoising… ${percent}` }[progress.state];
 }
 
 export const FORMATS = {
-  "": "As it came",
+  "": "Original",
   jpeg: "JPEG",
   png: "PNG",
   tiff: "TIFF",

@@ -1,4 +1,4 @@
-// Files to one zip: stored, since pictures do not get smaller.
+// Files to one zip archive, uncompressed, since image files hardly get smaller.
 
 const TABLE = new Uint32Array(256).map((_, index) => {
   let value = index;
@@ -13,7 +13,7 @@ export function crc32(bytes) {
   return (value ^ 0xffffffff) >>> 0;
 }
 
-/** Put files, `[{ name, blob }]` with names that differ, into one. */
+/** Return a zip archive of files, `[{ name, blob }]` with distinct names. */
 export async function zip(files) {
   const parts = [];
   const entries = [];
@@ -25,7 +25,7 @@ export async function zip(files) {
     const head = header(0x04034b50, facts, 30);
     parts.push(head, label, blob);
     place += head.length + label.length + bytes.length;
-    if (place > LARGEST) throw new Error("The pictures are too large for one zip: download them one by one.");
+    if (place > LARGEST) throw new Error("The images are too large for one zip file: download them one by one.");
     entries.push(header(0x02014b50, facts, 46), label);
   }
   const size = entries.reduce((sum, part) => sum + part.length, 0);
