@@ -1,7 +1,7 @@
-"""The service: pictures cleaned over HTTP, and the page for a browser.
+"""The HTTP service and its web page; needs the extra `serve`.
 
-A wing of the house: only the command line leads into it, and nothing else needs its libraries (the extra `serve`). From
-the ground up: `limits` and `problems` (what is allowed, and how a refusal is told), `tasks` (one request's work),
-`work` (what is done with a picture), `bodies` (from the wire to bytes), `pool` (threads), `watch` (metrics and logs),
-`door` (who may come in), `schemas` and `app` (the addresses), and `server` (sockets).
+From the bottom up: `limits` and `problems` (what is allowed, and how a refusal is reported), `jobs` (progress of a
+request), `operations` (what is done with an image), `request_body` (from the network to bytes), `pool` (threads),
+`telemetry` (metrics and logs), `middleware` (authentication, hosts, headers, slow clients), `schemas` and `app` (the
+routes), and `server` (sockets).
 """

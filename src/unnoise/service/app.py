@@ -1,4 +1,4 @@
-"""The addresses of the service: what each does with a request; and the files of the page."""
+"""The routes of the service, and the files of its web page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PAGE = {
         for name in ("page", "view", "tiles", "service", "scene", "png", "zip", "words")
     },
 }
-"""Address of each file of the page -> its name and media type."""
+"""Path of each file of the web page -> its name and media type."""
 
 T = TypeVar("T")
 
@@ -62,57 +62,59 @@ class Service:
     """What all requests share.
 
     Args:
-        limits: what they may take together.
-        engine: what runs the networks.
+        limits: bounds on requests.
+        engine: inference engine, as in `denoisers.make`.
     """
 
     def __init__(self, limits: Limits, engine: str | None) -> None:
-        self.limits, self.jobs, self.store, self.pool = (
-            limits,
-            JobRegistry(),
-            request_body.MemoryBudget(limits.buffered_bytes),
-            Pool(limits),
-        )
-        self.workshop = operations.Operations(limits, engine, lambda: self.pool.working)
+        self.limits = limits
+        self.jobs = JobRegistry()
+        self.budget = request_body.MemoryBudget(limits.buffered_bytes)
+        self.pool = Pool(limits)
+        self.operations = operations.Operations(limits, engine, lambda: self.pool.working)
         self.ready = False
         self.metrics = Metrics(
             {
-                "working": ("Pictures at work.", lambda: self.pool.working),
-                "waiting": ("Pictures that wait.", lambda: self.pool.waiting),
-                "held_bytes": ("Bytes of all bodies and answers that are held.", lambda: self.store.held),
+                "working": ("Images being processed.", lambda: self.pool.working),
+                "waiting": ("Images waiting for a worker.", lambda: self.pool.waiting),
+                "held_bytes": ("Bytes of request and response bodies in memory.", lambda: self.budget.held),
             }
         )
 
     def warm_up(self) -> None:
-        """Open the model that most need; then the service is ready."""
+        """Load the most common model; then the service is ready."""
         try:
-            self.workshop.warm_up()
+            self.operations.warm_up()
         except Exception:
-            log.exception("the model does not open")
+            log.exception("cannot load the model")
         else:
             self.ready = True
 
-    async def serve(self, request: Request, job: str | None, do: Callable[[bytes, ProgressCallback], T]) -> T:
-        """Take the picture of a request, and work on it in the pool."""
-        with self.jobs.named(job) as task, self.store.reserve() as shelf:
-            data = await request_body.receive(request, self.limits, shelf, task)
-            return await self.pool.run(lambda: do(data, task.report), task, lambda: _left(request))
+    async def process(
+        self, request: Request, job_name: str | None, operation: Callable[[bytes, ProgressCallback], T]
+    ) -> T:
+        """Receive the image of a request, and run an operation on it in the pool."""
+        with self.jobs.register(job_name) as job, self.budget.reserve() as reservation:
+            data = await request_body.receive(request, self.limits, reservation, job)
+            return await self.pool.run(lambda: operation(data, job.report), job, lambda: _disconnected(request))
 
-    def answer(self, request: Request, made: operations.EncodedPicture) -> Response:
-        """Return a file that was made, and note it."""
-        if made.model:
-            self.metrics.pixels.labels(made.model).inc(made.pixels)
-        request.state.note.update(model=made.model, pixels=made.pixels)
-        headers = {"Content-Disposition": f'attachment; filename="clean{operations.SUFFIXES[made.kind]}"'}
-        if made.model:
-            headers["Unnoise-Model"] = made.model
-        if made.sigma is not None:
-            headers["Unnoise-Sigma"] = f"{made.sigma:.2f}"
-        return request_body.BudgetedResponse(made.data, self.store, headers=headers, media_type=f"image/{made.kind}")
+    def respond(self, request: Request, output: operations.EncodedPicture) -> Response:
+        """Return an encoded image as a response, and record it in metrics and log."""
+        if output.model:
+            self.metrics.pixels.labels(output.model).inc(output.pixels)
+        request.state.note.update(model=output.model, pixels=output.pixels)
+        headers = {"Content-Disposition": f'attachment; filename="clean{operations.SUFFIXES[output.kind]}"'}
+        if output.model:
+            headers["Unnoise-Model"] = output.model
+        if output.sigma is not None:
+            headers["Unnoise-Sigma"] = f"{output.sigma:.2f}"
+        return request_body.BudgetedResponse(
+            output.data, self.budget, headers=headers, media_type=f"image/{output.kind}"
+        )
 
 
-async def _left(request: Request) -> None:
-    """Wait until the client has left; nothing else can come once the body has."""
+async def _disconnected(request: Request) -> None:
+    """Wait until the client disconnects; after the body, no other message can come."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -120,156 +122,160 @@ async def _left(request: Request) -> None:
 def make(
     limits: Limits | None = None, *, key: str | None = None, names: Collection[str] = (), engine: str | None = None
 ) -> FastAPI:
-    """Make the application.
+    """Build the application.
 
     Args:
-        limits: what requests may take.
-        key: what the bearer of a request must show.
-        names: hosts under which it may be called; empty for any.
-        engine: what runs the networks, as in `denoisers.make`.
+        limits: bounds on requests.
+        key: the bearer key that requests must send; None for no key.
+        names: host names that requests may be addressed to; empty for any.
+        engine: inference engine, as in `denoisers.make`.
     """
     limits = limits or Limits()
     service = Service(limits, engine)
 
     @contextlib.asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=service.warm_up, daemon=True).start()
         yield
         service.ready = False
         service.pool.close()
 
     app = FastAPI(
-        title="unnoise", version=__version__, description=DESCRIPTION, lifespan=life,
-        docs_url=None, redoc_url=None,  # their pages load scripts from elsewhere
+        title="unnoise", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # their pages load scripts from other sites
     )  # fmt: skip
     app.state.service = service
     for kind in (Problem, UnnoiseError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, problems.handle)
     app.add_middleware(GuardMiddleware, limits=limits, metrics=service.metrics, key=key, names=names)
-    _add_work(app, service)
-    _add_jobs(app, service)
-    _add_watching(app, service)
+    _add_image_routes(app, service)
+    _add_job_routes(app, service)
+    _add_service_routes(app, service)
     for address, (name, media_type) in PAGE.items():
         app.add_api_route(f"/{address}", _file(name, media_type), include_in_schema=False)
     return app
 
 
-def _add_work(app: FastAPI, service: Service) -> None:
+def _add_image_routes(app: FastAPI, service: Service) -> None:
     refusals = problems.described(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
-    picture: dict[str, Any] = {"openapi_extra": BODY, "response_class": Response, "tags": ["pictures"]}
+    picture: dict[str, Any] = {"openapi_extra": BODY, "response_class": Response, "tags": ["images"]}
 
     @app.post("/v1/denoise", responses=files(operations.SUFFIXES) | refusals, **picture)
-    async def denoise(request: Request, ask: Annotated[Denoising, Query()]) -> Response:
-        """Clean a picture; depth, colour profile, EXIF, transparency and pages are kept."""
-        wish = ask.wish(format=ask.format and ask.format.value, quality=ask.quality)
-        do = lambda data, report: service.workshop.denoise(data, wish, report)  # noqa: E731
-        return service.answer(request, await service.serve(request, ask.job, do))
+    async def denoise(request: Request, query: Annotated[Denoising, Query()]) -> Response:
+        """Denoise an image; bit depth, color profile, EXIF, transparency and pages are preserved."""
+        options = query.to_request(format=query.format and query.format.value, quality=query.quality)
+        operation = lambda data, report: service.operations.denoise(data, options, report)  # noqa: E731
+        return service.respond(request, await service.process(request, query.job, operation))
 
     @app.post("/v1/preview", responses=files(["png"]) | refusals, **picture)
-    async def preview(request: Request, ask: Annotated[Previewing, Query()]) -> Response:
-        """Show a piece of a picture, cleaned as in the whole, as browsers do: a PNG of 8 bits in sRGB.
+    async def preview(request: Request, query: Annotated[Previewing, Query()]) -> Response:
+        """Render a region of an image, denoised as within the whole image: an 8-bit sRGB PNG.
 
-        Strength 0 shows it as it is.
+        Strength 0 renders the input.
         """
-        box = (ask.left, ask.top, ask.width, ask.height)
-        do = lambda data, report: service.workshop.preview(data, ask.wish(), box, report)  # noqa: E731
-        return service.answer(request, await service.serve(request, ask.job, do))
+        box = (query.left, query.top, query.width, query.height)
+        operation = lambda data, report: service.operations.preview(data, query.to_request(), box, report)  # noqa: E731
+        return service.respond(request, await service.process(request, query.job, operation))
 
     @app.post("/v1/uncertainty", responses=files(["png"]) | refusals, **picture)
-    async def uncertainty(request: Request, ask: Annotated[Mapping, Query()]) -> Response:
-        """Map the error to be expected in the clean picture: a grey PNG of 16 bits, white at 255 levels over `gain`.
+    async def uncertainty(request: Request, query: Annotated[Mapping, Query()]) -> Response:
+        """Map the expected error of the denoised image: a 16-bit gray PNG in which white is an error of 255 / `gain`.
 
-        It is calibrated for white noise, and for noise that is found to grow with the light.
+        It is calibrated for white noise and for signal-dependent noise.
         """
-        do = lambda data, report: service.workshop.uncertainty(data, ask.wish(), ask.gain, report)  # noqa: E731
-        return service.answer(request, await service.serve(request, ask.job, do))
+        options, gain = query.to_request(), query.gain
+        operation = lambda data, report: service.operations.uncertainty(data, options, gain, report)  # noqa: E731
+        return service.respond(request, await service.process(request, query.job, operation))
 
-    @app.post("/v1/inspect", openapi_extra=BODY, responses=refusals, tags=["pictures"])
-    async def inspect(request: Request, ask: Annotated[Selection, Query()]) -> Inspection:
-        """Say what a picture is, and what noise is in it."""
-        do = lambda data, report: service.workshop.inspect(data, ask.page, report)  # noqa: E731
-        found = await service.serve(request, ask.job, do)
-        noise = found.noise
+    @app.post("/v1/inspect", openapi_extra=BODY, responses=refusals, tags=["images"])
+    async def inspect(request: Request, query: Annotated[Selection, Query()]) -> Inspection:
+        """Return the properties of an image, and estimate its noise."""
+        operation = lambda data, report: service.operations.inspect(data, query.page, report)  # noqa: E731
+        result = await service.process(request, query.job, operation)
+        noise = result.noise
         return Inspection(
-            colours=found.colours,
-            width=found.width, height=found.height, pages=found.pages, format=Format(found.kind),
+            colours=result.colours,
+            width=result.width, height=result.height, pages=result.pages, format=Format(result.kind),
             noise=noise.kind, sigma=round(FULL_SCALE * noise.sigma, 2), impulses=round(noise.impulses, 4),
             profile=[round(FULL_SCALE * level, 2) for level in noise.profile],
             model=noise.model, summary=str(noise),
         )  # fmt: skip
 
 
-def _add_jobs(app: FastAPI, service: Service) -> None:
+def _add_job_routes(app: FastAPI, service: Service) -> None:
     refusals = problems.described(401, 404, 422)
 
     @app.get("/v1/jobs/{job}", responses=refusals, tags=["jobs"])
-    async def ask(job: JobName) -> Progress:
-        """Say how far a job is; it is known only as long as its request is open."""
-        task: JobState = service.jobs.find(job)
-        return Progress(state=task.state, share=task.share)
+    async def progress(job: JobName) -> Progress:
+        """Return the progress of a job; it is known only while its request is open."""
+        state: JobState = service.jobs.find(job)
+        return Progress(state=state.state, share=state.share)
 
     @app.delete("/v1/jobs/{job}", status_code=204, responses=refusals | problems.described(403), tags=["jobs"])
     async def stop(job: JobName) -> None:
-        """Stop a job: its request is then refused (409)."""
-        service.jobs.find(job).stop(Problem(409, "the job was stopped"))
+        """Cancel a job: its request ends with status 409."""
+        service.jobs.find(job).stop(Problem(409, "the job was canceled"))
 
 
-def _add_watching(app: FastAPI, service: Service) -> None:
-    offer = _offer(service.limits)
+def _add_service_routes(app: FastAPI, service: Service) -> None:
+    capabilities = _capabilities(service.limits)
 
     @app.get("/v1/models", responses=problems.described(401), tags=["service"])
     async def models() -> Capabilities:
-        """List the models, the kinds of files, and the limits."""
-        return offer
+        """List the models, file formats and limits."""
+        return capabilities
 
     @app.get("/healthz", tags=["service"])
     async def health() -> Ready:
-        """Say that the service is alive."""
+        """Report that the process is alive."""
         return Ready(status="ok")
 
     @app.get("/readyz", responses=problems.described(503), tags=["service"])
     async def readiness() -> Ready:
-        """Say whether it can work already, and still."""
+        """Report whether the service accepts work."""
         if not service.ready:
-            raise Problem(503, "not ready: the models are being opened, or the service is going down")
+            raise Problem(503, "not ready: the service is starting or shutting down")
         return Ready(status="ok")
 
     text = {200: {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @app.get("/metrics", responses=text | problems.described(401), response_class=Response, tags=["service"])
     async def metrics() -> Response:
-        """Tell Prometheus what was done."""
+        """Return metrics in the format of Prometheus."""
         return Response(service.metrics.page(), headers={"Content-Type": service.metrics.media_type})
 
 
-def _offer(limits: Limits) -> Capabilities:
+def _capabilities(limits: Limits) -> Capabilities:
     cards = [Onnx(path, threads=1).card for path in denoisers.bundled_models().values()]
-    found = ModelInfo(
-        name="auto", summary="the model that fits the noise that is found", wants_sigma=True, network=False
+    classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS.members}
+    automatic = ModelInfo(
+        name="auto", summary="selects a model by the kind of noise in the image", wants_sigma=True, network=False
     )
     networks = [
         ModelInfo(name=card.name, summary=card.summary, wants_sigma=card.wants_sigma, network=True) for card in cards
     ]
-    classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS.members}
     filters = [
-        ModelInfo(name=name, summary=str(one.__doc__).partition("\n")[0], wants_sigma=one.wants_sigma, network=False)
-        for name, one in classes.items()
+        ModelInfo(name=name, summary=str(cls.__doc__).partition("\n")[0], wants_sigma=cls.wants_sigma, network=False)
+        for name, cls in classes.items()
     ]
-    told = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
+    bounds = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
     return Capabilities(
-        version=__version__, models=[found, *networks, *filters], formats=list(operations.SUFFIXES), limits=told
+        version=__version__,
+        models=[automatic, *networks, *filters],
+        formats=list(operations.SUFFIXES),
+        limits=bounds,
     )
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """Return what answers with a file of the page, read once."""
+    """Return a handler that serves one file of the web page, which is read once."""
     data = (importlib.resources.files("unnoise.service") / "static" / name).read_bytes()
     tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
 
-    async def answer(request: Request) -> Response:
+    async def handler(request: Request) -> Response:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(data, headers=headers, media_type=media_type)
 
-    return answer
+    return handler

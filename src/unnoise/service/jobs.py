@@ -1,4 +1,4 @@
-"""One request's work: how far it is, and the word that stops it; those with a name can be asked and stopped."""
+"""Progress and cancellation of requests; named ones can be queried and canceled by other requests."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ State = Literal["receiving", "waiting", "working"]
 
 
 class JobState:
-    """What is known of a request while it is served.
+    """State of a request while it is served.
 
     Attributes:
         state: what it is doing.
-        share: of that, 0 to 1.
+        share: fraction of that which is done, 0 to 1.
     """
 
     def __init__(self) -> None:
         self.state: State = "receiving"
         self.share = 0.0
         self.began = time.monotonic()
-        self._why: Problem | None = None
+        self._problem: Problem | None = None
 
-    def stop(self, why: Problem) -> None:
-        """Let the work end at the next tile, for this reason; the first one given counts."""
-        self._why = self._why or why
+    def stop(self, problem: Problem) -> None:
+        """Make the work end at the next tile with this problem; the first call counts."""
+        self._problem = self._problem or problem
 
     def report(self, share: float) -> None:
-        """Say how far the work is; raise what it was stopped for."""
+        """Record the progress; raise the problem that `stop` was called with."""
         self.share = share
-        if self._why:
-            raise self._why
+        if self._problem:
+            raise self._problem
 
 
 class JobRegistry:
-    """Tasks by the names that their senders gave them, as long as they are served; nothing is kept after that."""
+    """Jobs by the names that clients chose, while their requests are served."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, JobState] = {}
+        self._jobs: dict[str, JobState] = {}
 
     @contextlib.contextmanager
-    def named(self, name: str | None) -> Iterator[JobState]:
-        """Serve a task, under a name if it has one."""
-        task = JobState()
+    def register(self, name: str | None) -> Iterator[JobState]:
+        """Create the state of a request, registered under a name if it has one."""
+        job = JobState()
         if name is None:
-            yield task
+            yield job
             return
-        if name in self._tasks:
-            raise Problem(409, "a job of that name is at work: give each its own")
-        self._tasks[name] = task
+        if name in self._jobs:
+            raise Problem(409, "a job of that name is running: use a new name for each request")
+        self._jobs[name] = job
         try:
-            yield task
+            yield job
         finally:
-            del self._tasks[name]
+            del self._jobs[name]
 
     def find(self, name: str) -> JobState:
-        """Return the task of that name."""
-        if name not in self._tasks:
-            raise Problem(404, "no job of that name is at work")
-        return self._tasks[name]
+        """Return the state of the job of that name."""
+        if name not in self._jobs:
+            raise Problem(404, "no job of that name is running")
+        return self._jobs[name]

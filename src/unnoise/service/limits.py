@@ -1,4 +1,4 @@
-"""What the service allows, and what it does when it is asked for more."""
+"""Limits on requests, and what happens beyond them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def _workers() -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what one request, and all of them together, may take.
+    """Bounds on the resources of one request and of all together.
 
     Attributes:
-        body_bytes: of one request's body; more is refused (413), by the announced length or while it comes.
-        held_bytes: of all bodies and answers that are held; a body that would be more is refused (429).
-        pixels: of one picture, its pages together; more is refused (413) before it is decoded.
+        body_bytes: size of a request body; larger ones are refused (413), by Content-Length or while they arrive.
+        buffered_bytes: request and response bodies in memory, all together; a body beyond that is refused (429).
+        pixels: of one image, all pages together; larger ones are refused (413) before they are decoded.
         pages: of one file; likewise.
-        seconds: of work on one picture; then it is given up (504).
-        patience: seconds in which the headers of a request must have come, and a body or an answer must have begun
-            to move; a client that sends more slowly than `rate` after that is refused (408), and one that takes its
-            answer more slowly is left.
-        rate: bytes a second that a body and an answer must keep up.
-        workers: pictures at work at the same time.
-        waiting: pictures that wait for a worker; more are refused (429).
+        seconds: processing time of one image; then it is canceled (504).
+        client_timeout: seconds within which the headers of a request must have arrived and a body must have started;
+            a client that then sends more slowly than `rate` is refused (408), and one that reads the response more
+            slowly is disconnected.
+        rate: minimum transfer rate of request and response bodies, bytes per second.
+        workers: images processed at the same time.
+        queue_size: images that wait for a worker; more are refused (429).
         connections: open at the same time; more are refused (503).
 
     Raises:
-        UnnoiseError: one of them is not above 0 (`waiting` may be 0).
+        UnnoiseError: a limit is not above 0 (`queue_size` may be 0).
     """
 
     body_bytes: int = 64 * MIB
@@ -49,8 +49,8 @@ class Limits:
     connections: int = 500
 
     def __post_init__(self) -> None:
-        """Refuse limits that nothing could keep."""
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if value < 0 or (value == 0 and one.name != "queue_size"):
-                raise UnnoiseError(f"the limit {one.name.replace('_', ' ')} is {value}: it must be above 0")
+        """Check the ranges."""
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value < 0 or (value == 0 and limit.name != "queue_size"):
+                raise UnnoiseError(f"the limit {limit.name.replace('_', ' ')} must be above 0, got {value}")

@@ -1,7 +1,7 @@
-"""The door, through which every request and every answer goes.
+"""The outermost layer, which every request and response passes.
 
-It knows who may come in, what an answer says to browsers, and how a connection ends well. It is plain ASGI, so that
-nothing between the socket and the work holds a body or hides that a client has left.
+It checks host, origin and key, sets security headers, and closes connections cleanly. It is plain ASGI, so that
+nothing between socket and handler buffers a body or hides that a client has disconnected.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ HEADERS = {
 }
 LOCAL = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/healthz", "/readyz", "/openapi.json")
-"""Paths that need no key, beside those of the page."""
+"""Paths that need no key, besides those of the web page."""
 
-_PIECE = 2**18  # bytes of an answer that are sent at once
-_LINGER = (2.0, 2**23)  # seconds, and bytes: of a refused body, what is still taken so that the refusal is read
+_PIECE = 2**18  # bytes of a response that are sent at once
+_LINGER = (2.0, 2**23)  # seconds and bytes for which a refused body is still read, so that the client sees the response
 
 
 @dataclass
 class _RequestLog:
-    """One request on its way."""
+    """What is recorded about one request."""
 
     began: float = field(default_factory=time.perf_counter)
     status: int = 0
     received: int = 0
     sent: int = 0
-    answered: float = 0.0  # when the answer began, on the clock of the event loop
-    whole: bool = False  # all of its body has come
+    answered: float = 0.0  # when the response started, on the clock of the event loop
+    whole: bool = False  # the whole body has arrived
     left: bool = False
 
 
@@ -59,12 +59,12 @@ class GuardMiddleware:
     """The outermost layer of the application.
 
     Args:
-        app: what stands inside.
-        limits: how long a client may take over its answer.
+        app: the application inside.
+        limits: of which `client_timeout` and `rate` are used.
         metrics: where requests are counted.
-        key: what the bearer of a request must show; None where nobody needs one.
-        names: hosts under which the service may be called; empty for any. It keeps pages of other sites from reaching a
-            service on this machine through a name of their own.
+        key: the bearer key that requests must send; None for no key.
+        names: host names that requests may be addressed to; empty for any. This prevents DNS rebinding: pages of other
+            sites cannot reach a local service through a name of their own.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, key: str | None, names: Collection[str]) -> None:
@@ -76,87 +76,87 @@ class GuardMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope)
-        empty = "transfer-encoding" not in asked and asked.get("content-length", "0") == "0"
-        visit, name = _RequestLog(whole=empty), secrets.token_hex(8)
+        headers_in = Headers(scope=scope)
+        empty = "transfer-encoding" not in headers_in and headers_in.get("content-length", "0") == "0"
+        record, name = _RequestLog(whole=empty), secrets.token_hex(8)
         note = scope.setdefault("state", {})["note"] = {}
 
-        async def take() -> Message:
+        async def receive_counted() -> Message:
             message = await receive()
-            visit.left |= message["type"] == "http.disconnect"
-            visit.received += len(message.get("body", b""))
-            visit.whole |= message["type"] == "http.request" and not message.get("more_body", False)
+            record.left |= message["type"] == "http.disconnect"
+            record.received += len(message.get("body", b""))
+            record.whole |= message["type"] == "http.request" and not message.get("more_body", False)
             return message
 
-        async def give(message: Message) -> None:
+        async def send_checked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                visit.status, visit.answered = message["status"], asyncio.get_running_loop().time()
+                record.status, record.answered = message["status"], asyncio.get_running_loop().time()
                 headers = MutableHeaders(scope=message)
                 for key, value in {**HEADERS, "X-Request-Id": name}.items():
                     headers.setdefault(key, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if not visit.whole:
-                    headers["Connection"] = "close"  # what still comes is no further request
+                if not record.whole:
+                    headers["Connection"] = "close"  # the rest of the body is not a further request
                 await send(message)
             else:
-                await self._send(message, visit, take, send)
+                await self._send(message, record, receive_counted, send)
 
-        trouble = None
+        failure = None
         try:
             if problem := self._refusal(scope):
-                await problem.response()(scope, take, give)
+                await problem.response()(scope, receive_counted, send_checked)
             else:
-                await self._app(scope, take, give)
+                await self._app(scope, receive_counted, send_checked)
         except Exception as error:
-            trouble = error
-            if not visit.status:
-                await problems.of(error).response()(scope, take, give)
-        self._tell(scope, visit, name, note, trouble)
+            failure = error
+            if not record.status:
+                await problems.of(error).response()(scope, receive_counted, send_checked)
+        self._log(scope, record, name, note, failure)
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        """Say why a request may not come in."""
+        """Return why a request is refused, or None."""
         headers = Headers(scope=scope)
         host = _host(f"//{headers.get('host', '')}")
         if self._names and host not in self._names:
-            return Problem(421, "this service does not answer to that host name")
+            return Problem(421, "requests for this host name are not accepted")
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc != headers.get("host") and _host(origin) not in self._names - {*LOCAL}:
-            return Problem(403, "a page of another site may not ask this service")
+            return Problem(403, "requests from pages of other sites are not accepted")
         if self._key is None or not (scope["path"].startswith("/v1/") or scope["path"] == "/metrics"):
             return None
-        shown = headers.get("authorization", "").encode("latin-1")
-        if hmac.compare_digest(shown, b"Bearer " + self._key):
+        sent_key = headers.get("authorization", "").encode("latin-1")
+        if hmac.compare_digest(sent_key, b"Bearer " + self._key):
             return None
-        return Problem(401, "this service asks for a key: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+        return Problem(401, "a key is required: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
 
-    async def _send(self, message: Message, visit: _RequestLog, take: Receive, send: Send) -> None:
-        """Send a piece of an answer to a client that takes it, and fast enough; end it where the body ends."""
+    async def _send(self, message: Message, record: _RequestLog, receive_counted: Receive, send: Send) -> None:
+        """Send a part of a response in pieces, as long as the client reads fast enough."""
         body, more, limits = message.get("body", b""), message.get("more_body", False), self._limits
         for start in range(0, max(len(body), 1), _PIECE):
             piece = body[start : start + _PIECE]
             last = not more and start + _PIECE >= len(body)
-            linger = last and not visit.whole and not visit.left
-            async with asyncio.timeout_at(visit.answered + limits.client_timeout + visit.sent / limits.rate):
+            linger = last and not record.whole and not record.left
+            async with asyncio.timeout_at(record.answered + limits.client_timeout + record.sent / limits.rate):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last or linger})
-            visit.sent += len(piece)
+            record.sent += len(piece)
             if linger:
-                await _let_go(visit, take)
+                await _drain(record, receive_counted)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _tell(self, scope: Scope, visit: _RequestLog, name: str, note: dict, trouble: Exception | None) -> None:
-        """Count and log a request; the path is that of the route, since what a client has made up is endless."""
-        seconds = time.perf_counter() - visit.began
-        path, status = getattr(scope.get("route"), "path", "other"), visit.status or problems.GONE
-        if visit.left and isinstance(trouble, TimeoutError):
-            trouble = None
+    def _log(self, scope: Scope, record: _RequestLog, name: str, note: dict, failure: Exception | None) -> None:
+        """Count and log a request by its route, since the paths that clients can send are unlimited."""
+        seconds = time.perf_counter() - record.began
+        path, status = getattr(scope.get("route"), "path", "other"), record.status or problems.GONE
+        if record.left and isinstance(failure, TimeoutError):
+            failure = None
         self._metrics.requests.labels(path, status).inc()
         self._metrics.seconds.labels(path).observe(seconds)
-        self._metrics.received.inc(visit.received)
-        self._metrics.sent.inc(visit.sent)
+        self._metrics.received.inc(record.received)
+        self._metrics.sent.inc(record.sent)
         fields = {"id": name, "method": scope["method"], "path": path, "status": status}
-        fields |= {"received": visit.received, "sent": visit.sent, "seconds": round(seconds, 3), **note}
-        if trouble:
-            log.error("failed", exc_info=trouble, extra={"fields": fields})
+        fields |= {"received": record.received, "sent": record.sent, "seconds": round(seconds, 3), **note}
+        if failure:
+            log.error("failed", exc_info=failure, extra={"fields": fields})
         else:
             log.info("request", extra={"fields": fields})
 
@@ -168,13 +168,13 @@ def _host(address: str) -> str | None:
         return None
 
 
-async def _let_go(visit: _RequestLog, take: Receive) -> None:
-    """Take what a client still sends of a body that nobody wants: closed at once, it would not read why."""
+async def _drain(record: _RequestLog, receive_counted: Receive) -> None:
+    """Read the rest of a refused body: closed at once, the connection would lose the response."""
     seconds, size = _LINGER
-    enough = visit.received + size
+    most = record.received + size
     try:
         async with asyncio.timeout(seconds):
-            while not visit.whole and not visit.left and visit.received < enough:
-                await take()
+            while not record.whole and not record.left and record.received < most:
+                await receive_counted()
     except TimeoutError:
         return

@@ -1,4 +1,4 @@
-"""What is done with a picture that has come: clean it, say what noise is in it, show a piece of it."""
+"""Operations on an image in a request: denoise, inspect, render a region, map the error."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from unnoise.service.limits import Limits
 from unnoise.units import from_8bit, to_8bit
 
 SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
-"""Kinds of files that can be asked for, with their suffixes; `image/NAME` is their media type."""
+"""Output formats with their suffixes; `image/NAME` is the media type."""
 MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
-"""Models that can be asked for: a closed list, and never a path."""
+"""Models that requests can name: a closed list, and never a path."""
 
 
 @dataclass(frozen=True)
 class DenoiseRequest:
-    """What is asked of a picture; levels in 8-bit units, see `pipeline.Settings`."""
+    """Options of a request, sigma in 8-bit units; see `process.DenoiseOptions`."""
 
     model: str = Auto.name
     sigma: float | None = None
@@ -41,14 +41,14 @@ class DenoiseRequest:
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A file that was made.
+    """An output file.
 
     Attributes:
-        data: its bytes.
-        kind: its kind, a key of `SUFFIXES`.
-        model: what the picture was cleaned by.
-        sigma: at which level, 8-bit units; None where the model takes none.
-        pixels: how many were cleaned.
+        data: the encoded file.
+        kind: its format, a key of `SUFFIXES`.
+        model: the denoiser.
+        sigma: the noise level it was given, 8-bit units; None if it takes none.
+        pixels: number of pixels that were denoised.
     """
 
     data: bytes
@@ -60,7 +60,7 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class InspectionResult:
-    """What a picture is, and what noise is in it."""
+    """Properties of an image, and the estimate of its noise."""
 
     width: int
     height: int
@@ -71,46 +71,46 @@ class InspectionResult:
 
 
 class Operations:
-    """Models, opened once and shared by all threads, and the work that they do.
+    """Operations on images, with models that are loaded once and shared by all threads.
 
     Args:
-        limits: on pictures, and the number of threads.
-        engine: what runs the networks; None for the fastest that is installed.
-        busy: tells how many pictures are at work.
+        limits: on images, and the number of workers.
+        engine: inference engine; None for the fastest that is installed.
+        busy: returns how many images are being processed.
     """
 
     def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
         self.limits, self.engine, self._busy = limits, engine, busy
         self._models = denoisers.ModelCache(self._make, size=len(MODELS))
         self._auto = Auto(self._models, denoisers.bundled_models())
-        pyvips.cache_set_max(0)  # it would hold the pictures of past requests
+        pyvips.cache_set_max(0)  # it would keep images of past requests
 
     def open(self, model: str) -> Denoiser:
         """Return a model of `MODELS`."""
         return self._auto if model == Auto.name else self._models.open(model)
 
     def warm_up(self) -> None:
-        """Open the model that most pictures need, and run it once."""
+        """Load the most common model, and run it once."""
         self.open("color")(np.zeros((8, 8, 3), np.float32), 0.1)
 
-    def denoise(self, data: bytes, wish: DenoiseRequest, report: ProgressCallback) -> EncodedPicture:
-        """Clean the bytes of a file, into those of another.
+    def denoise(self, data: bytes, options: DenoiseRequest, report: ProgressCallback) -> EncodedPicture:
+        """Denoise an encoded image; returns an encoded image.
 
         Raises:
-            UnnoiseError: as `image_io.read`, or the kind of file that was asked for cannot hold the picture.
+            UnnoiseError: as `io.read`, or the output format cannot hold the image.
         """
-        suffix = SUFFIXES[wish.format] if wish.format else io.suffix_of(data)
-        picture = self._read(data, wish.page)
+        suffix = SUFFIXES[options.format] if options.format else io.suffix_of(data)
+        picture = self._read(data, options.page)
         if reason := io.unsupported_reason(picture.header, suffix):
             raise UnnoiseError(reason)
         report(0.0)
-        clean, model, sigma = process.denoise_picture(picture, self._settings(wish), report)
+        clean, model, sigma = process.denoise_picture(picture, self._denoise_options(options), report)
         report(1.0)
-        made, kind = io.encode(clean, suffix, quality=wish.quality), formats.format_for(suffix).name.lower()
+        made, kind = io.encode(clean, suffix, quality=options.quality), formats.format_for(suffix).name.lower()
         return EncodedPicture(made, kind, model, to_8bit(sigma), picture.pixels[..., 0].size)
 
     def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
-        """Say what a picture is, and what noise is in it."""
+        """Return the properties of an image, and estimate its noise."""
         picture = self._read(data, page)
         report(0.5)
         noise = denoisers.inspect_picture(picture)
@@ -118,60 +118,68 @@ class Operations:
         return InspectionResult(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
     def preview(
-        self, data: bytes, wish: DenoiseRequest, box: tuple[int, int, int | None, int | None], report: ProgressCallback
+        self,
+        data: bytes,
+        options: DenoiseRequest,
+        box: tuple[int, int, int | None, int | None],
+        report: ProgressCallback,
     ) -> EncodedPicture:
-        """Show a piece of a picture, cleaned as it would be in the whole, as browsers show pictures.
+        """Render a region of an image as browsers show it, denoised as it would be within the whole image.
 
         Args:
-            data: the bytes of the file; of several pages, the first is shown unless another is asked for.
-            wish: what is asked; strength 0 shows the picture as it is.
-            box: left, top, width, height in pixels; None for all that there is.
-            report: called with the share that is done.
+            data: the encoded image; of several pages, the first one unless `options.page` names another.
+            options: strength 0 renders the input.
+            box: left, top, width, height in pixels; None for the rest of the image.
+            report: called with the fraction that is done.
 
         Returns:
-            A PNG of 8 bits in sRGB, white at its brightest.
+            An 8-bit sRGB PNG.
 
         Raises:
-            UnnoiseError: as `image_io.read`, or the piece lies outside of the picture.
+            UnnoiseError: as `io.read`, or the region starts outside the image.
         """
-        picture = self._read(data, wish.page or 1)
+        picture = self._read(data, options.page or 1)
         report(0.0)
         left, top, width, height = box
         high, wide = picture.pixels.shape[:2]
         if left >= wide or top >= high:
-            raise UnnoiseError(f"the piece begins outside of the picture, which has {wide} x {high} pixels")
+            raise UnnoiseError(f"the region starts outside the image, which has {wide} x {high} pixels")
         inner = slice(top, min(top + (height or high), high)), slice(left, min(left + (width or wide), wide))
         model, sigma = "", None
-        if wish.strength:
-            denoiser, sigma = self._settings(wish).resolve(picture.pixels, picture.dtype)
+        if options.strength:
+            denoiser, sigma = self._denoise_options(options).resolve(picture.pixels, picture.dtype)
             model = str(denoiser)
             pixels = preview.denoise_region(
-                denoiser, picture.pixels, sigma, inner, strength=wish.strength, progress=report
+                denoiser, picture.pixels, sigma, inner, strength=options.strength, progress=report
             )
         else:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
-        shown = preview.to_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
+        png = preview.to_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
         level = None if sigma is None else to_8bit(float(sigma))
-        return EncodedPicture(shown, "png", model, level, pixels[..., 0].size)
+        return EncodedPicture(png, "png", model, level, pixels[..., 0].size)
 
-    def uncertainty(self, data: bytes, wish: DenoiseRequest, gain: float, report: ProgressCallback) -> EncodedPicture:
-        """Map the error to be expected in the clean picture, see `uncertainty.of`, as a grey PNG of 16 bits.
+    def uncertainty(
+        self, data: bytes, options: DenoiseRequest, gain: float, report: ProgressCallback
+    ) -> EncodedPicture:
+        """Map the expected error of the denoised image as a 16-bit gray PNG; see `uncertainty.estimate_error`.
 
-        White stands for an error of 255 / `gain` in 8-bit units; pages lie below each other.
+        White stands for an error of 255 / `gain` in 8-bit units; pages are stacked vertically.
         """
-        picture = self._read(data, wish.page)
+        picture = self._read(data, options.page)
         report(0.0)
-        made = error_maps.clean_picture(picture, self._settings(wish), report)
-        shown = io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
-        return EncodedPicture(shown, "png", made.model, to_8bit(made.sigma), made.error.size)
+        made = error_maps.clean_picture(picture, self._denoise_options(options), report)
+        png = io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
+        return EncodedPicture(png, "png", made.model, to_8bit(made.sigma), made.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits
         return io.read(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
 
-    def _settings(self, wish: DenoiseRequest) -> process.DenoiseOptions:
-        return process.DenoiseOptions(self.open(wish.model), from_8bit(wish.sigma), wish.strength, quality=wish.quality)
+    def _denoise_options(self, options: DenoiseRequest) -> process.DenoiseOptions:
+        return process.DenoiseOptions(
+            self.open(options.model), from_8bit(options.sigma), options.strength, quality=options.quality
+        )
 
     def _make(self, name: str) -> Denoiser:
         denoiser = denoisers.make(name, engine=self.engine)
@@ -182,12 +190,12 @@ class Operations:
 
 
 class _AdaptiveThreads(Denoiser):
-    """A network on all cores where its caller is alone, and on as many threads as there are callers where not."""
+    """A network that uses all cores for a single request, and shares them between several."""
 
     def __init__(self, alone: Denoiser, crowded: Denoiser, busy: Callable[[], int]) -> None:
         self._alone, self._crowded, self._busy = alone, crowded, busy
         self.adopt(alone.info)
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Clean one picture, or one tile."""
+        """Denoise one image, or one tile."""
         return (self._alone if self._busy() <= 1 else self._crowded).run(noisy, sigma)

@@ -1,4 +1,4 @@
-"""A bounded pool of threads: pictures at work, pictures that wait, and a refusal for those beyond."""
+"""A bounded pool of threads with a bounded queue; requests beyond it are refused."""
 
 from __future__ import annotations
 
@@ -18,75 +18,75 @@ T = TypeVar("T")
 
 
 class Pool:
-    """Threads that work on pictures, so that the event loop never does.
+    """Threads that process images outside the event loop.
 
     Args:
-        limits: how many work, how many wait, and how long one may take.
+        limits: number of workers, size of the queue, and time per image.
 
     Attributes:
-        working: pictures at work.
-        waiting: pictures that wait.
+        working: images being processed.
+        waiting: images in the queue.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.working = self.waiting = 0
         self._threads: ThreadPoolExecutor | None = None
-        self._seconds = 1.0  # of one picture, lately
+        self._seconds = 1.0  # of one image: a running mean
 
-    async def run(self, work: Callable[[], T], task: JobState, left: Callable[[], Awaitable[Any]]) -> T:
-        """Do a piece of work on a thread.
+    async def run(self, work: Callable[[], T], job: JobState, disconnected: Callable[[], Awaitable[Any]]) -> T:
+        """Run a function on a thread.
 
         Args:
-            work: calls `task.report` now and then, which is where it can be stopped.
-            task: whose it is.
-            left: waits until the client has left.
+            work: calls `job.report` now and then, which is where it can be stopped.
+            job: state of the request.
+            disconnected: waits until the client disconnects.
 
         Raises:
-            Problem: too much is waiting (429), the time is over (504), or the client has left; a thread that is at work
-                then comes to its end at the next tile.
+            Problem: the queue is full (429), the time is over (504), or the client has disconnected; a running thread
+                then ends at the next tile.
         """
         if self.working + self.waiting >= self.limits.workers + self.limits.queue_size:
             raise self.full()
         begun = asyncio.Event()
-        future = self._submit(work, task, begun.set)
+        future = self._submit(work, job, begun.set)
         outcome = asyncio.wrap_future(future)
-        outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
-        watches = [asyncio.ensure_future(left()), asyncio.ensure_future(self._time_is_over(begun))]
+        outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # the client may have disconnected
+        watches = [asyncio.ensure_future(disconnected()), asyncio.ensure_future(self._timeout(begun))]
         try:
             await asyncio.wait([outcome, *watches], return_when=asyncio.FIRST_COMPLETED)
             if outcome.done():
                 return outcome.result()
-            over = Problem(504, f"the picture took more than {self.limits.seconds:g} seconds: send a smaller one")
-            why = gone() if watches[0].done() else over
-            task.stop(why)
-            raise why
+            too_slow = Problem(504, f"the image took more than {self.limits.seconds:g} seconds: send a smaller one")
+            problem = gone() if watches[0].done() else too_slow
+            job.stop(problem)
+            raise problem
         finally:
-            task.stop(gone())  # also where this coroutine itself was cancelled
+            job.stop(gone())  # also if this coroutine itself was cancelled
             future.cancel()
             for watch in watches:
                 watch.cancel()
 
     def full(self) -> Problem:
-        """Return the refusal of one more, with the seconds after which a place should be free."""
+        """Return the problem of a full queue, with the seconds after which a worker should be free."""
         seconds = math.ceil(self._seconds * (1 + self.waiting) / self.limits.workers)
-        line = f"{self.waiting} pictures are waiting already: come again later"
+        line = f"the queue is full, {self.waiting} images are waiting: try again later"
         return Problem(429, line, {"Retry-After": str(min(max(seconds, 1), 60))})
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Discard the queue."""
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self._threads = None
 
-    def _submit(self, work: Callable[[], T], task: JobState, begun: Callable[[], object]) -> Future[T]:
+    def _submit(self, work: Callable[[], T], job: JobState, begun: Callable[[], object]) -> Future[T]:
         loop, started = asyncio.get_running_loop(), False
         self.waiting += 1
-        task.state, task.share = "waiting", 0.0
+        job.state, job.share = "waiting", 0.0
 
-        def tell(what: Callable[[], object]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed: there is nobody to tell
-                loop.call_soon_threadsafe(what)
+        def notify(callback: Callable[[], object]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(callback)
 
         def begin() -> None:
             nonlocal started
@@ -95,11 +95,11 @@ class Pool:
             self.working += 1
             begun()
 
-        def do() -> T:
-            tell(begin)
-            task.state, task.share = "working", 0.0
+        def target() -> T:
+            notify(begin)
+            job.state, job.share = "working", 0.0
             start = time.perf_counter()
-            task.report(0.0)
+            job.report(0.0)
             made = work()
             self._seconds += 0.2 * (time.perf_counter() - start - self._seconds)
             return made
@@ -111,10 +111,10 @@ class Pool:
                 self.waiting -= 1
 
         self._threads = self._threads or ThreadPoolExecutor(self.limits.workers, thread_name_prefix="picture")
-        future = self._threads.submit(do)
-        future.add_done_callback(lambda _: tell(end))
+        future = self._threads.submit(target)
+        future.add_done_callback(lambda _: notify(end))
         return future
 
-    async def _time_is_over(self, begun: asyncio.Event) -> None:
+    async def _timeout(self, begun: asyncio.Event) -> None:
         await begun.wait()
         await asyncio.sleep(self.limits.seconds)

@@ -1,4 +1,4 @@
-"""Refusals as problem documents (RFC 9457), each with the status that fits."""
+"""Errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import TooLargeError, UnknownKindError
 
 MEDIA_TYPE = "application/problem+json"
-GONE = 499  # as servers log it when the client has left; nobody reads the answer
+GONE = 499  # as servers log it when the client has disconnected; no response is sent
 
 
 class Document(BaseModel):
@@ -29,13 +29,13 @@ class Document(BaseModel):
     detail: str = Field(examples=["100000 x 100000 pixels, over the limit of 50000000"])
 
 
-class Problem(Exception):  # noqa: N818  (it is what the field calls it)
+class Problem(Exception):  # noqa: N818  (the term of RFC 9457)
     """A request that is refused.
 
     Args:
-        status: of HTTP.
-        detail: one line for the person at the other end.
-        headers: that go with it.
+        status: HTTP status.
+        detail: one line for the user.
+        headers: of the response.
     """
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -43,7 +43,7 @@ class Problem(Exception):  # noqa: N818  (it is what the field calls it)
         self.status, self.detail, self.headers = status, detail, headers or {}
 
     def response(self) -> Response:
-        """Return the answer."""
+        """Return the response."""
         title = "Client Closed Request" if self.status == GONE else HTTPStatus(self.status).phrase
         document = Document(title=title, status=self.status, detail=self.detail)
         body = json.dumps(document.model_dump(), ensure_ascii=False)
@@ -51,12 +51,12 @@ class Problem(Exception):  # noqa: N818  (it is what the field calls it)
 
 
 def gone() -> Problem:
-    """Return what is raised when the client has left."""
-    return Problem(GONE, "the client has left")
+    """Return the problem of a client that has disconnected."""
+    return Problem(GONE, "the client has disconnected")
 
 
 def of(error: Exception) -> Problem:
-    """Return the problem that an error is to the client; one that nobody foresaw says nothing of its inside."""
+    """Return the problem for an exception; unexpected ones reveal nothing to the client."""
     match error:
         case Problem():
             return error
@@ -67,38 +67,38 @@ def of(error: Exception) -> Problem:
         case UnnoiseError():
             return Problem(422, _plain(error))
         case MemoryError():
-            return Problem(503, "out of memory: send a smaller picture, or the same one later", {"Retry-After": "30"})
+            return Problem(503, "out of memory: send a smaller image, or try again later", {"Retry-After": "30"})
         case RequestValidationError():
-            return Problem(422, "; ".join(_line(one) for one in error.errors()))
+            return Problem(422, "; ".join(_field_line(field) for field in error.errors()))
         case HTTPException():
             return Problem(error.status_code, str(error.detail), dict(error.headers or {}))
-    return Problem(500, "the service failed; its log says more under this request's id")
+    return Problem(500, "internal error; see the log of the service under the id of this request")
 
 
 async def handle(request: Request, error: Exception) -> Response:
-    """Answer a request that has raised an error."""
+    """Return the response for an exception."""
     problem = of(error)
-    if problem.status == 405:  # the framework names the methods of one route alone
+    if problem.status == 405:  # the framework lists the methods of one route only
         routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
         problem.headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
     return problem.response()
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the description of problems for OpenAPI."""
+    """Return the OpenAPI description of problems."""
     texts = {
-        400: "The body is not what it says it is.",
+        400: "The body is empty or malformed.",
         401: "The key is missing or wrong.",
-        403: "A page of another site has asked.",
-        404: "There is no such thing.",
-        408: "The picture came too slowly.",
-        409: "A job of that name is at work.",
+        403: "The request comes from a page of another site.",
+        404: "Not found.",
+        408: "The upload was too slow.",
+        409: "A job of that name is running, or the job was canceled.",
         413: "Too many bytes, pixels or pages.",
-        415: "No picture of a kind that unnoise reads.",
-        422: "A damaged picture, or a value out of range.",
-        429: "Too much is waiting already: come again after `Retry-After` seconds.",
-        503: "Not ready yet, or going down.",
-        504: "The picture took too long.",
+        415: "Not a supported image format.",
+        422: "A damaged image, or a value out of range.",
+        429: "The queue is full: try again after `Retry-After` seconds.",
+        503: "Starting or shutting down.",
+        504: "Processing took too long.",
     }
     schema = {"schema": {"$ref": "#/components/schemas/Document"}}
     headers = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
@@ -113,6 +113,6 @@ def _plain(error: Exception) -> str:
     return str(error).removeprefix("the picture: ")
 
 
-def _line(one: Any) -> str:
-    place = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
-    return f"{place}: {one['msg'][:1].lower()}{one['msg'][1:]}"
+def _field_line(field: Any) -> str:
+    name = ".".join(str(part) for part in field["loc"][1:]) or str(field["loc"][0])
+    return f"{name}: {field['msg'][:1].lower()}{field['msg'][1:]}"

@@ -1,11 +1,10 @@
-"""From the wire to the bytes of one picture, and back: counted and timed on their way, and never put on a disk."""
+"""Request and response bodies: received with limits on size and time, and never written to disk."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,19 +17,19 @@ from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
 
 FIELD = "picture"
-"""The name of the picture in a form."""
+"""The name of the image in a form."""
 KINDS = (*(f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif", "gif")), "application/octet-stream")
-"""Media types that are taken as they are; which kind it is, the first bytes tell."""
+"""Accepted media types; the format itself is detected by the first bytes."""
 
 
 class MemoryBudget:
-    """Counts the bytes of all bodies and answers that are held.
+    """Counts the bytes of all request and response bodies in memory.
 
     Args:
-        limit: the most there may be.
+        limit: the maximum.
 
     Attributes:
-        held: how many there are.
+        held: the current number.
     """
 
     def __init__(self, limit: int) -> None:
@@ -38,72 +37,72 @@ class MemoryBudget:
 
     @contextlib.contextmanager
     def reserve(self) -> Iterator[Reservation]:
-        """Hold the bytes of one request while it is served."""
-        shelf = Reservation(self)
+        """Reserve memory for one request while it is served."""
+        reservation = Reservation(self)
         try:
-            yield shelf
+            yield reservation
         finally:
-            self.held -= shelf.held
+            self.held -= reservation.held
 
 
 class Reservation:
-    """The bytes of one request among those that a store counts."""
+    """The bytes of one request within a budget."""
 
-    def __init__(self, store: MemoryBudget) -> None:
-        self._store, self.held = store, 0
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget, self.held = budget, 0
 
     def add(self, count: int) -> None:
-        """Count further bytes; raise the problem that they are if there are too many."""
-        if self._store.held + count > self._store.limit:
-            raise Problem(429, "too many pictures are coming in at the same time", {"Retry-After": "5"})
-        self._store.held += count
+        """Count further bytes; raise a problem if the budget is exceeded."""
+        if self._budget.held + count > self._budget.limit:
+            raise Problem(429, "too many images are being uploaded at the same time", {"Retry-After": "5"})
+        self._budget.held += count
         self.held += count
 
 
 class BudgetedResponse(Response):
-    """A file, whose bytes a store counts until it has been sent."""
+    """A response whose bytes count against a budget until it has been sent."""
 
-    def __init__(self, data: bytes, store: MemoryBudget, **how: Any) -> None:
-        super().__init__(data, **how)
-        self._store = store
-        store.held += len(data)
+    def __init__(self, data: bytes, budget: MemoryBudget, *, headers: Mapping[str, str], media_type: str) -> None:
+        super().__init__(data, headers=headers, media_type=media_type)
+        self._budget = budget
+        budget.held += len(data)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._store.held -= len(self.body)
+            self._budget.held -= len(self.body)
 
 
-async def receive(request: Request, limits: Limits, shelf: Reservation, task: JobState) -> bytes:
-    """Return the picture that is the body of a request, or the one file of a form.
+async def receive(request: Request, limits: Limits, reservation: Reservation, job: JobState) -> bytes:
+    """Return the image that is the body of a request, or the file of a form.
 
     Raises:
-        Problem: the body is too large (413), too slow (408), of another media type (415), empty or no such form (400),
-            or the client has left.
+        Problem: the body is too large (413), too slow (408), of an unsupported media type (415), empty or a malformed
+            form (400), or the client has disconnected.
     """
     kind, options = parse_options_header(request.headers.get("content-type", KINDS[-1]))
     form = _Form(options.get(b"boundary")) if kind == b"multipart/form-data" else None
     if form is None and kind.decode("latin-1") not in KINDS:
-        raise Problem(415, f"send the picture as {', '.join(KINDS)}, or as the file '{FIELD}' of a multipart/form-data")
+        raise Problem(415, f"send the image as {', '.join(KINDS)}, or as the file '{FIELD}' of a multipart/form-data")
     data = bytearray()
-    async for piece in _pieces(request, limits, shelf, task):
+    async for piece in _pieces(request, limits, reservation, job):
         if form is None:
             data += piece
         else:
             form.feed(piece)
     picture = bytes(data) if form is None else form.picture()
     if not picture:
-        raise Problem(400, "there is no picture in the request")
+        raise Problem(400, "the request contains no image")
     return picture
 
 
-async def _pieces(request: Request, limits: Limits, shelf: Reservation, task: JobState) -> AsyncIterator[bytes]:
-    """Yield the body as it comes."""
+async def _pieces(request: Request, limits: Limits, reservation: Reservation, job: JobState) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives."""
     announced = request.headers.get("content-length", "")
     total, have, clock = int(announced) if announced.isdecimal() else 0, 0, asyncio.get_running_loop()
-    too_large = Problem(413, f"a body of more than {limits.body_bytes} bytes")
+    too_large = Problem(413, f"the body is larger than the limit of {limits.body_bytes} bytes")
     if total > limits.body_bytes:
         raise too_large
     begin, more = clock.time(), True
@@ -112,28 +111,28 @@ async def _pieces(request: Request, limits: Limits, shelf: Reservation, task: Jo
             async with asyncio.timeout_at(begin + limits.client_timeout + have / limits.rate):
                 message = await request.receive()
         except TimeoutError:
-            raise Problem(408, "the picture comes too slowly") from None
+            raise Problem(408, "the upload is too slow") from None
         if message["type"] == "http.disconnect":
             raise gone()
         piece, more = message.get("body", b""), message.get("more_body", False)
         have += len(piece)
         if have > limits.body_bytes:
             raise too_large
-        shelf.add(len(piece))
-        task.report(have / total if total else 0.0)
+        reservation.add(len(piece))
+        job.report(have / total if total else 0.0)
         yield piece
 
 
 class _Form:
-    """A form that holds one file, taken apart as it comes.
+    """A form with one file, parsed as it arrives.
 
     Args:
-        boundary: what stands between its parts.
+        boundary: the separator of its parts.
     """
 
     def __init__(self, boundary: bytes | None) -> None:
         if not boundary:
-            raise Problem(400, "a form without a boundary")
+            raise Problem(400, "the form has no boundary")
         self._names: dict[bytes, bytes] = {}
         self._name, self._value = b"", b""
         self._data, self._taken, self._seen, self._complete = bytearray(), False, False, False
@@ -149,21 +148,21 @@ class _Form:
         try:
             self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
         except (MultipartParseError, ValueError) as error:
-            raise Problem(400, f"a broken form: {error}") from error
+            raise Problem(400, f"malformed form: {error}") from error
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes."""
+        """Parse the next bytes."""
         try:
             self._parser.write(piece)
         except MultipartParseError as error:
-            raise Problem(400, f"a broken form: {error}") from error
+            raise Problem(400, f"malformed form: {error}") from error
 
     def picture(self) -> bytes:
-        """Return the file, when all has come."""
+        """Return the file, after the last bytes."""
         if not self._complete:
-            raise Problem(400, "a form that is cut short")
+            raise Problem(400, "the form is truncated")
         if not self._seen:
-            raise Problem(400, f"a form without a file '{FIELD}'")
+            raise Problem(400, f"the form has no file '{FIELD}'")
         return bytes(self._data)
 
     def _begin(self) -> None:
@@ -184,7 +183,7 @@ class _Form:
         if options.get(b"name") != FIELD.encode():
             return
         if self._seen:
-            raise Problem(400, "more than one picture: send each in a request of its own")
+            raise Problem(400, "the form has more than one image: send each in its own request")
         self._taken = self._seen = True
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:

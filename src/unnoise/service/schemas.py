@@ -1,4 +1,4 @@
-"""What requests take and answers hold, as OpenAPI tells it."""
+"""Schemas of requests and responses, and their OpenAPI descriptions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from unnoise.service.jobs import State
 Model = StrEnum("Model", list(operations.MODELS))
 Format = StrEnum("Format", list(operations.SUFFIXES))
 JOB = r"^[A-Za-z0-9_-]{16,64}$"
-"""Names of jobs: long enough that nobody guesses another's."""
+"""Job names: too long to guess that of another client."""
 DESCRIPTION = """
-Takes noise out of pictures. Send one as the body of a request, or as the file `picture` of a form; depth, colour
-profile, EXIF, transparency and pages are kept. No picture is kept on the server, none is written to a disk, and no
-address or path is ever read from a request. Refusals are problem documents (RFC 9457).
+Removes noise from images. Send an image as the request body or as the file `picture` of a form; bit depth, color
+profile, EXIF, transparency and pages are preserved. The server stores no image and writes none to disk, and never reads
+a URL or path from a request. Errors are problem documents (RFC 9457).
 """
 BODY = {
     "requestBody": {
@@ -40,88 +40,94 @@ JobName = Annotated[str, Path(pattern=JOB, description="The `job` of the request
 
 
 class Selection(BaseModel):
-    """Which picture of a file, and under what name the work can be asked for."""
+    """Which page of a file, and the name of the job."""
 
     model_config = ConfigDict(extra="forbid")
 
-    page: int | None = Field(None, ge=1, description="The only page or frame to take, from 1; all without it.")
-    job: str | None = Field(None, pattern=JOB, description="A name for `/v1/jobs/NAME`, made up at random by you.")
+    page: int | None = Field(None, ge=1, description="Page or frame to process, from 1. Default: all.")
+    job: str | None = Field(None, pattern=JOB, description="Name for `/v1/jobs/NAME`, chosen at random by the client.")
 
 
 class Choice(Selection):
-    """What a picture is to be cleaned by."""
+    """Model and noise level."""
 
-    model: Model = Field(Model("auto"), description="`auto` finds the one that fits.")
+    model: Model = Field(Model("auto"), description="`auto` selects a model by the kind of noise.")
     sigma: float | None = Field(
-        None, ge=0, le=255, description="Level of Gaussian noise, 8-bit units (25 is 25/255); found without it."
+        None,
+        ge=0,
+        le=255,
+        description="Standard deviation of the noise, 8-bit units (25 is 25/255). Default: estimated.",
     )
 
-    def wish(self, **more: Any) -> operations.DenoiseRequest:
-        """Return it as the workshop takes it."""
+    def to_request(self, **more: Any) -> operations.DenoiseRequest:
+        """Return the options for `Operations`."""
         return operations.DenoiseRequest(self.model.value, self.sigma, page=self.page, **more)
 
 
 class Mapping(Choice):
-    """What a picture is to be cleaned by, and how its expected error is to be shown."""
+    """Model and noise level, and the scale of the error map."""
 
-    gain: float = Field(1.0, gt=0, le=64, description="255 divided by this is the error that is shown white.")
+    gain: float = Field(1.0, gt=0, le=64, description="An error of 255 divided by this is shown as white.")
 
 
 class Cleaning(Choice):
-    """How a picture is to be cleaned."""
+    """Model, noise level and strength."""
 
-    strength: float = Field(1.0, ge=0, le=1.5, description="0 leaves the picture, 1 is the model's own result.")
+    strength: float = Field(
+        1.0, ge=0, le=1.5, description="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it."
+    )
 
-    def wish(self, **more: Any) -> operations.DenoiseRequest:
-        """Return it as the workshop takes it."""
-        return super().wish(strength=self.strength, **more)
+    def to_request(self, **more: Any) -> operations.DenoiseRequest:
+        """Return the options for `Operations`."""
+        return super().to_request(strength=self.strength, **more)
 
 
 class Denoising(Cleaning):
-    """How a picture is to be cleaned, and what file it becomes."""
+    """Denoising options and output format."""
 
-    format: Format | None = Field(None, description="Kind of file to answer with; the one that came without it.")
-    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    format: Format | None = Field(None, description="Output format. Default: that of the input.")
+    quality: int | None = Field(None, ge=1, le=100, description="Quality of JPEG, WebP and AVIF output.")
 
 
 class Previewing(Cleaning):
-    """Which piece of a picture is to be shown, and how it is to be cleaned."""
+    """Denoising options and the region to render."""
 
-    left: int = Field(0, ge=0, description="Pixels left of the piece.")
-    top: int = Field(0, ge=0, description="Pixels above the piece.")
-    width: int | None = Field(None, ge=1, description="Pixels; to the right border without it.")
-    height: int | None = Field(None, ge=1, description="Pixels; to the lower border without it.")
+    left: int = Field(0, ge=0, description="Left edge of the region, pixels.")
+    top: int = Field(0, ge=0, description="Top edge of the region, pixels.")
+    width: int | None = Field(None, ge=1, description="Width in pixels. Default: up to the right edge.")
+    height: int | None = Field(None, ge=1, description="Height in pixels. Default: down to the bottom edge.")
 
 
 class Inspection(BaseModel):
-    """What a picture is, and what noise is in it; levels are in 8-bit units."""
+    """Properties of an image, and the estimate of its noise; levels are in 8-bit units."""
 
     width: int = Field(examples=[4032])
     height: int = Field(examples=[3024])
     pages: int = Field(examples=[1])
-    colours: int = Field(examples=[3], description="1 for grey, 3 for RGB, 4 for CMYK.")
+    colours: int = Field(examples=[3], description="1 for gray, 3 for RGB, 4 for CMYK.")
     format: Format
     noise: str = Field(
-        examples=["gaussian"], description="none, gaussian, signal-dependent, impulse, correlated, mixed."
+        examples=["gaussian"],
+        description="Kind of noise: none, gaussian, signal-dependent, impulse, correlated or mixed.",
     )
-    sigma: float = Field(examples=[24.8], description="The level to clean at.")
-    profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Levels at scales 1, 2, 4 and 8.")
-    impulses: float = Field(examples=[0.0], description="Share of lost pixels.")
-    model: str | None = Field(examples=["color"], description="The model that fits; null where nothing is to be done.")
+    sigma: float = Field(examples=[24.8], description="Estimated noise level.")
+    profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Noise levels at scales 1, 2, 4 and 8.")
+    impulses: float = Field(examples=[0.0], description="Fraction of pixels with impulse noise.")
+    model: str | None = Field(examples=["color"], description="The suggested model; null if there is no noise.")
     summary: str = Field(examples=["gaussian noise, to be cleaned at level 24.8; the model that fits is color"])
 
 
 class ModelInfo(BaseModel):
-    """A model that can be asked for."""
+    """A model that requests can name."""
 
     name: str = Field(examples=["color"])
-    summary: str = Field(examples=["Gaussian noise of any level from 0 to 75 in colour pictures"])
-    wants_sigma: bool = Field(description="Whether the level that it is told matters.")
-    network: bool = Field(description="Whether it has learned; a classical filter has not.")
+    summary: str = Field(examples=["Gaussian noise of any level from 0 to 75 in color images"])
+    wants_sigma: bool = Field(description="Whether the model uses the noise level.")
+    network: bool = Field(description="Whether it is a trained network; otherwise a classical filter.")
 
 
 class Capabilities(BaseModel):
-    """What can be asked for, and how much of it."""
+    """Models, formats and limits of the service."""
 
     version: str = Field(examples=["0.1.0"])
     models: list[ModelInfo]
@@ -130,23 +136,26 @@ class Capabilities(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     state: State
-    share: float = Field(ge=0, le=1, description="Of what it is doing.")
+    share: float = Field(ge=0, le=1, description="Fraction of the current state that is done.")
 
 
 class Ready(BaseModel):
-    """Whether the service is up."""
+    """State of the service."""
 
     status: str = Field(examples=["ok"])
 
 
 def files(kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
-    """Return the description of an answer that is a file."""
-    told = {
-        "Unnoise-Model": {"description": "What cleaned the picture.", "schema": {"type": "string"}},
-        "Unnoise-Sigma": {"description": "The level that it was told, 8-bit units.", "schema": {"type": "number"}},
+    """Return the OpenAPI description of a response that is an image."""
+    headers = {
+        "Unnoise-Model": {"description": "The denoiser.", "schema": {"type": "string"}},
+        "Unnoise-Sigma": {
+            "description": "The noise level that the denoiser was given, 8-bit units.",
+            "schema": {"type": "number"},
+        },
     }
     content = {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {200: {"description": "The picture.", "content": content, "headers": told}}
+    return {200: {"description": "The image.", "content": content, "headers": headers}}

@@ -1,4 +1,4 @@
-"""Sockets: the application on uvicorn, with a bound on every wait."""
+"""The application on uvicorn, with a timeout on every wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from unnoise.service.middleware import LOCAL
 from unnoise.service.telemetry import JsonFormatter, log
 
 _HEADERS = 32 * 1024  # bytes of the headers of a request; h11 refuses more
-_IDLE = 10  # seconds that a connection is kept between two requests
+_IDLE = 10  # seconds that an idle connection is kept open
 
 
 def run(
@@ -33,31 +33,31 @@ def run(
     names: Collection[str] = (),
     engine: str | None = None,
 ) -> None:
-    """Serve until a signal ends it; requests at work are finished first.
+    """Serve until a signal arrives; running requests are finished first.
 
     Args:
-        host: address to listen on; another than the default opens the service to others.
-        port: to listen on; 0 for any that is free.
-        limits: what requests may take.
-        key: what the bearer of a request must show.
-        names: hosts under which it may be called, beside those of this machine; without any, a service that listens to
-            others may be called by every name.
-        engine: what runs the networks.
+        host: address to listen on; the default is reachable from this machine only.
+        port: port to listen on; 0 for any free port.
+        limits: bounds on requests.
+        key: the bearer key that requests must send; None for no key.
+        names: host names that requests may be addressed to, besides those of this machine; without any, a service that
+            is reachable from other machines accepts every name.
+        engine: inference engine, as in `denoisers.make`.
 
     Raises:
-        UnnoiseError: the address cannot be had.
+        UnnoiseError: the address is not available.
     """
     limits = limits or Limits()
     local = host in LOCAL
     allowed = {*LOCAL, host, *names} if local or names else set()
-    made = app.make(limits, key=key, names=allowed, engine=engine)
+    application = app.make(limits, key=key, names=allowed, engine=engine)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for logger in (log, logging.getLogger("uvicorn.error")):
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if logger is log else logging.WARNING)
     config = uvicorn.Config(
-        made,
+        application,
         http=_protocol(limits.client_timeout),
         ws="none",
         lifespan="on",
@@ -78,7 +78,7 @@ def run(
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Open the socket, or say in one line why not."""
+    """Open the socket."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family)
@@ -93,20 +93,20 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _protocol(patience: float) -> type[asyncio.Protocol]:
-    """Return HTTP/1.1 as uvicorn speaks it, with a bound on the time that headers take, and that a client stands still.
+def _protocol(timeout: float) -> type[asyncio.Protocol]:
+    """Return uvicorn's HTTP/1.1 protocol with a timeout for request headers and for clients that stop reading.
 
-    uvicorn waits for headers without end, and for clients that no longer take what was sent to them.
+    uvicorn alone waits for both without end.
     """
 
-    class Patient(H11Protocol):
+    class TimeoutProtocol(H11Protocol):
         _waiting: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             connection = transport.get_extra_info("socket")
             if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * patience))
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * timeout))
             self._watch()
 
         def data_received(self, data: bytes) -> None:
@@ -119,17 +119,17 @@ def _protocol(patience: float) -> type[asyncio.Protocol]:
                 self._waiting.cancel()
 
         def _watch(self) -> None:
-            """Let the clock run from the first byte of a request until its headers are there."""
+            """Run the timer from the first byte of a request until its headers are complete."""
             if self.conn.their_state is not h11.IDLE:
                 if self._waiting:
                     self._waiting.cancel()
                 self._waiting = None
             elif self._waiting is None:
-                self._waiting = self.loop.call_later(patience, self._end)
+                self._waiting = self.loop.call_later(timeout, self._end)
 
         def _end(self) -> None:
             self._waiting = None
             if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
                 self.transport.abort()
 
-    return Patient
+    return TimeoutProtocol
