@@ -112,8 +112,8 @@ def best_times(functions: Mapping[str, Callable[[], object]], repeats: int) -> d
 
 def train_once(recipe: Recipe, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
     """Train a recipe, or resume its training, unless the folder holds a finished one; return the last log entry."""
-    from unnoise.training import trainer
+    from unnoise.training import run_folder, trainer
 
-    if not (folder / trainer.LOSSES).exists():
+    if not (folder / run_folder.LOSSES).exists():
         trainer.train(recipe, folder, resume=True, clock=clock)
-    return json.loads((folder / trainer.LOG).read_text(encoding="utf-8").splitlines()[-1])
+    return json.loads((folder / run_folder.LOG).read_text(encoding="utf-8").splitlines()[-1])

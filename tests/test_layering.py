@@ -47,7 +47,15 @@ TORCH_MODULES = [
 ]
 EXTRA_MODULES = [
     *TORCH_MODULES,
-    *["training.recipe", "training.quantization", "evaluation.report", "denoisers.openvino", "tables", "service"],
+    *[
+        "training.recipe",
+        "training.recipe_file",
+        "training.quantization",
+        "evaluation.report",
+        "denoisers.openvino",
+        "tables",
+        "service",
+    ],
 ]
 """Modules that need an extra; all others are imported on the base install."""
 EXTRAS = [

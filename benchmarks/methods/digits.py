@@ -105,7 +105,7 @@ def patches_of(recipe: Recipe, data: list[str]) -> Patches:
     """Return noisy and clean digits as the recipe prescribes."""
     dataset = datasets.make(data, channels=1)
     size, seed = recipe.train.stages[0].patch, recipe.train.seed
-    return Patches(dataset, noise_of(recipe), size, seed, recipe.data.per_picture, recipe.data.turn)
+    return Patches(dataset, noise_of(recipe), size, seed, recipe.data.patches_per_picture, recipe.data.augment)
 
 
 class Evaluation:

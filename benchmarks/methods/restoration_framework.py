@@ -80,7 +80,7 @@ def train(run: str) -> Path:
     folder = Path("runs") / run  # the default of the recipe
     model = folder / f"{run}.safetensors"
     if not model.exists():
-        command = ["train", f"recipes/{run}.json", *CHANGES[run], f"terms={TERMS}"]
+        command = ["train", f"recipes/{run}.json", *CHANGES[run], f"data_licence={TERMS}"]
         command += ["--resume"] * folder.exists()
         print("unnoise", *command, file=sys.stderr)
         subprocess.run([*common.UNNOISE, *command], check=True, stdout=sys.stderr)

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 import common
 import denoisers as speed
 import numpy as np
+import points
 import torch
 from quality import published, test_sets
 
@@ -111,16 +112,16 @@ def plot(target: Path, psnr_by_name: dict[str, float]) -> None:
     """Draw quality over cost; quantized copies of a network are left out."""
     ours = sizes()
     psnr_by_name = {name: psnr for name, psnr in psnr_by_name.items() if not name.endswith("-fast")}
-    points = [
-        report.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in psnr_by_name.items() if name in ours
+    shown = [
+        points.Point(name, ours[name].gmac_per_megapixel, psnr) for name, psnr in psnr_by_name.items() if name in ours
     ]
     theirs = {row.method: row.sigma_25 for row in published.QUALITY if row.data == "cbsd68"}
-    points += [
-        report.Point(cost.method, cost.gmac_per_megapixel, theirs[cost.method], True) for cost in published.COLOR_COSTS
+    shown += [
+        points.Point(cost.method, cost.gmac_per_megapixel, theirs[cost.method], True) for cost in published.COLOR_COSTS
     ]
     levels = {name: psnr for name, psnr in psnr_by_name.items() if name not in ours and not math.isnan(psnr)}
-    report.draw_points(
-        points,
+    points.draw_points(
+        shown,
         target,
         x="GMAC per megapixel",
         y="PSNR on CBSD68 at sigma 25, dB",

@@ -175,12 +175,10 @@ def train(
 
     if isinstance(recipe, recipes.Recipe):
         recipe = recipe.model_dump()
-    job = recipes.read_config(recipe, overrides)
-    if job is None:
-        return trainer.train(recipes.load(recipe, overrides), out, resume=resume)
+    job = recipes.open(recipe, overrides)
     if job.mode == "test":
         raise UnnoiseError("the mode of this config is 'test', not 'train': call unnoise.api.measure")
-    return trainer.train(recipes.load(recipe, overrides), out or job.folder, resume=resume, device=job.device)
+    return trainer.train(job.recipe, out or job.folder, resume=resume, device=job.device)
 
 
 def measure(
@@ -207,18 +205,18 @@ def measure(
     from unnoise.denoisers import pytorch
     from unnoise.training import recipe as recipes, restoration_config
 
-    job = recipes.read_config(config, overrides)
-    if job is None or job.weights is None:
+    job = recipes.open(config, overrides)
+    if job.weights is None:
         raise UnnoiseError("only a config.json with a load_weight_path can be measured: see also unnoise.evaluate")
     if job.weights.endswith(".pt"):
-        network = networks.make(recipes.load(config, overrides).network)
+        network = networks.make(job.recipe.network)
         pytorch.load_state_dict(network, job.weights)
         model = pytorch.TorchDenoiser(network)
     else:
         model = denoisers.make(job.weights)
     if isinstance(model, pytorch.TorchDenoiser):
         model.network.to(pytorch.device(job.device))
-    opened = {"input": _Input(), job.recipe["name"]: model}
+    opened = {"input": _Input(), job.recipe.name: model}
     pictures = datasets.make(job.test, channels=3, size=restoration_config.SIZE)
     made = [noises.make(spec) for spec in restoration_config.NOISES]
     return list(benchmark.evaluate(opened, pictures, made, data=job.test, progress=progress))

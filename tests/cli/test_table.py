@@ -86,12 +86,12 @@ def test_check_prints_a_table_and_what_is_wrong(table: Call, here: Path) -> None
     twice = rows.slice(0, 1)
     pq.write_table(type(rows).from_batches([*rows.to_batches(), *twice.to_batches()]), "twice.parquet")
     status, out, err = table("check", "twice.parquet")
-    assert (status, err) == (1, "unnoise: 0: the name stands twice\n")
-    assert "odd: 0: image is the same picture as image of 0" in out
+    assert (status, err) == (1, "unnoise: 0: duplicate name\n")
+    assert "odd: 0: image is the same image as image of 0" in out
     status, out, _ = table("check", "twice.parquet", "--json")
     assert status == 1
     found = json.loads(out)
-    assert (found["rows"], found["bad"]) == (6, [{"row": "0", "text": "the name stands twice"}])
+    assert (found["rows"], found["bad"]) == (6, [{"row": "0", "text": "duplicate name"}])
 
 
 def test_some_bad_rows_are_status_1_and_all_bad_rows_status_2(table: Call, here: Path) -> None:
@@ -102,7 +102,7 @@ def test_some_bad_rows_are_status_1_and_all_bad_rows_status_2(table: Call, here:
     assert (status, out) == (2, "")
     assert [line.partition(": ")[2].partition(":")[0] for line in err.splitlines()] == [
         "cut",
-        "none of the rows can be used",
+        "no row can be used",
     ]
     assert not Path("none.parquet").exists()
 
@@ -114,7 +114,7 @@ def test_what_is_there_stays_unless_told(table: Call, here: Path) -> None:
     assert (status, "already exists" in err) == (2, True)
     assert Path("t.parquet").read_bytes() == before
     status, _, err = table("rename", "image", "clean", "t.parquet", "-o", "t.parquet", "--overwrite")
-    assert (status, "is what is read" in err) == (2, True)
+    assert (status, "is the input: choose another output file" in err) == (2, True)
     assert table("build", "set/0.png", "-o", "t.parquet", "--overwrite")[0] == 0
 
 

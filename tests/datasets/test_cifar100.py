@@ -158,7 +158,7 @@ def test_anything_else_is_refused(tmp_path: Path, stream: bytes) -> None:
 )
 def test_what_is_no_picture_table_is_told(tmp_path: Path, stored: Any) -> None:
     (tmp_path / "train").write_bytes(pickle.dumps(stored, protocol=3))
-    with pytest.raises(UnnoiseError, match="is no file of CIFAR-100") as caught:
+    with pytest.raises(UnnoiseError, match="is not a CIFAR-100 file") as caught:
         datasets.make(f"cifar100:{tmp_path}")
     assert "\n" not in str(caught.value)
 
@@ -166,7 +166,7 @@ def test_what_is_no_picture_table_is_told(tmp_path: Path, stored: Any) -> None:
 def test_a_binary_file_cut_short_and_none_at_all(tmp_path: Path, pictures: np.ndarray) -> None:
     write_binary(pictures, tmp_path / "train.bin")
     (tmp_path / "train.bin").write_bytes((tmp_path / "train.bin").read_bytes()[:-1])
-    with pytest.raises(UnnoiseError, match=r"18443 bytes, no multiple of 3074"):
+    with pytest.raises(UnnoiseError, match=r"18443 bytes, not a multiple of 3074"):
         datasets.make(f"cifar100:{tmp_path}")
     with pytest.raises(UnnoiseError, match=r"no 'test.bin' in .*, nor 'test' of the Python version"):
         datasets.make(f"cifar100:{tmp_path}#test")

@@ -61,7 +61,7 @@ def test_exclude_list(folder: Path) -> None:
 def test_a_misplaced_exclude_list_is_refused(folder: Path) -> None:
     listing = folder.parent / "leave_out.txt"
     listing.write_text("set/b.png\nset/not_there.png\n")
-    with pytest.raises(UnnoiseError, match=r"leaves out 'not_there\.png', which is not there"):
+    with pytest.raises(UnnoiseError, match=r"excludes 'not_there\.png', which does not exist"):
         datasets.make(f"images:{folder}", exclude=str(listing))
 
 
@@ -124,10 +124,10 @@ def test_pairs_go_by_their_names(tmp_path: Path, rng: np.random.Generator) -> No
     ("spec", "why"),
     [
         ("image:set", "did you mean 'images'"),
-        ("images", "name its place, as in images:FOLDER"),
-        ("images:", "name its place"),
+        ("images", "has no path: write images:FOLDER"),
+        ("images:", "has no path"),
         ("images:nowhere", "no data at 'nowhere'.*UNNOISE_DATA"),
-        ("images:empty", "no pictures in"),
+        ("images:empty", "no images in"),
         ("pairs:set", "no pairs in"),
     ],
 )
@@ -190,7 +190,7 @@ def test_white_is_that_of_the_file_as_in_the_main_job(tmp_path: Path, rng: np.ra
     for index, picture in enumerate(expected):
         assert dataset[index].dtype == np.float32
         np.testing.assert_allclose(dataset[index], picture, rtol=1e-5)
-    with pytest.raises(UnnoiseError, match=r"data.white is for images: and pairs: alone"):
+    with pytest.raises(UnnoiseError, match=r"data.normalize_white needs images: or pairs: datasets"):
         datasets.make("mnist:somewhere", white=True)
 
 
@@ -216,7 +216,7 @@ def test_of_few_pictures_the_lowest_rows_are_held_back(tmp_path: Path, rng: np.r
         learned, held = datasets.split(dataset, share, least)
         np.testing.assert_array_equal(learned[0], tall[: 50 - rows])
         np.testing.assert_array_equal(held[0], tall[50 - rows :])
-    with pytest.raises(UnnoiseError, match=r"'tall.png' has 50 rows, too few to hold some back beside a patch of 32"):
+    with pytest.raises(UnnoiseError, match=r"'tall.png' has 50 rows: too few to hold out some with patches of 32"):
         datasets.split(dataset, 0.1, 32)
 
 

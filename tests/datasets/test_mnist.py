@@ -63,17 +63,17 @@ PICTURES = np.zeros((5, 28, 28), np.uint8)
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        (IMAGES, idx(PICTURES)[:-1], "states 5x28x28 values and holds 3919"),
-        (IMAGES, idx(PICTURES) + b"\0", "states 5x28x28 values and holds 3921"),
-        (IMAGES, idx(PICTURES)[:12], "no IDX file of unsigned bytes in 3 dimensions"),
-        (IMAGES, idx(PICTURES[0]), "no IDX file of unsigned bytes in 3"),
-        (IMAGES, b"\0\0\x0d\x03" + idx(PICTURES)[4:], "no IDX file of unsigned bytes"),
-        (IMAGES, b"", "no IDX file"),
-        (IMAGES, idx(PICTURES[:4]), "4 pictures and 5 labels"),
+        (IMAGES, idx(PICTURES)[:-1], "must hold 5x28x28 values and holds 3919"),
+        (IMAGES, idx(PICTURES) + b"\0", "must hold 5x28x28 values and holds 3921"),
+        (IMAGES, idx(PICTURES)[:12], "not an IDX file of unsigned bytes in 3 dimensions"),
+        (IMAGES, idx(PICTURES[0]), "not an IDX file of unsigned bytes in 3"),
+        (IMAGES, b"\0\0\x0d\x03" + idx(PICTURES)[4:], "not an IDX file of unsigned bytes"),
+        (IMAGES, b"", "not an IDX file"),
+        (IMAGES, idx(PICTURES[:4]), "4 images and 5 labels"),
         (IMAGES, gzip.compress(idx(PICTURES))[:-9], "cannot read"),
         (IMAGES, gzip.compress(idx(PICTURES))[:12] + b"rot" * 50, "cannot read"),
-        (LABELS, idx(PICTURES), "no IDX file of unsigned bytes in 1 dimensions"),
-        (LABELS, idx(PICTURES[0, 0, :4]), "5 pictures and 4 labels"),
+        (LABELS, idx(PICTURES), "not an IDX file of unsigned bytes in 1 dimensions"),
+        (LABELS, idx(PICTURES[0, 0, :4]), "5 images and 4 labels"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_one_line(folder: Path, name: str, data: bytes, why: str) -> None:
@@ -86,14 +86,14 @@ def test_what_is_wrong_with_a_file_is_told_in_one_line(folder: Path, name: str, 
 def test_no_digits_at_all(folder: Path) -> None:
     (folder / IMAGES).write_bytes(idx(PICTURES[:0]))
     (folder / LABELS).write_bytes(idx(PICTURES[:0, 0, 0]))
-    with pytest.raises(UnnoiseError, match="0 pictures and 0 labels"):
+    with pytest.raises(UnnoiseError, match="0 images and 0 labels"):
         datasets.make(f"mnist:{folder}#test")
 
 
 def test_a_wrong_call_is_told_in_one_line(folder: Path) -> None:
     with pytest.raises(UnnoiseError, match="did you mean 'test'"):
         datasets.make(f"mnist:{folder}#tests")
-    with pytest.raises(UnnoiseError, match="no files of single pictures"):
+    with pytest.raises(UnnoiseError, match="no files of single images"):
         datasets.make(f"mnist:{folder}#test", exclude="list.txt")
 
 

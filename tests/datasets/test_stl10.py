@@ -80,7 +80,7 @@ def test_the_file_is_mapped_and_not_sent_to_other_processes(folder: Path, pictur
 
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path, pictures: np.ndarray) -> None:
     for wrong in (np.zeros((96, 96, 1), np.uint8), np.zeros((96, 96, 3), np.float32)):
-        with pytest.raises(UnnoiseError, match="holds uint8 pictures of 96x96x3"):
+        with pytest.raises(UnnoiseError, match="images must be uint8 96x96x3, got"):
             stl10.write([pictures[0], wrong], tmp_path / "test_X.bin")
     assert list(tmp_path.iterdir()) == []
 
@@ -91,11 +91,11 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path, pictur
         ("nowhere", "no data at 'nowhere'"),
         (".#tset", "unknown part 'tset': did you mean 'test'"),
         (".#test", "cannot read 'test_X.bin': No such file"),
-        (".#unlabeled", "has 1000 bytes, no multiple of 27648"),
-        (".#train:0..11", "more than the 10 that there are"),
-        (".#train:0.5..0.5", "takes no pictures"),
-        (".#train:10..", "takes no pictures"),
-        (".#train:half", "cannot read the stretch 'half'"),
+        (".#unlabeled", "has 1000 bytes, not a multiple of 27648"),
+        (".#train:0..11", "beyond the 10 images"),
+        (".#train:0.5..0.5", "the range 0.5..0.5 is empty"),
+        (".#train:10..", "or beyond the"),
+        (".#train:half", "cannot read the range 'half'"),
     ],
 )
 def test_what_is_wrong_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, why: str) -> None:
@@ -107,5 +107,5 @@ def test_what_is_wrong_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, sp
 
 
 def test_no_single_pictures_can_be_left_out(folder: Path) -> None:
-    with pytest.raises(UnnoiseError, match="exclude cannot leave any out"):
+    with pytest.raises(UnnoiseError, match=r"data.exclude does not work"):
         datasets.make(f"stl10:{folder}", exclude="list.txt")

@@ -137,7 +137,7 @@ def test_pairs_are_noisy_by_themselves(rng: np.random.Generator) -> None:
 
 
 def test_clean_pictures_need_a_noise(pictures: InMemory) -> None:
-    with pytest.raises(UnnoiseError, match="these pictures are clean: name a noise"):
+    with pytest.raises(UnnoiseError, match="the images are clean: name a noise"):
         list(evaluate({"x": Recorder()}, pictures, [None]))
 
 
@@ -178,7 +178,7 @@ def test_curves_run_from_the_lowest_level_up() -> None:
 
 @pytest.mark.parametrize("spec", ["uniform:25", "gaussian:5..25", "clip + gaussian:25", "gaussian:5 | gaussian:9", ""])
 def test_only_gaussian_noise_has_curves(spec: str) -> None:
-    with pytest.raises(UnnoiseError, match="a curve is drawn over levels of gaussian noise"):
+    with pytest.raises(UnnoiseError, match="a curve needs gaussian noise"):
         benchmark.levels([noise.make("gaussian:9"), noise.make(spec) if spec else None])
 
 
@@ -188,5 +188,5 @@ def test_scores_are_read_back(tmp_path: Path) -> None:
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
     assert benchmark.read_scores(file) == {"kodak24, gaussian:25": 32.26}
     file.write_text('{"data": 1}')
-    with pytest.raises(UnnoiseError, match="does not hold rows"):
+    with pytest.raises(UnnoiseError, match="is not the JSON output of unnoise evaluate"):
         benchmark.read_scores(file)

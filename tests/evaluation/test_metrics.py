@@ -81,5 +81,5 @@ def test_pictures_of_different_shape_are_refused(measure) -> None:
 
 
 def test_ssim_of_a_small_picture_is_refused() -> None:
-    with pytest.raises(UnnoiseError, match="at least 11 pixels, not 30x10"):
+    with pytest.raises(UnnoiseError, match="needs at least 11x11 pixels, got 30x10"):
         ssim(np.zeros((10, 30, 1)), np.zeros((10, 30, 1)))

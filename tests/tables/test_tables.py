@@ -222,7 +222,7 @@ def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> N
         },
     )
     told: list[tables.RowIssue] = []
-    outcome = tables.merge(left, right, tmp_path / "m.parquet", tell=told.append)
+    outcome = tables.merge(left, right, tmp_path / "m.parquet", on_issue=told.append)
     assert [row["name"] for row in rows_of(tmp_path / "m.parquet")] == ["good"]
     assert outcome.bad == told
     reasons = {finding.row: finding.text for finding in told}
@@ -230,7 +230,7 @@ def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> N
     assert reasons == {
         "alone": "no partner in r.parquet",
         "size": "sizes differ: clean is 4x4x3, noisy is 5x4x3",
-        "twice": "stands 2 times in r.parquet",
+        "twice": "occurs 2 times in r.parquet",
         "row 5": "no name",
         "other": "no partner in l.parquet",
     }
@@ -256,11 +256,11 @@ def test_a_split_is_shuffled_seeded_and_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shares", "why"),
     [
-        ({"train": 0.5, "test": 0.4}, "make 1 together"),
+        ({"train": 0.5, "test": 0.4}, "have a sum of 1"),
         ({"train": 1.2, "test": -0.2}, "above 0"),
         ({"train": float("nan"), "test": 0.5}, "above 0"),
         ({}, "such as train=0.9"),
-        ({"train": 0.95, "test": 0.05}, "5 rows are too few: 'test' gets none"),
+        ({"train": 0.95, "test": 0.05}, "5 rows are too few: the part 'test' is empty"),
     ],
 )
 def test_shares_that_make_no_split_are_refused(clean: Path, tmp_path: Path, shares: dict[str, float], why: str) -> None:
@@ -307,19 +307,19 @@ def test_check_finds_what_is_bad_and_what_is_odd(tmp_path: Path, rng: np.random.
     found = tables.check(table)
     assert [str(one) for one in found.bad] == [
         "sizes: sizes differ: clean is 6x6x3, noisy is 7x6x3",
-        "empty: clean: no picture",
-        "far: clean: the name of a picture, and no bytes",
+        "empty: clean: no image",
+        "far: clean: the path of an image without its bytes",
         "text: clean: the picture: not a picture of a kind that unnoise reads (JPEG, PNG, TIFF, WebP, AVIF, GIF)",
-        "fine: the name stands twice",
+        "fine: duplicate name",
         "row 11: no name",
     ]
     assert {str(one) for one in found.odd} == {
-        "same: noisy is the same picture as clean of same",
+        "same: noisy is the same image as clean of same",
         "grey: clean has 1 channels of 8 bits, most have 3 of 8",
         "grey: noisy has 1 channels of 8 bits, most have 3 of 8",
         "deep: clean has 3 channels of 16 bits, most have 3 of 8",
         "clear: clean has transparency",
-        "flat: clean is one value all over",
+        "flat: clean is constant",
     }
     assert found.columns[0].pictures == 9
     assert found.columns[0].bits == "8 (8), 16 (1)"
@@ -407,7 +407,7 @@ def test_pictures_that_cannot_be_read_are_told_and_kept_out(folder: Path, tmp_pa
     assert [row["name"] for row in rows_of(tmp_path / "t.parquet")] == ["e", "sub/c", "sub/d"]
     assert outcome.rows == 3
     assert [one.row for one in outcome.bad] == ["a", "a", "b", "float"]
-    assert "2 pictures have this name" in outcome.bad[0].text
+    assert "2 images have this name" in outcome.bad[0].text
     assert "damaged" in outcome.bad[2].text
     assert "PNG cannot hold float32" in outcome.bad[3].text
 
@@ -438,7 +438,7 @@ def test_where_no_row_is_left_nothing_is_written(tmp_path: Path) -> None:
         lambda: tables.add(table, tmp_path / "o.parquet", "clip"),
         lambda: tables.show(table, tmp_path / "o.png"),
     ):
-        with pytest.raises(UnnoiseError, match=r"none of the rows can be .*: a: .*not a picture"):
+        with pytest.raises(UnnoiseError, match=r"no row can be .*: a: .*not a picture"):
             verb()
     assert sorted(tmp_path.iterdir()) == before
 
@@ -461,9 +461,9 @@ def test_targets_are_not_replaced_unless_told_and_inputs_never(clean: Path, pair
     written = pairs.read_bytes()
     with pytest.raises(UnnoiseError, match="already exists"):
         tables.rename(clean, pairs, {"clean": "x"})
-    with pytest.raises(UnnoiseError, match="is what is read"):
+    with pytest.raises(UnnoiseError, match="is the input: choose another output file"):
         tables.rename(pairs, pairs, {"clean": "x"}, overwrite=True)
-    with pytest.raises(UnnoiseError, match="is what is read"):
+    with pytest.raises(UnnoiseError, match="is the input: choose another output file"):
         tables.split(f"{pairs}#all", pairs, {"train": 1}, overwrite=True)
     with pytest.raises(UnnoiseError, match=r"end in \.parquet"):
         tables.rename(clean, clean.with_suffix(".png"), {"clean": "x"})
@@ -475,20 +475,20 @@ def test_targets_are_not_replaced_unless_told_and_inputs_never(clean: Path, pair
 @pytest.mark.parametrize(
     ("call", "why"),
     [
-        (lambda pairs, to: tables.add(pairs, to, "clip"), "a column 'noisy' already"),
+        (lambda pairs, to: tables.add(pairs, to, "clip"), "already has a column 'noisy'"),
         (lambda pairs, to: tables.add(pairs, to, "clip", source="clear", column="x"), "did you mean 'clean'"),
         (lambda pairs, to: tables.add(pairs, to, "fog"), "unknown noise 'fog'"),
         (lambda pairs, to: tables.rename(pairs, to, {"nosy": "x"}), "did you mean 'noisy'"),
-        (lambda pairs, to: tables.rename(pairs, to, {"noisy": "clean"}), "a column 'clean' already"),
+        (lambda pairs, to: tables.rename(pairs, to, {"noisy": "clean"}), "already has a column 'clean'"),
         (lambda pairs, to: tables.merge(pairs, pairs, to), "both tables have a column 'clean'"),
         (lambda pairs, to: tables.merge(pairs, pairs, to, by="nam"), "did you mean 'name'"),
-        (lambda pairs, to: tables.resize(pairs, to, 0), "no size"),
+        (lambda pairs, to: tables.resize(pairs, to, 0), "width and height must be at least 1"),
         (lambda pairs, to: tables.score("medain", pairs, to), "unknown model 'medain'"),
-        (lambda pairs, to: tables.score("median", pairs, to, noisy="name"), "unknown column of pictures 'name'"),
+        (lambda pairs, to: tables.score("median", pairs, to, noisy="name"), "unknown column of images 'name'"),
         (lambda pairs, to: tables.show(pairs, to.with_suffix(".png"), names=["z"]), "has no row 'z'"),
         (lambda pairs, to: tables.check(f"{pairs}#train"), "has no part 'train': split it first"),
         (lambda pairs, to: tables.check(pairs.with_name("nowhere.parquet")), "no data at"),
-        (lambda pairs, to: tables.check(__file__), "no Parquet file"),
+        (lambda pairs, to: tables.check(__file__), "not a Parquet file"),
     ],
 )
 def test_a_wrong_call_is_told_in_one_line(pairs: Path, call: Callable[[Path, Path], object], why: str) -> None:
@@ -501,7 +501,7 @@ def test_a_wrong_call_is_told_in_one_line(pairs: Path, call: Callable[[Path, Pat
 
 def test_a_table_without_pictures_is_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"name": ["a"], "image": [b"bytes"]}), tmp_path / "t.parquet")
-    with pytest.raises(UnnoiseError, match="no column of pictures: they are struct<bytes, path>"):
+    with pytest.raises(UnnoiseError, match="no column of images: their type is struct<bytes, path>"):
         tables.check(tmp_path / "t.parquet")
     empty = pa.table({"image": pa.array([], base.IMAGE)})
     pq.write_table(empty, tmp_path / "e.parquet")
@@ -576,7 +576,7 @@ def test_a_dataset_says_which_row_is_bad(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "why"),
-    [(["noisy"], "rename the column of the clean ones"), (["x", "y"], "pictures in x, y: rename")],
+    [(["noisy"], "rename the column of the clean ones"), (["x", "y"], "images in x, y: rename")],
 )
 def test_which_pictures_are_clean_must_be_told(tmp_path: Path, columns: list[str], why: str) -> None:
     table = write(tmp_path / "t.parquet", {name: [cell_of(np.zeros((4, 4), np.uint8))] for name in columns})
@@ -585,7 +585,7 @@ def test_which_pictures_are_clean_must_be_told(tmp_path: Path, columns: list[str
 
 
 def test_a_table_takes_no_list_of_files(clean: Path) -> None:
-    with pytest.raises(UnnoiseError, match="leave pictures out when it is built"):
+    with pytest.raises(UnnoiseError, match="leave images out when the table is built"):
         datasets.make(f"table:{clean}", exclude="list.txt")
 
 
@@ -616,12 +616,10 @@ def test_it_does_not_matter_who_makes_which_rows(
     def spread(rows: int) -> Any:
         assert rows == 5
         for number in range(shares):
-            share = base.Shard(number, shares)
-            verb(*words, "nowhere.parquet", share=share)
-            yield from share.made
+            yield from verb(*words, "nowhere.parquet", shard=base.Shard(number, shares)).batches
 
     alone = verb(*words, "alone.parquet")
-    shared = verb(*words, "shared.parquet", spread=spread)
+    shared = verb(*words, "shared.parquet", distribute=spread)
     assert (shared.rows, shared.bad) == (alone.rows, alone.bad) == ((4, alone.bad) if name == "build" else (5, []))
     assert Path("shared.parquet").read_bytes() == Path("alone.parquet").read_bytes()
     assert pq.ParquetFile("alone.parquet").num_row_groups > 1 or name == "resize"

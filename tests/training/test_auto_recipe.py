@@ -17,7 +17,7 @@ from unnoise.cli import main
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation.metrics import psnr
-from unnoise.training import auto_recipe, recipe as recipes, trainer
+from unnoise.training import auto_recipe, recipe as recipes, run_folder, trainer, validation
 from unnoise.training.recipe import Recipe
 
 OWN = Path(__file__).resolve().parent.parent.parent / "recipes" / "own_pictures.yaml"
@@ -46,7 +46,10 @@ def spoilt(spec: str, count: int = 3, side: int = 96, *, channels: int = 1) -> l
 
 
 def own(data: str | list[str], **changes: Any) -> Recipe:
-    return recipes.load(OWN, {"data.train": data, **{key.replace("__", "."): one for key, one in changes.items()}})
+    short = {"train.warmup": None}
+    return recipes.load(
+        OWN, {"data.train": data, **short, **{key.replace("__", "."): one for key, one in changes.items()}}
+    )
 
 
 def with_rows(picture: np.ndarray, deviation: float, seed: int) -> np.ndarray:
@@ -60,7 +63,7 @@ def test_what_is_stated_stays_and_the_rest_is_found(tmp_path: Path) -> None:
     found, stated = own(data), own(data, train__steps=7, task="noise2void:fill=median", network=TINY, loss="l1")
     assert (found.task, found.loss, found.data.channels) == ("neighbor2neighbor", "mse", 1)
     assert found.network == "resunet:channels=1,widths=16/32/64,blocks=1/1/1,told=false"
-    assert found.summary.startswith("learned from 3 noisy pictures in grey, 0.028 megapixels; noise: gaussian, level ")
+    assert found.summary.startswith("trained on 3 noisy images, gray, 0.028 megapixels; noise: gaussian, sigma ")
     assert (found.train.stages[0].patch, found.validation.every) == (48, found.train.steps // 10)  # type: ignore[operator]
     assert (stated.train.steps, stated.task, stated.loss) == (7, "noise2void:fill=median", "l1")
     assert stated.network == TINY
@@ -76,7 +79,7 @@ def test_a_recipe_that_leaves_nothing_open_is_left_alone() -> None:
 
 
 def test_without_pictures_the_line_says_what_to_name() -> None:
-    with pytest.raises(UnnoiseError, match=r"^name the pictures to learn from: data\.train=images:FOLDER$"):
+    with pytest.raises(UnnoiseError, match=r"^name the training images: data\.train=images:FOLDER$"):
         recipes.load(OWN)
 
 
@@ -103,7 +106,9 @@ def test_grey_in_three_channels_is_grey(tmp_path: Path) -> None:
 def test_small_pictures_get_small_patches_and_tiny_ones_are_refused(tmp_path: Path) -> None:
     assert own(save(spoilt("gaussian:20", 2, 40), tmp_path / "a")).train.stages[0].patch == 16
     assert own(save(spoilt("gaussian:20", 12, 40), tmp_path / "b")).train.stages[0].patch == 32
-    with pytest.raises(UnnoiseError, match="pictures of 24 pixels are too small to learn from: 32 are the least"):
+    with pytest.raises(
+        UnnoiseError, match="the shortest side of the training images is 24 pixels: at least 32 are needed"
+    ):
         own(save(spoilt("gaussian:20", 2, 24), tmp_path / "c"))
 
 
@@ -139,13 +144,13 @@ def test_two_shots_are_learned_from_each_other(tmp_path: Path) -> None:
 def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = auto_recipe.DatasetSummary(1, 1.0, 64, 3, "correlated", 5.0, "", "none")
     auto_recipe._warn(found, "neighbor2neighbor")
-    assert "the noise is shared by pixels that touch" in caplog.text
+    assert "the noise is correlated between neighboring pixels" in caplog.text
     caplog.clear()
     own(save(spoilt("gaussian:20"), tmp_path / "noisy"))
     auto_recipe._warn(dataclasses.replace(found, given="second"), "noise2noise")
     assert caplog.text == ""
     own(save([soft(0)], tmp_path / "clean"))
-    assert "no noise is found" in caplog.text
+    assert "no noise was found" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -153,8 +158,8 @@ def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     [("photo", "resunet:told=false"), ("gray", "resunet:channels=1,told=false,guess=true")],
 )
 def test_a_shipped_model_is_gone_on_from(tmp_path: Path, model: str, network: str) -> None:
-    recipe = own(save(spoilt("gaussian:20"), tmp_path / "data"), model=model, train__steps=1, validation__items=1)
-    assert (recipe.start, recipe.network, recipe.data.channels) == (model, network, 1 if model == "gray" else 3)
+    recipe = own(save(spoilt("gaussian:20"), tmp_path / "data"), model=model, train__steps=1, validation__patches=1)
+    assert (recipe.init_from, recipe.network, recipe.data.channels) == (model, network, 1 if model == "gray" else 3)
     assert recipe.train.learning_rate == 3e-4
     quick = recipe.model_dump() | {
         "train": {**recipe.train.model_dump(), "stages": [{"until": 1, "patch": 16, "batch": 1}]}
@@ -174,14 +179,14 @@ def test_it_learns_without_the_truth_and_the_main_job_takes_it(
     network = f"{TINY},through=false" if task == "noise2void" else TINY
     changes = [
         "train.steps=150",
-        "validation.items=16",
+        "validation.patches=16",
         "train.learning_rate=0.01",
         f"network={network}",
         f"task={task}",
     ]
     run(["train", str(OWN), f"data.train=images:{tmp_path / 'noisy'}", *changes])
     model = Path("runs/own/own.safetensors")
-    assert "does not beat" not in caplog.text
+    assert "is no better than its input" not in caplog.text
     run(["train", str(OWN), f"data.train=images:{tmp_path / 'noisy'}", *changes, "--resume"])  # there is nothing left
     run(["noisy", "--model", str(model), "-o", "clean"])
     before, after = (
@@ -202,37 +207,37 @@ def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = iter([0.5, 0.3, 0.2, 0.4])
-    loss = trainer._Run._validation_loss
+    loss = validation.Validator.patch_values
 
     def scripted(self: Any, *rest: Any) -> dict[str, float]:
         return {**loss(self, *rest), "validation_pair": next(judged), "validation_input": 0.2}
 
-    monkeypatch.setattr(trainer._Run, "_validation_loss", scripted)
+    monkeypatch.setattr(validation.Validator, "patch_values", scripted)
     recipe = own(save(spoilt("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=8, validation__every=2,
-                 train__ema=0, validation__items=2)  # fmt: skip
+                 train__ema=0, validation__patches=2)  # fmt: skip
     steps: dict[int, Any] = {}
-    follow = trainer._Run._update_ema
+    follow = trainer.Trainer._update_ema
 
     def record(self: Any) -> None:
         follow(self)
         steps[self.progress.step] = {key: value.clone() for key, value in self.average.state_dict().items()}
 
-    monkeypatch.setattr(trainer._Run, "_update_ema", record)
+    monkeypatch.setattr(trainer.Trainer, "_update_ema", record)
     with caplog.at_level(logging.WARNING):
         network, card = pytorch.load(trainer.train(recipe, tmp_path / "run"))
     assert card.trained.startswith("6 steps")
     kept = network.state_dict()
     assert all((kept[key] == value).all() for key, value in steps[6].items())
-    assert "the model does not beat its input: judged by pair" in caplog.text
-    lines = [json.loads(line) for line in (tmp_path / "run" / trainer.LOG).read_text().splitlines()]
+    assert "the model is no better than its input: validation pair" in caplog.text
+    lines = [json.loads(line) for line in (tmp_path / "run" / run_folder.LOG).read_text().splitlines()]
     assert [line["validation_pair"] for line in lines] == [0.5, 0.3, 0.2, 0.4]
 
 
 def test_what_was_held_back_is_judged_alike_every_time(tmp_path: Path) -> None:
     recipe = own(save(spoilt("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=4, validation__every=1,
-                 train__learning_rate=1e-12, task="noise2void", validation__items=2)  # fmt: skip
+                 train__learning_rate=1e-12, task="noise2void", validation__patches=2)  # fmt: skip
     trainer.train(recipe, tmp_path / "run")
-    lines = [json.loads(line) for line in (tmp_path / "run" / trainer.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / run_folder.LOG).read_text().splitlines()]
     assert len({line["validation_input"] for line in lines}) == 1
     assert len({line["input"] for line in lines}) == 4
     _, held = datasets.split(datasets.make(recipe.data.train, white=True), 0.1, recipe.train.stages[0].patch)

@@ -137,7 +137,7 @@ def test_each_picture_has_its_own_noise() -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("jpeg:50", "data.on_device makes clip, gaussian, .*, and not 'jpeg'"),
+        ("jpeg:50", "data.on_device supports clip, gaussian, .*, not 'jpeg'"),
         ("gaussian:10 | gaussian:5 + camera:800", "and not 'camera'"),
         (None, "needs a noise"),
     ],
@@ -148,7 +148,7 @@ def test_a_noise_that_it_cannot_make_is_refused(spec: str | None, why: str) -> N
 
 
 def test_pairs_are_refused() -> None:
-    with pytest.raises(UnnoiseError, match="clean pictures alone"):
+    with pytest.raises(UnnoiseError, match="clean images only"):
         DevicePatches(InMemory(*((one, one) for one in pictures().items)), CPU)
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.training import distributed, recipe as recipes, trainer
+from unnoise.training import distributed, recipe as recipes, run_folder, trainer
 from unnoise.training.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -36,7 +36,7 @@ def make(three_pictures: Path) -> MakeRecipe:
         "noise": "gaussian:0..50",
         "data": {"train": [f"images:{three_pictures}"], "validation": [f"images:{three_pictures}"]},
         "train": train,
-        "validation": {"noise": ["gaussian:25"], "every": 3, "crop": 24, "items": 5},
+        "validation": {"noise": ["gaussian:25"], "every": 3, "crop": 24, "patches": 5},
     }
     return lambda changes=None: recipes.load(base, changes)
 
@@ -99,7 +99,7 @@ kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 9 else 
 trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", on_progress=kill)
 """)
     assert call("script.py", folder=tmp_path).returncode == -signal.SIGKILL
-    assert torch.load(tmp_path / "run" / trainer.CHECKPOINT, weights_only=True)["progress"]["step"] == 8
+    assert torch.load(tmp_path / "run" / run_folder.CHECKPOINT, weights_only=True)["progress"]["step"] == 8
     trainer.train(make(), tmp_path / "run", resume=True)
     assert_alike(tmp_path / "run", alone)
 
@@ -151,8 +151,8 @@ def test_who_begins_them_says_how_many(
 @pytest.mark.parametrize(
     ("environment", "nodes", "why"),
     [
-        ({}, 4, "train.nodes is 4: begin it on all of them, by srun or torchrun"),
-        (SLURM | {"SLURM_NTASKS": "31"}, 1, "31 processes cannot be shared evenly"),
+        ({}, 4, "train.nodes is 4: start the training on all machines with srun or torchrun"),
+        (SLURM | {"SLURM_NTASKS": "31"}, 1, "31 processes do not divide evenly"),
     ],
 )
 def test_what_cannot_be_begun(monkeypatch: pytest.MonkeyPatch, environment: dict, nodes: int, why: str) -> None:
@@ -167,7 +167,7 @@ def test_the_recipe_is_the_same_on_any_number(make: MakeRecipe) -> None:
 
 
 def test_a_batch_that_cannot_be_shared(make: MakeRecipe) -> None:
-    with pytest.raises(UnnoiseError, match="a batch of 2 is no multiple of the 4 processes that share it"):
+    with pytest.raises(UnnoiseError, match=r"train.stages: batch 2 must be a multiple of 4, the number of processes"):
         trainer.check(make({"train.devices": 2, "train.nodes": 2}))
 
 
@@ -178,7 +178,7 @@ SHIPPED = Path(__file__).resolve().parent.parent.parent / "recipes"
     ("name", "count"), [("color-large-8", "8, 8 on each of 1"), ("color-large-32", "32, 8 on each of 4")]
 )
 def test_a_dry_run_tells_what_would_be_run(make: MakeRecipe, name: str, count: str, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"data.exclude": None, "start": None}
+    changes: dict[str, Any] = {"data.exclude": None, "init_from": None}
     changes |= {f"data.{part}": getattr(make().data, part) for part in ("train", "validation")}
     recipe = recipes.load(SHIPPED / f"{name}.yaml", changes)
     stages = [stage.model_dump() | {"patch": 32} for stage in recipe.train.stages]

@@ -46,7 +46,9 @@ def save(spec: str, path: Path) -> Path:
             torch.nn.init.uniform_(value, *((-0.1, 0.1) if value.ndim > 1 else (0.2, 0.6)))
     facts = {key: getattr(network, key) for key in ("channels", "multiple_of", "halo", "wants_sigma", "margin")}
     summary = "für Tests, grün"  # not only ASCII
-    card = Card(name="tiny", summary=summary, network=str(network), noise="gaussian:0..50", terms="ours", **facts)
+    card = Card(
+        name="tiny", summary=summary, network=str(network), noise="gaussian:0..50", data_licence="ours", **facts
+    )
     pytorch.save(network, card, path)
     return path
 
@@ -175,7 +177,7 @@ def test_an_export_that_differs_is_refused(
 
     monkeypatch.setattr(exporting, "to_onnx", to_another)
     before = learned.read_bytes()
-    with pytest.raises(UnnoiseError, match=r"differs from '.*tiny.safetensors' by \d+\.\d+ levels of 255$"):
+    with pytest.raises(UnnoiseError, match=r"differs from '.*tiny.safetensors' by \d+\.\d+ 8-bit levels$"):
         exporting.export(learned, scores={"x": 1.0})
     assert learned.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.safetensors"} | ({"tiny.onnx"} if existing else set())
@@ -184,7 +186,7 @@ def test_an_export_that_differs_is_refused(
 
 def test_an_export_is_named_as_one(learned: Path, tmp_path: Path) -> None:
     for target in (tmp_path / "tiny.pt", learned):
-        with pytest.raises(UnnoiseError, match=r"ends in \.onnx"):
+        with pytest.raises(UnnoiseError, match=r"must end in \.onnx"):
             exporting.export(learned, target)
 
 
@@ -300,7 +302,7 @@ def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(
 
 @pytest.mark.parametrize(
     ("pictures", "kept", "why"),
-    [(Grey(2), 3, "too few"), (Grey(), 9, "none is left"), (Grey(), 0, "loses .* dB")],
+    [(Grey(2), 3, "needs at least 3 images"), (Grey(), 9, "none is left"), (Grey(), 0, "loses .* dB in 8 bits")],
 )
 def test_what_cannot_be_quantized_well_is_not_written(
     deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Grey, kept: int, why: str

@@ -167,7 +167,7 @@ def test_an_upright_patch_stays_upright() -> None:
 
 
 def test_a_clean_picture_without_a_noise_is_refused() -> None:
-    with pytest.raises(UnnoiseError, match=r"'item 0' is a clean picture: name a noise"):
+    with pytest.raises(UnnoiseError, match=r"'item 0' is a clean image: name a noise"):
         Patches(InMemory(coordinates()), None, 8).check()
     Patches(InMemory((coordinates(), coordinates())), None, 8).check()
 
@@ -196,5 +196,5 @@ def test_a_single_noisy_picture_is_enough_where_there_is_no_target() -> None:
 
 
 def test_a_single_shot_is_refused_where_two_are_wanted() -> None:
-    with pytest.raises(UnnoiseError, match=r"'item 0' is a single shot: pairs:FOLDER takes two"):
+    with pytest.raises(UnnoiseError, match=r"'item 0' is a single image: pairs:FOLDER needs"):
         Patches(InMemory(coordinates()), None, 8, target="second").check()

@@ -45,7 +45,7 @@ def test_shipped_recipe_loads_and_round_trips(path: Path, tmp_path: Path) -> Non
     recipe = recipes.load(path, taken_from_pictures)
     assert path.stem.startswith(recipe.name)  # color_finish makes color
     assert recipe.summary
-    assert recipe.terms, "the model's card says what it learned from"
+    assert recipe.data_licence, "the model's card says what it learned from"
     again = tmp_path / "again.yaml"
     again.write_text(recipes.dump(recipe), encoding="utf-8")
     assert recipes.load(again) == recipe
@@ -72,16 +72,19 @@ def test_specs_are_written_in_one_way() -> None:
 
 
 def test_what_stays_needs_a_start() -> None:
-    assert "train.stay needs a start" in refusal(SMALLEST, {"train.stay": 0.5})
+    assert "train.start_weight needs initial weights" in refusal(SMALLEST, {"train.start_weight": 0.5})
 
 
 def test_the_best_needs_something_to_judge_by() -> None:
     best = {"validation.keep": "best"}
-    assert "validation.keep: best needs validation.items" in refusal(SMALLEST, best)
-    assert "validation.keep: best needs validation.items" in refusal(SMALLEST, {**best, "validation.items": 4})
-    assert recipes.load(SMALLEST, {**best, "validation.items": 4, "data.hold_back": 0.1}).validation.keep == "best"
-    both = {"data.hold_back": 0.1, "data.validation": ["images:others"]}
-    assert "either data.validation or data.hold_back" in refusal(SMALLEST, both)
+    assert "validation.keep: best needs validation.patches" in refusal(SMALLEST, best)
+    assert "validation.keep: best needs validation.patches" in refusal(SMALLEST, {**best, "validation.patches": 4})
+    assert (
+        recipes.load(SMALLEST, {**best, "validation.patches": 4, "data.validation_split": 0.1}).validation.keep
+        == "best"
+    )
+    both = {"data.validation_split": 0.1, "data.validation": ["images:others"]}
+    assert "either data.validation or data.validation_split" in refusal(SMALLEST, both)
 
 
 def test_a_recipe_does_not_change() -> None:
@@ -94,7 +97,7 @@ def test_a_recipe_does_not_change() -> None:
     [
         ("train.steps", "5000", 5000),
         ("train.learning_rate", "2e-3", 0.002),
-        ("train.clip", "null", None),
+        ("train.grad_clip", "null", None),
         ("data.train", "[images:a, images:b]", ["images:a", "images:b"]),
         ("data.exclude", "list.txt", "list.txt"),
         ("validation.noise", "['gaussian:5', 'poisson:30 + clip']", ["gaussian:5", "poisson:30 + clip"]),
@@ -144,7 +147,7 @@ def test_a_typo_in_a_stage() -> None:
 
 def test_an_unknown_key_that_resembles_none_lists_them_all() -> None:
     line = refusal(SMALLEST, {"xyzzy": 1})
-    for key in ("data.train", "train.stages.patch", "validation.crop", "terms"):
+    for key in ("data.train", "train.stages.patch", "validation.crop", "data_licence"):
         assert f" {key}" in line
 
 
@@ -159,10 +162,21 @@ def test_a_missing_inner_key_is_named_with_the_file(tmp_path: Path) -> None:
     assert refusal(path) == f"{path}: the key 'data.train' is missing"
 
 
-@pytest.mark.parametrize("end", [{}, {"steps": 10, "epochs": 2}])
-def test_a_training_has_one_end(end: dict[str, int]) -> None:
-    said = refusal({**SMALLEST, "train": end})
-    assert said == "train: state either steps or epochs, so that it has an end"
+def test_a_training_has_one_length() -> None:
+    assert refusal({**SMALLEST, "train": {}}) == "train: set train.steps or train.epochs"
+    both = refusal(SMALLEST, {"train.epochs": 2})
+    assert both == "train: train.steps and train.epochs are both set: set one of them to null"
+
+
+def test_a_run_is_continued_by_its_recipe_or_a_longer_one() -> None:
+    run = recipes.load(SMALLEST, {"train.precision": "bf16"})
+    for change in ({}, {"train.steps": 11}, {"train.devices": 2}, {"train.warmup": 200}):
+        assert recipes.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
+    for change in ({"train.steps": 9}, {"train.steps": None, "train.epochs": 3}, {"train.minutes": 5},
+                   {"train.seed": 1}, {"train.precision": "fp32"}, {"loss": "mse"}):  # fmt: skip
+        assert not recipes.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
+    unrecorded = recipes.load(SMALLEST)
+    assert recipes.can_resume(run, unrecorded), "a run of an earlier version"
 
 
 @pytest.mark.parametrize(
@@ -181,8 +195,8 @@ def test_a_training_has_one_end(end: dict[str, int]) -> None:
         ("train.steps", 0, "train.steps: Input should be greater than or equal to 1"),
         ("train.ema", 1, "train.ema: Input should be less than 1"),
         ("train.seed", -1, "train.seed: Input should be greater than or equal to 0"),
-        ("train.stages", [], "stages must end one after the other"),
-        ("train.steps.x", 1, "'train.steps.x' cannot be set: 'steps' is not a section"),
+        ("train.stages", [], "the stages' `until` must increase"),
+        ("train.steps.x", 1, "cannot set 'train.steps.x': 'steps' is not a section"),
         ("train.steps", "[1", "'train.steps' is not YAML or JSON"),
     ],
 )
@@ -195,7 +209,7 @@ def test_stages_end_one_after_the_other(ends: list[float]) -> None:
     line = refusal(SMALLEST, {"train.stages": [{"until": end, "patch": 8, "batch": 1} for end in ends]})
     assert line.startswith("train")
     if all(0 < end <= 1 for end in ends):
-        assert "stages must end one after the other, the last with until: 1" in line
+        assert "the stages' `until` must increase, and the last must be 1" in line
 
 
 def test_stages_in_order_are_taken() -> None:

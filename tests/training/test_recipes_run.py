@@ -105,18 +105,19 @@ def shrunk(recipe: Recipe, folder: Path) -> Recipe:
         "data.validation": small_data(recipe.data.validation, folder),
         "data.exclude": None,
         "data.size": recipe.data.size and patches[0],
-        "start": None,
+        "init_from": None,
         "train.steps": 2,
         "train.epochs": None,
         "train.minutes": None,
-        "train.stay": 0,
+        "train.start_weight": 0,
+        "train.warmup": None,
         "train.compile": False,  # which takes a compiler, and a minute
         "train.workers": 0,
         "train.devices": 1,
         "train.nodes": 1,
         "train.stages": stages,
         "validation.crop": 32,
-        "validation.items": min(recipe.validation.items, 3),
+        "validation.patches": min(recipe.validation.patches, 3),
     }
     return recipes.load(recipe.model_dump(), changes)
 
@@ -129,7 +130,7 @@ def test_two_steps(path: Path, tmp_path: Path) -> None:
     network, card = pytorch.load(trainer.train(recipe, tmp_path / "run", on_progress=looks.append))
     assert looks[-1].step == 2
     assert set(recipe.validation.noise) <= set(looks[-1].values)
-    assert ("validation_loss" in looks[-1].values) is (recipe.validation.items > 0)
+    assert ("validation_loss" in looks[-1].values) is (recipe.validation.patches > 0)
     assert all(map(np.isfinite, looks[-1].values.values()))
     assert (card.name, card.network, card.channels) == (recipe.name, str(network), recipe.data.channels)
     assert (tmp_path / "run" / "losses.png").stat().st_size > 1000

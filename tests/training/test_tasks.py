@@ -14,7 +14,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.networks import Network
 from unnoise.training import losses
 from unnoise.training.tasks import TASKS, Task
-from unnoise.training.tasks.neighbor2neighbor import draw_neighbours, take
+from unnoise.training.tasks.neighbor2neighbor import draw_neighbors, take
 from unnoise.training.tasks.noise2void import Noise2Void
 
 SIGMA = 0.1
@@ -145,7 +145,7 @@ def test_the_median_is_that_of_visible_pixels_around() -> None:
 def test_neighbours_touch_and_all_eight_ways_occur() -> None:
     torch.manual_seed(0)
     places = torch.arange(4.0).reshape(1, 1, 2, 2).repeat(1, 1, 32, 32)
-    first, second = (take(places, place).flatten().int().tolist() for place in draw_neighbours(places))
+    first, second = (take(places, place).flatten().int().tolist() for place in draw_neighbors(places))
     touching = {(0, 1), (2, 3), (0, 2), (1, 3)}
     assert set(zip(first, second, strict=True)) == touching | {pair[::-1] for pair in touching}
 
@@ -153,7 +153,7 @@ def test_neighbours_touch_and_all_eight_ways_occur() -> None:
 def test_neighbours_are_taken_alike_from_all_channels_at_half_the_size() -> None:
     picture = torch.rand(2, 1, 8, 6)
     both = torch.cat([picture, picture + 1], dim=1)
-    place, _ = draw_neighbours(both)
+    place, _ = draw_neighbors(both)
     taken = take(both, place)
     assert taken.shape == (2, 2, 4, 3)
     assert torch.equal(taken[:, 1], taken[:, 0] + 1)
@@ -167,7 +167,7 @@ def test_the_loss_of_neighbor2neighbor_is_that_of_the_paper(gamma: float) -> Non
     noisy = flat(batch=2, side=16)
     values = step(f"neighbor2neighbor:{gamma}", Function(lambda shown: shown.square()), 5, noisy=noisy)
     torch.manual_seed(5)
-    one, two = draw_neighbours(noisy)
+    one, two = draw_neighbors(noisy)
     difference = take(noisy, one) ** 2 - take(noisy, two)
     allowed = take(noisy**2, one) - take(noisy**2, two)
     expected = difference.square().mean() + gamma * (difference - allowed).square().mean()
@@ -178,7 +178,7 @@ def test_no_gradient_flows_through_the_whole_picture() -> None:
     gain = torch.ones(1, requires_grad=True)
     noisy = flat(batch=1, side=16)
     torch.manual_seed(5)
-    one, two = draw_neighbours(noisy)
+    one, two = draw_neighbors(noisy)
     prediction = gain * take(noisy, one)
     allowed = (take(noisy, one) - take(noisy, two)).detach()
     difference = prediction - take(noisy, two)

@@ -21,7 +21,7 @@ import torch  # noqa: TID253
 from unnoise import datasets, io, networks, noise
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.training import recipe as recipes, trainer
+from unnoise.training import recipe as recipes, run_folder, trainer
 from unnoise.training.patches import Patches
 from unnoise.training.recipe import Recipe
 from unnoise.training.trainer import ProgressEvent
@@ -40,7 +40,7 @@ def make(three_pictures: Path) -> MakeRecipe:
     base = {"name": "tiny", "network": RESUNET, "noise": "gaussian:0..50", "data": data, "validation": look}
 
     def make(changes: dict[str, Any] | None = None, *, steps: int = 20) -> Recipe:
-        return recipes.load({**base, "train": {"steps": steps, **fixed}}, changes)
+        return recipes.load({**base, "train": {"steps": steps, **fixed, "warmup": min(4, steps)}}, changes)
 
     return make
 
@@ -59,14 +59,14 @@ def weights(model: Path) -> dict[str, torch.Tensor]:
     return pytorch.load(model)[0].state_dict()
 
 
-def log(folder: Path, *, without: str = "") -> list[dict[str, float]]:
+def log(folder: Path, *, without: str = "") -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != without} for line in lines]
 
 
 def assert_same_run(folder: Path, other: Path) -> None:
     """Hold two runs to the same weights, averaged and not, bit for bit, and to the same log but for the time."""
-    states = [torch.load(one / trainer.CHECKPOINT, weights_only=True) for one in (folder, other)]
+    states = [torch.load(one / run_folder.CHECKPOINT, weights_only=True) for one in (folder, other)]
     for part in ("network", "average"):
         torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
     models = [weights(one / "tiny.safetensors") for one in (folder, other)]
@@ -84,20 +84,21 @@ def test_it_learns(make: MakeRecipe, tmp_path: Path) -> None:
 
 
 def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
-    recipe, seen = make({"loss": "0.5*l1 + 0.5*mse", "terms": "ours"}), []
+    recipe, seen = make({"loss": "0.5*l1 + 0.5*mse", "data_licence": "ours"}), []
     model = trainer.train(recipe, tmp_path / "run", on_progress=seen.append)
     assert model == tmp_path / "run" / "tiny.safetensors"
     names = {path.name for path in model.parent.iterdir()}
     assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "losses.png", "tiny.safetensors"}
     assert recipes.load(model.parent / "recipe.yaml") == recipe
     network, card = pytorch.load(model)
-    assert (card.name, card.network, card.noise, card.terms) == ("tiny", RESUNET, "gaussian:0..50", "ours")
+    assert (card.name, card.network, card.noise, card.data_licence) == ("tiny", RESUNET, "gaussian:0..50", "ours")
     assert (card.channels, card.multiple_of, card.halo) == (network.channels, network.multiple_of, network.halo)
     assert card.wants_sigma
     assert card.trained.startswith("20 steps in ")
     lines = log(model.parent)
     assert [line["step"] for line in lines] == [5, 10, 15, 20] == [look.step for look in seen if look.validated]
     for line in lines:
+        assert line.pop("precision") == "fp32"
         assert set(line) == {"step", "epoch", "seconds", "loss", "l1", "mse", "psnr", "learning_rate", "gaussian:25"}
         assert all(map(math.isfinite, line.values()))
         assert line["loss"] == pytest.approx(0.5 * line["l1"] + 0.5 * line["mse"])
@@ -108,7 +109,7 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
 def test_a_line_of_the_log_is_the_mean_since_the_one_before(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    monkeypatch.setattr(trainer._Run, "_reads_late", late)  # as on a GPU
+    monkeypatch.setattr(trainer.Trainer, "_reads_late", late)  # as on a GPU
     for every in (1, 5):
         trainer.train(make({"data.validation": [], "validation.every": every}), tmp_path / str(every))
     losses = np.array([line["loss"] for line in log(tmp_path / "1")])
@@ -126,7 +127,11 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_
 def test_epochs_end_the_training_and_lower_the_rate(make: MakeRecipe, tmp_path: Path) -> None:
     seen: list[ProgressEvent] = []
     epochs = {"train.steps": None, "train.epochs": 3, "train.schedule": "exponential:0.5", "train.warmup": 0}
-    changes = {"data.per_picture": 4, "train.stages": [{"until": 1, "patch": 16, "batch": 3}], "validation.every": None}
+    changes = {
+        "data.patches_per_picture": 4,
+        "train.stages": [{"until": 1, "patch": 16, "batch": 3}],
+        "validation.every": None,
+    }
     trainer.train(make(epochs | changes), tmp_path / "run", on_progress=seen.append)
     lines = log(tmp_path / "run")
     assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2), (12, 3)], "12 patches by threes"
@@ -135,7 +140,7 @@ def test_epochs_end_the_training_and_lower_the_rate(make: MakeRecipe, tmp_path: 
 
 
 def test_the_validation_loss_is_that_of_the_average_on_the_same_patches(make: MakeRecipe, tmp_path: Path) -> None:
-    changes = {"loss": "0.5*l1 + 0.5*mse", "validation.items": 5, "validation.every": 10, "noise": "gaussian:50"}
+    changes = {"loss": "0.5*l1 + 0.5*mse", "validation.patches": 5, "validation.every": 10, "noise": "gaussian:50"}
     recipe = make(changes | {"train.stages": [{"until": 1, "patch": 16, "batch": 2}]})
     network, _ = pytorch.load(trainer.train(recipe, tmp_path / "run"))
     dataset = datasets.make(recipe.data.validation)
@@ -168,7 +173,7 @@ def test_pairs_are_learned_as_they_are(tmp_path: Path, photograph: np.ndarray) -
             io.from_array(pixels).save(tmp_path / f"{index}_{ending}.png")
     stages = [{"until": 1, "patch": 16, "batch": 2}]
     recipe = {"name": "tiny", "network": DNCNN, "data": {"train": [f"pairs:{tmp_path}"]}}
-    train = {"steps": 90, "stages": stages, "learning_rate": 0.02, "precision": "fp32", "ema": 0, "clip": None}
+    train = {"steps": 90, "stages": stages, "learning_rate": 0.02, "precision": "fp32", "ema": 0, "grad_clip": None}
     recipe["data"]["validation"] = [f"pairs:{tmp_path}"]
     loaded = recipes.load({**recipe, "train": train, "validation": {"every": 30, "noise": []}})
     _, card = pytorch.load(trainer.train(loaded, tmp_path / "run"))
@@ -183,13 +188,13 @@ def test_the_average_follows_the_weights(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, ema: float
 ) -> None:
     steps: list[dict[str, torch.Tensor]] = []
-    follow = trainer._Run._update_ema
+    follow = trainer.Trainer._update_ema
 
-    def record(run: trainer._Run) -> None:
+    def record(run: trainer.Trainer) -> None:
         steps.append({name: value.detach().clone() for name, value in run.network.state_dict().items()})
         follow(run)
 
-    monkeypatch.setattr(trainer._Run, "_update_ema", record)
+    monkeypatch.setattr(trainer.Trainer, "_update_ema", record)
     recipe = make({"network": network, "train.ema": ema, "train.seed": 3})
     average, _ = pytorch.load(trainer.train(recipe, tmp_path / "run"))
     torch.manual_seed(3)
@@ -251,7 +256,7 @@ def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, mo
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(trainer.Fabric, "save", break_off)
         trainer.train(recipe, tmp_path / "broken")
-    assert torch.load(tmp_path / "broken" / trainer.CHECKPOINT, weights_only=True)["progress"]["step"] == 14
+    assert torch.load(tmp_path / "broken" / run_folder.CHECKPOINT, weights_only=True)["progress"]["step"] == 14
     _, card = pytorch.load(tmp_path / "broken" / "tiny.safetensors")
     assert card.trained.startswith("14 steps"), "a run that is broken off leaves the model that it has"
     trainer.train(recipe, tmp_path / "broken", resume=True)
@@ -309,7 +314,9 @@ def test_a_compiled_network_learns_the_same(make: MakeRecipe, tmp_path: Path) ->
 def test_what_is_kept_stays_between_the_start_and_what_was_learned(make: MakeRecipe, tmp_path: Path) -> None:
     first = trainer.train(make(steps=2), tmp_path / "first")
     kept = {
-        stay: weights(trainer.train(make({"start": str(first), "train.stay": stay}, steps=3), tmp_path / str(stay)))
+        stay: weights(
+            trainer.train(make({"init_from": str(first), "train.start_weight": stay}, steps=3), tmp_path / str(stay))
+        )
         for stay in (0.0, 0.25, 1.0)
     }
     torch.testing.assert_close(kept[1.0], weights(first))
@@ -320,9 +327,9 @@ def test_what_is_kept_stays_between_the_start_and_what_was_learned(make: MakeRec
 
 def test_a_run_begins_from_a_model(make: MakeRecipe, tmp_path: Path) -> None:
     first = trainer.train(make(steps=2), tmp_path / "first")
-    still = {"start": str(first), "train.learning_rate": 1e-12}
+    still = {"init_from": str(first), "train.learning_rate": 1e-12}
     second = trainer.train(make(still, steps=1), tmp_path / "second")
     torch.testing.assert_close(weights(second), weights(first))
     assert pytorch.load(second)[1].trained.startswith(f"{pytorch.load(first)[1].trained}, then 1 steps")
     with pytest.raises(UnnoiseError, match=r"no start for this recipe: weights of resunet.* do not fit dncnn"):
-        trainer.train(make({"start": str(first), "network": DNCNN}, steps=1), tmp_path / "third")
+        trainer.train(make({"init_from": str(first), "network": DNCNN}, steps=1), tmp_path / "third")

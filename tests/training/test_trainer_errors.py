@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch  # noqa: TID253
+import yaml
 
 from unnoise import io
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.training import recipe as recipes, trainer
+from unnoise.training import distributed, recipe as recipes, run_folder, trainer
 from unnoise.training.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -57,9 +60,90 @@ def test_a_run_is_not_overwritten(make: MakeRecipe, tmp_path: Path) -> None:
 def test_another_recipe_does_not_go_on_with_a_run(make: MakeRecipe, tmp_path: Path) -> None:
     trainer.train(make(), tmp_path / "run")
     before = contents(tmp_path / "run")
-    line = refusal(make({"train.steps": 7}), tmp_path / "run", resume=True)
-    assert "holds a run of another recipe: see" in line
+    line = refusal(make({"train.seed": 7}), tmp_path / "run", resume=True)
+    assert "holds a run of another recipe, or a longer one: see" in line
     assert contents(tmp_path / "run") == before
+
+
+def test_a_finished_run_is_lengthened_and_not_shortened(make: MakeRecipe, tmp_path: Path) -> None:
+    trainer.train(make(), tmp_path / "run")
+    model = trainer.train(make({"train.steps": 9}), tmp_path / "run", resume=True)
+    assert pytorch.load(model)[1].trained.startswith("9 steps")
+    assert recipes.load(tmp_path / "run" / "recipe.yaml").train.steps == 9
+    assert [json.loads(line)["step"] for line in (tmp_path / "run" / run_folder.LOG).read_text().splitlines()] == [6, 9]
+    assert "or a longer one" in refusal(make(), tmp_path / "run", resume=True)
+
+
+def test_a_failed_run_does_not_block_its_folder(make: MakeRecipe, tmp_path: Path) -> None:
+    refusal(make({"noise": "poisson:30"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert trainer.train(make(), tmp_path / "run").exists()
+
+
+def test_a_run_that_fails_after_a_checkpoint_keeps_it(
+    make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = trainer.Trainer._update_ema
+
+    def fail(run: trainer.Trainer) -> None:
+        update(run)
+        if run.progress.step == 3:
+            raise UnnoiseError("no space left")
+
+    monkeypatch.setattr(trainer.Trainer, "_update_ema", fail)
+    assert refusal(make(), tmp_path / "run") == "no space left"
+    monkeypatch.undo()
+    assert "already contains a run" in refusal(make(), tmp_path / "run")
+    assert trainer.train(make(), tmp_path / "run", resume=True).exists()
+
+
+def test_a_warm_up_longer_than_the_training(make: MakeRecipe, tmp_path: Path) -> None:
+    line = refusal(make({"train.warmup": 7}), tmp_path / "run")
+    assert line == "train.warmup is 7 steps and the training only 6: lower train.warmup"
+    epochs = {"train.warmup": 7, "train.steps": None, "train.epochs": 2.5, "data.patches_per_picture": 2}
+    assert "and the training only 5: lower" in refusal(make(epochs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("noise", ["poisson:30", "gaussian:25 | poisson:30"])
+def test_a_dry_run_refuses_a_noise_that_the_network_cannot_use(make: MakeRecipe, noise: str) -> None:
+    with pytest.raises(UnnoiseError, match=r"^resunet needs sigma, and 'poisson:30' has no single sigma"):
+        trainer.check(make({"noise": noise}))
+    assert trainer.check(make({"noise": noise, "network": "dncnn:depth=3,width=4"}))
+
+
+def test_the_precision_is_recorded_and_kept(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, chosen = make({"train.precision": "auto"}), iter(["bf16", "fp32"])
+    monkeypatch.setattr(distributed, "choose_precision", lambda device: next(chosen))
+    for steps in (6, 8):  # resumed where the hardware would choose otherwise
+        train = recipe.train.model_copy(update={"steps": steps})
+        model = trainer.train(recipe.model_copy(update={"train": train}), tmp_path / "run", resume=True)
+        assert recipes.load(tmp_path / "run" / "recipe.yaml").train.precision == "bf16"
+        assert recipes.load(yaml.safe_load(pytorch.load(model)[1].recipe)).train.precision == "bf16"
+    lines = (tmp_path / "run" / run_folder.LOG).read_text().splitlines()
+    assert [json.loads(line)["precision"] for line in lines] == ["bf16", "bf16"]
+    assert next(chosen, None) is None
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"avx512_bf16": True}, "bf16"), ({"avx2": True, "amx_bf16": False}, "fp32"), ({"bf16": True}, "bf16")],
+)
+def test_the_precision_is_what_the_processor_can_do(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert distributed.choose_precision("cpu") == precision
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_training_image_with_nan_is_named(make: MakeRecipe, tmp_path: Path, value: float) -> None:
+    pixels = np.full((20, 20, 3), 0.5, np.float32)
+    pixels[3, 4] = value
+    tifffile.imwrite(tmp_path / "pictures" / "broken.tif", pixels, photometric="rgb")
+    line = refusal(make(), tmp_path / "run")
+    assert "broken.tif" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_what_was_never_begun_begins(make: MakeRecipe, tmp_path: Path) -> None:
@@ -78,7 +162,10 @@ def test_a_value_left_to_its_default_is_the_same_recipe(make: MakeRecipe, tmp_pa
     ("changes", "why"),
     [
         ({"data.channels": 1}, "the network has 3 channels and data.channels is 1"),
-        ({"train.stages": [{"until": 1, "patch": 10, "batch": 1}]}, "a patch of 10: resunet takes multiples of 4"),
+        (
+            {"train.stages": [{"until": 1, "patch": 10, "batch": 1}]},
+            "train.stages: patch 10 must be a multiple of 4 for resunet and this task",
+        ),
         (
             {"train.stages": [{"until": 0.5, "patch": 8, "batch": 1}, {"until": 1, "patch": 24, "batch": 1}]},
             "'only.png', 20x24 pixels, is smaller than a patch of 24",
@@ -112,20 +199,22 @@ def test_a_compiler_that_does_not_work_is_told_before_anything_is_written(
 def test_a_loss_that_is_no_number_ends_the_run(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: float | None, late: bool
 ) -> None:
-    monkeypatch.setattr(trainer._Run, "_reads_late", late)  # as on a GPU
-    recipe = make({"train.learning_rate": 1e30, "train.warmup": 0, "train.clip": clip, "train.checkpoint_every": 1})
+    monkeypatch.setattr(trainer.Trainer, "_reads_late", late)  # as on a GPU
+    recipe = make(
+        {"train.learning_rate": 1e30, "train.warmup": 0, "train.grad_clip": clip, "train.checkpoint_every": 1}
+    )
     line = refusal(recipe, tmp_path / "run")
-    assert line.startswith("the loss is no longer a number at step ")
+    assert line.startswith("the loss is not finite at step ")
     assert line.endswith(": lower train.learning_rate")
     left, _ = pytorch.load(tmp_path / "run" / "tiny.safetensors")
     assert all(value.isfinite().all() for value in left.state_dict().values()), "as of the last checkpoint"
-    state = torch.load(tmp_path / "run" / trainer.CHECKPOINT, weights_only=True)
+    state = torch.load(tmp_path / "run" / run_folder.CHECKPOINT, weights_only=True)
     assert all(torch.isfinite(value).all() for value in state["network"].values()), "no checkpoint of ruins"
 
 
 def test_a_level_that_no_number_says_cannot_be_told_to_a_network(make: MakeRecipe, tmp_path: Path) -> None:
     line = refusal(make({"noise": "poisson:30"}), tmp_path / "run")
-    assert line == "resunet is told the noise level, and 'poisson:30' has no single one"
+    assert line == "resunet needs sigma, and 'poisson:30' has no single sigma: use a network without sigma input"
 
 
 def test_limited_gradients(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +227,8 @@ def test_limited_gradients(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest
         return before
 
     monkeypatch.setattr(trainer.Fabric, "clip_gradients", measure)
-    trainer.train(make({"train.clip": 1e-3}), tmp_path / "limited")
+    trainer.train(make({"train.grad_clip": 1e-3}), tmp_path / "limited")
     assert norms == pytest.approx([1e-3] * 6, rel=0.01)
     norms.clear()
-    trainer.train(make({"train.clip": None}), tmp_path / "free")
+    trainer.train(make({"train.grad_clip": None}), tmp_path / "free")
     assert all(norm > 2e-3 for norm in norms)

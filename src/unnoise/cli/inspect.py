@@ -138,7 +138,7 @@ def _card_text(card: Card) -> str:
         "network": card.network,
         "channels": str(card.channels),
         "trained on": f"{card.noise or 'pairs'} ({card.task})",
-        "training data": card.terms,
+        "training data": card.data_licence,
         "training": "\n".join(f"then {part}" if i else part for i, part in enumerate(card.trained.split(", then "))),
         "license": card.licence,
         "unnoise": card.version,

@@ -187,7 +187,7 @@ def _call(verb: str, *arguments: Any, ray: str | None = None, **options: Any) ->
     function = getattr(_tables(), verb)
     with console.line() as show_progress:
         local = functools.partial(
-            function, *arguments, **options, tell=lambda issue: print_error(str(issue)), progress=show_progress
+            function, *arguments, **options, on_issue=lambda issue: print_error(str(issue)), progress=show_progress
         )
         if ray is None:
             return local()
@@ -195,7 +195,7 @@ def _call(verb: str, *arguments: Any, ray: str | None = None, **options: Any) ->
         from unnoise.tables import ray as table_ray
 
         with ray_pool.ray_session(ray or None):
-            return local(spread=table_ray.distribute(verb, arguments, options))
+            return local(distribute=table_ray.distribute(verb, arguments, options))
 
 
 def _finish(outcome: Outcome) -> None:

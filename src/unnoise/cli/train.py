@@ -23,7 +23,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe in YAML or JSON, or a config.json.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Overrides, such as train.steps=5000.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/NAME.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run, or lengthen it: train.steps=...")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe, print a summary, and stop.")] = False,
 ) -> None:
     """Train a network from a recipe.
@@ -39,15 +41,13 @@ def train(
     from unnoise.training import distributed, recipe as recipes, trainer
 
     changes = dict(_key_and_value(text) for text in overrides or [])
-    loaded = recipes.load(recipe, changes)
-    device = None
-    if job := recipes.read_config(recipe, changes):
-        if job.mode == "test":
-            _measure(recipe, changes)
-            return
-        device, out = job.device, out or (Path(job.folder) if job.folder else None)
-        if distributed.is_rank_zero():
-            print_line(recipes.dump(loaded))
+    job = recipes.open(recipe, changes)
+    if job.mode == "test":
+        _measure(recipe, changes)
+        return
+    loaded, folder = job.recipe, out or job.folder
+    if job.translated and distributed.is_rank_zero():
+        print_line(recipes.dump(loaded))
     if dry_run:
         for line in trainer.check(loaded):
             print_line(line)
@@ -62,7 +62,7 @@ def train(
                 summary.clear()
             show(event)
 
-        model = trainer.train(loaded, out, resume=resume, device=device, on_progress=on_progress)
+        model = trainer.train(loaded, folder, resume=resume, device=job.device, on_progress=on_progress)
     if distributed.is_rank_zero():
         print_line(model)
 

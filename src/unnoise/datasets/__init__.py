@@ -1,8 +1,8 @@
-"""Datasets: pictures to learn from and to be judged on.
+"""Datasets for training and evaluation.
 
-`make("images:DIR")` is a dataset, `make("pairs:DIR")` one of noisy and clean pictures; the text after the first colon
-is a path, as it is. A relative path that is not found from here is looked for under the data root, the folder that the
-variable UNNOISE_DATA names.
+`make("images:DIR")` opens a folder of images, `make("pairs:DIR")` one of noisy and clean images; the text after the
+first colon is a path. Relative paths are searched in the working directory, then in the data root, the folder that the
+environment variable UNNOISE_DATA names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DATASETS: Registry[Dataset] = Registry(
 )
 
 WHITE = ("images", "pairs")
-"""Those that can bring what is white in their pictures to 1."""
+"""Kinds of datasets that support `white`."""
 
 
 def make(
@@ -38,19 +38,19 @@ def make(
     size: int | None = None,
     white: bool = False,
 ) -> Dataset:
-    """Open the dataset that a spec, or a list of them one after the other, names.
+    """Open a dataset, or several datasets concatenated.
 
-    A spec that stands twice in a list makes its pictures count twice.
+    Images of a spec that is listed twice count twice.
 
     Args:
-        spec: "images:DIR", "mnist:DIR#test", or several of them.
-        channels: 1 to make every picture grey, 3 to make it RGB; None leaves it as it is.
-        exclude: a text file of pictures to leave out, one path a line, relative to the file itself.
-        size: resize every picture to a square of this side, in pixels; None leaves it.
-        white: bring what is white in each picture to 1, as the main job does; for files of pictures alone.
+        spec: "images:DIR", "mnist:DIR#test", or a list of specs.
+        channels: 1 to convert all images to gray, 3 to RGB; None keeps their channels.
+        exclude: text file of images to leave out, one path a line, relative to the file.
+        size: resize all images to squares of this side, in pixels; None keeps their size.
+        white: scale each image so that its white level is 1, as `unnoise clean` does; for folders of files only.
 
     Raises:
-        UnnoiseError: an unknown kind, or nothing to read.
+        UnnoiseError: an unknown kind of dataset, or no images.
     """
     if isinstance(spec, list):
         opened = {one: make(one, channels=channels, exclude=exclude, size=size, white=white) for one in spec}
@@ -58,9 +58,9 @@ def make(
     kind, separator, path = spec.partition(":")
     cls: Any = DATASETS.find(kind)
     if not (separator and path):
-        raise UnnoiseError(f"dataset '{spec}': name its place, as in {kind}:FOLDER")
+        raise UnnoiseError(f"dataset '{spec}' has no path: write {kind}:FOLDER")
     if white and kind not in WHITE:
-        raise UnnoiseError(f"data.white is for {': and '.join(WHITE)}: alone, not for '{spec}'")
+        raise UnnoiseError(f"data.normalize_white needs {': or '.join(WHITE)}: datasets, got '{spec}'")
     if white:
         dataset = cls(path, channels=channels, exclude=exclude, white=True)
     else:

@@ -1,4 +1,4 @@
-"""What a dataset is, where its files are found, and how its pixels are stored."""
+"""The base class of datasets, and helpers to find and read image files."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb
 
 
 class Dataset(ABC):
-    """A sequence of pictures `[H, W, C]`, or of pairs of them, in the type they are stored in (see `as_float`)."""
+    """A sequence of images `[H, W, C]`, or of pairs of images, in their stored data type (see `as_float`)."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """Count the items."""
+        """Return the number of items."""
 
     @abstractmethod
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return a clean picture, or `(noisy, clean)`: uint8, uint16 or float32 `[H, W, C]`."""
+        """Return a clean image, or `(noisy, clean)`: uint8, uint16 or float32 `[H, W, C]`."""
 
     @abstractmethod
     def label(self, index: int) -> str:
-        """Name an item, for tables and messages."""
+        """Return the name of an item, for tables and messages."""
 
 
 class ConcatDataset(Dataset):
-    """Several datasets, one after the other."""
+    """Several datasets, concatenated."""
 
     def __init__(self, members: list[Dataset]) -> None:
         self.members = members
         self._ends = list(itertools.accumulate(map(len, members)))
 
     def __len__(self) -> int:
-        """Count the items of all members."""
+        """Return the number of items of all members."""
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ class ConcatDataset(Dataset):
         return member[inner]
 
     def label(self, index: int) -> str:
-        """Name the item as its member does."""
+        """Return the name that the member gives the item."""
         member, inner = self._find(index)
         return member.label(inner)
 
@@ -66,10 +66,10 @@ class ConcatDataset(Dataset):
 
 
 class Resized(Dataset):
-    """A dataset whose pictures are brought to one size, and kept; their proportions are not.
+    """A dataset whose images are resized to squares, regardless of their aspect ratio, and kept in memory.
 
     Args:
-        dataset: what is resized.
+        dataset: the dataset to resize.
         size: side of the squares, in pixels.
     """
 
@@ -78,11 +78,11 @@ class Resized(Dataset):
         self._resized: dict[int, np.ndarray | tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
-        """Count the items."""
+        """Return the number of items."""
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return an item, resized, in its stored type."""
+        """Return a resized item in its stored data type."""
         if index not in self._resized:
             item = self.dataset[index]
             fitted = (self._fit(item[0]), self._fit(item[1])) if isinstance(item, tuple) else self._fit(item)
@@ -90,7 +90,7 @@ class Resized(Dataset):
         return self._resized[index]
 
     def label(self, index: int) -> str:
-        """Name the item as before."""
+        """Return the name of an item."""
         return self.dataset.label(index)
 
     def _fit(self, pixels: np.ndarray) -> np.ndarray:
@@ -104,14 +104,14 @@ class Resized(Dataset):
 
 
 def as_float(pixels: np.ndarray) -> np.ndarray:
-    """Turn stored pixels into float32 in [0, 1]: integers are divided by their full scale, floats stay."""
+    """Convert stored pixels to float32 in [0, 1]: integers are divided by the largest value of their type."""
     if pixels.dtype.kind == "u":
         return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return pixels.astype(np.float32, copy=False)
 
 
 def with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
-    """Make a picture grey (BT.601 luma, rounded for integers) or RGB (copies of grey); None leaves it as it is."""
+    """Convert an image to gray (BT.601 luma, rounded for integers) or RGB (copies of gray); None keeps the channels."""
     have = pixels.shape[2]
     if channels in (None, have):
         return pixels
@@ -120,11 +120,11 @@ def with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
     if (have, channels) == (3, 1):
         luma = pixels.astype(np.float32) @ LUMA[:, None]
         return (np.rint(luma) if pixels.dtype.kind == "u" else luma).astype(pixels.dtype)
-    raise UnnoiseError(f"a picture of {have} channels cannot be made one of {channels}")
+    raise UnnoiseError(f"cannot convert an image of {have} channels to {channels}")
 
 
 def find(path: str) -> Path:
-    """Find a file or folder from here, else under the data root (UNNOISE_DATA, or ../shared/data).
+    """Return an existing file or folder, relative to the working directory or to the data root, UNNOISE_DATA.
 
     Raises:
         UnnoiseError: it is in neither place.
@@ -133,14 +133,14 @@ def find(path: str) -> Path:
     for candidate in (Path(path), root / path):
         if candidate.exists():
             return candidate
-    raise UnnoiseError(f"no data at '{path}', nor under '{root}': set UNNOISE_DATA to the folder that holds it")
+    raise UnnoiseError(f"no data at '{path}' or in '{root}': set UNNOISE_DATA to the folder that holds it")
 
 
 def split_part(path: str, parts: Sequence[str]) -> tuple[str, str]:
-    """Divide "PATH#part" into path and part; the first of `parts` where none is named.
+    """Split "PATH#part" into path and part, by default the first of `parts`.
 
     Raises:
-        UnnoiseError: a part that there is not.
+        UnnoiseError: an unknown part.
     """
     place, _, part = path.partition("#")
     if part and part not in parts:
@@ -149,33 +149,34 @@ def split_part(path: str, parts: Sequence[str]) -> tuple[str, str]:
 
 
 def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
-    """Return the pictures of a folder and its sub-folders, sorted; a picture's own path names just that one.
+    """Return the image files of a folder and its sub-folders, sorted; or the file itself if it is one.
 
     Args:
-        folder: where to look.
-        exclude: text file of pictures to leave out, one path a line, relative to the file; `#` begins a comment.
+        folder: a folder or an image file.
+        exclude: text file of images to leave out, one path a line, relative to the file; `#` starts a comment.
 
     Raises:
-        UnnoiseError: there are none, or the list names one that does not exist.
+        UnnoiseError: there are no images, or an excluded one does not exist.
     """
     left_out = _read_list(find(exclude)) if exclude else set()
     files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
     pictures = [path for path in files if io.is_picture(path) and path.resolve() not in left_out]
     if not pictures:
-        raise UnnoiseError(f"no pictures in '{folder}'")
+        raise UnnoiseError(f"no images in '{folder}'")
     return pictures
 
 
 def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
-    """Read a picture's colours in the type that they are stored in, `[H, W, C]`; see `with_channels`."""
+    """Read an image without alpha in its stored data type, `[H, W, C]`; see `with_channels`."""
     picture = io.read(path)
     return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
 
 
 def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.ndarray]:
-    """Read the colours of pictures of one scene as float32 `[H, W, C]`, with what is white in the brightest at 1.
+    """Read images of one scene without alpha as float32 `[H, W, C]`, scaled so that the highest white level is 1.
 
-    So does the main job show pictures to a model (see `denoisers.spanned`): 12 bits within 16, counts of photons.
+    Models get images with the same scaling in `unnoise clean` (see `denoisers.rescaled`), such as 12 bits in 16 or
+    photon counts.
     """
     pictures = [io.read(path) for path in paths]
     white = np.float32(max(white_level(picture.pixels, picture.dtype) for picture in pictures))
@@ -183,7 +184,7 @@ def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.nd
 
 
 def count_pages(path: Path) -> int:
-    """Count the pages of a file, by its header, where its kind has pages."""
+    """Return the number of pages of a file from its header; 1 for formats without pages."""
     return io.RowReader(path).header.pages if path.suffix.lower() in _PAGED else 1
 
 
@@ -191,6 +192,6 @@ def _read_list(path: Path) -> set[Path]:
     lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     listed = {(path.parent / line).resolve() for line in lines if line}
     for one in sorted(listed):
-        if not one.exists():  # a list that is misplaced would let test pictures into the training
-            raise UnnoiseError(f"'{path}' leaves out '{one.name}', which is not there: put the list where it belongs")
+        if not one.exists():  # a misplaced list would let test images into the training
+            raise UnnoiseError(f"'{path}' excludes '{one.name}', which does not exist: paths are relative to the list")
     return listed

@@ -1,7 +1,7 @@
-"""CIFAR-100: 32x32 colour pictures (Krizhevsky, 2009), in the files of its binary and of its Python version.
+"""CIFAR-100: 32x32 color images (Krizhevsky, 2009), in the files of its binary and of its Python version.
 
-The Python version is pickles, which run code for whoever wrote them. Here the stream of a pickle is read with stand-ins
-for the three names that these files need, so that not even NumPy does what it says; any other name is refused.
+The Python version consists of pickles, which can run arbitrary code. Here pickles are read with stand-in classes for
+the names that these files need, so that not even NumPy code is run; any other name is refused.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _RECORD = np.dtype([("coarse", "u1"), ("fine", "u1"), ("picture", "u1", SHAPE)])
 
 
 class Cifar100(Packed):
-    """The pictures of one part, uint8 `[32, 32, 3]`, in the order of their file.
+    """The images of one part, uint8 `[32, 32, 3]`, in the order of the file.
 
     Args:
-        path: "FOLDER#train" or "FOLDER#test", and a stretch of it; see `blocks.Packed`. The folder holds `train.bin`
-            and `test.bin` (binary version), or `train` and `test` (Python version).
-        channels: 1 for grey.
-        exclude: cannot be used.
+        path: "FOLDER#train" or "FOLDER#test", optionally with a range; see `packed.Packed`. The folder holds
+            `train.bin` and `test.bin` (binary version), or `train` and `test` (Python version).
+        channels: 1 to convert to gray.
+        exclude: not supported.
     """
 
     def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
         super().__init__(path, PARTS, channels=channels, exclude=exclude)
 
     def open(self) -> np.ndarray:
-        """Map the binary file into memory, or read the pickle."""
+        """Memory-map the binary file, or read the pickle."""
         binary, pickled = self.folder / f"{self.part}.bin", self.folder / self.part
         if binary.is_file():
             planes = map_file(binary, _RECORD)["picture"]
@@ -47,13 +47,13 @@ class Cifar100(Packed):
 
 
 def read_pickle(path: Path) -> np.ndarray:
-    """Read the pictures from a file of the Python version; nothing in it is run.
+    """Read the images from a file of the Python version without running any code in it.
 
     Returns:
         uint8 `[N, 3, 32, 32]`, read-only.
 
     Raises:
-        UnnoiseError: it cannot be read, names anything but an array, or holds no pictures.
+        UnnoiseError: it cannot be read, names anything but arrays, or holds no images.
     """
     try:
         with path.open("rb") as file:
@@ -64,25 +64,25 @@ def read_pickle(path: Path) -> np.ndarray:
         raise UnnoiseError(f"'{path}' is refused: {error}") from error
     array = {_text(key): value for key, value in stored.items()}.get("data") if isinstance(stored, dict) else None
     if not (isinstance(array, _Array) and array.data and array.kind == "u1" and not array.by_columns):
-        raise UnnoiseError(f"'{path}' is no file of CIFAR-100: it has no bytes named 'data'")
+        raise UnnoiseError(f"'{path}' is not a CIFAR-100 file: it has no bytes named 'data'")
     values = math.prod(SHAPE)
     if array.shape[1:] != (values,) or len(array.data) != array.shape[0] * values:
-        raise UnnoiseError(f"'{path}' is no file of CIFAR-100: its data are no table of {values} values a picture")
+        raise UnnoiseError(f"'{path}' is not a CIFAR-100 file: its images do not have {values} values each")
     return np.frombuffer(array.data, np.uint8).reshape(-1, *SHAPE)
 
 
 class _Kind:
-    """Stands in for `numpy.dtype`: keeps its code, "u1"."""
+    """Stand-in for `numpy.dtype` that keeps its code, "u1"."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.code = _text(code)
 
     def __setstate__(self, state: Any) -> None:
-        """Ignore byte order and fields: only bytes are taken."""
+        """Ignore byte order and fields: only bytes are supported."""
 
 
 class _Array:
-    """Stands in for `numpy.ndarray`, and for the call that begins one: keeps what it is told."""
+    """Stand-in for `numpy.ndarray` and its constructor that keeps the arguments."""
 
     shape: tuple[int, ...] = ()
     kind = ""
@@ -90,10 +90,10 @@ class _Array:
     data: bytes | None = None
 
     def __init__(self, *_: Any) -> None:
-        """Begin as nothing, whatever is asked for."""
+        """Ignore the arguments of the constructor."""
 
     def __setstate__(self, state: Any) -> None:
-        """Take (version, shape, type, whether columns come first, bytes)."""
+        """Set (version, shape, data type, Fortran order, bytes)."""
         _, shape, kind, self.by_columns, data = state
         if not isinstance(data, bytes):
             raise pickle.UnpicklingError("an array in it holds more than bytes")
@@ -101,17 +101,17 @@ class _Array:
 
 
 class _Bytes:
-    """Stands in for `_codecs.encode`, by which Python 3 writes bytes into old pickles."""
+    """Stand-in for `_codecs.encode`, with which Python 3 stores bytes in old pickles."""
 
     def __new__(cls, text: str, encoding: str) -> bytes:  # type: ignore[misc]
         """Return the bytes instead of an object."""
         return text.encode("latin-1")
 
     def __setstate__(self, state: Any) -> None:
-        """Change nothing."""
+        """Do nothing."""
 
 
-# All are classes with a `__setstate__`: a pickle can write attributes into any object that has none.
+# All are classes with `__setstate__`: without it, a pickle can set any attribute of an object.
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Kind,
@@ -122,7 +122,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 
 
 class _Reader(pickle.Unpickler):
-    """Reads plain containers and arrays, and nothing else."""
+    """Reads plain containers and arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for a name; refuse all others."""
@@ -132,7 +132,7 @@ class _Reader(pickle.Unpickler):
             _refuse(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        """Refuse what lies outside the file."""
+        """Refuse objects outside the file."""
         _refuse("an object outside")
 
 

@@ -1,4 +1,4 @@
-"""A folder of pictures, read once and kept in memory as they are stored."""
+"""A folder of images, which are read once and kept in memory in their stored data type."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from unnoise.datasets.base import Dataset, count_pages, find, list_pictures, rea
 
 
 class Images(Dataset):
-    """All pictures of a folder and its sub-folders, sorted by path; each page of a file is a picture.
+    """All images of a folder and its sub-folders, sorted by path; each page of a file is an image.
 
     Args:
-        folder: the folder, or one picture; see `datasets.find` for where it may lie.
-        channels: 1 or 3 to convert, None to leave as it is.
-        exclude: text file of pictures to leave out (`#` begins a comment), paths relative to the file.
-        white: bring what is white in each file to 1, see `read_white`.
+        folder: a folder or an image file, relative to the working directory or the data root.
+        channels: 1 or 3 to convert; None keeps the channels.
+        exclude: text file of images to leave out, one path a line, relative to the file; `#` starts a comment.
+        white: scale each file so that its white level is 1, see `read_white`.
     """
 
     def __init__(
@@ -27,20 +27,20 @@ class Images(Dataset):
         self._stored: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Return the number of images."""
         return len(self.places)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return a picture in its stored type, or as float32 with its white at 1, `[H, W, C]`."""
+        """Return an image in its stored data type, or as float32 with white at 1, `[H, W, C]`."""
         if index not in self._stored:
             path, page, pages = self.places[index]
             stored = read_white([path], self.channels)[0] if self.white else read_stored(path, self.channels)
-            of_file = np.split(stored, pages)
-            self._stored.update({index - page + number: one for number, one in enumerate(of_file)})
+            pages_of_file = np.split(stored, pages)
+            self._stored.update({index - page + number: one for number, one in enumerate(pages_of_file)})
         return self._stored[index]
 
     def label(self, index: int) -> str:
-        """Name a picture by its path inside the folder, and a page by its number."""
+        """Return the path of an image in the folder, with the number of the page."""
         path, page, pages = self.places[index]
         name = path.name if path == self.folder else str(path.relative_to(self.folder))
         return name if pages == 1 else f"{name}, page {page + 1}"

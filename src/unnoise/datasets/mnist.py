@@ -1,7 +1,7 @@
 """MNIST: handwritten digits in IDX files (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998).
 
-An IDX file is two zero bytes, a code of the type (8: unsigned bytes), the number of dimensions, each dimension as a
-big-endian 32-bit number, and the values, last dimension first. Fashion-MNIST, KMNIST and EMNIST come in the same files.
+An IDX file consists of two zero bytes, a type code (8: unsigned bytes), the number of dimensions, each dimension as a
+big-endian 32-bit integer, and the values in C order. Fashion-MNIST, KMNIST and EMNIST use the same format.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _GZIP = b"\x1f\x8b"
 
 
 class Mnist(Dataset):
-    """The digits of one part, uint8 `[28, 28, 1]`, in the order of their file.
+    """The digits of one part, uint8 `[28, 28, 1]`, in the order of the file.
 
     Args:
         path: "FOLDER#train" or "FOLDER#test"; the folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`
-            and the same with `t10k` for the test, as they are or with `.gz`.
+            and the same with `t10k` for the test, plain or as `.gz`.
         channels: 3 for three equal channels.
-        exclude: cannot be used, since there are no files of single pictures.
+        exclude: not supported, since there are no files of single images.
 
     Attributes:
-        labels: which digit each picture shows, uint8 `[N]`, 0 to 9.
+        labels: the digit in each image, uint8 `[N]`, 0 to 9.
 
     Raises:
-        UnnoiseError: a file is missing, is no IDX file of bytes, is cut short or too long, or the two do not match.
+        UnnoiseError: a file is missing, is not an IDX file of bytes, has the wrong length, or the two do not match.
     """
 
     def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
         if exclude:
-            raise UnnoiseError("mnist has no files of single pictures: data.exclude cannot leave any out")
+            raise UnnoiseError("data.exclude does not work for mnist, which has no files of single images")
         place, self.part = split_part(path, list(PARTS))
         folder, stem = find(place), PARTS[self.part]
         self._images = read_idx(_either(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
         self.labels = read_idx(_either(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
         self.channels = channels
         if not len(self._images) == len(self.labels) > 0:
-            raise UnnoiseError(f"'{folder}' has {len(self._images)} pictures and {len(self.labels)} labels in {stem}")
+            raise UnnoiseError(f"'{folder}' has {len(self._images)} images and {len(self.labels)} labels in {stem}")
 
     def __len__(self) -> int:
-        """Count the digits."""
+        """Return the number of digits."""
         return len(self._images)
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -56,22 +56,22 @@ class Mnist(Dataset):
         return with_channels(self._images[index, :, :, None], self.channels)
 
     def label(self, index: int) -> str:
-        """Name a digit by its part, place and what it shows: "test 0 (7)"."""
+        """Return the part, the index and the digit: "test 0 (7)"."""
         return f"{self.part} {index} ({self.labels[index]})"
 
 
 def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzip-compressed or not, whatever it is called.
+    """Read an IDX file of unsigned bytes, plain or compressed by gzip.
 
     Args:
         path: the file.
-        dimensions: how many it must have.
+        dimensions: number of dimensions that it must have.
 
     Returns:
-        uint8, read-only, of the shape that its header states.
+        uint8 array of the shape in the header, read-only.
 
     Raises:
-        UnnoiseError: it cannot be read, or is something else.
+        UnnoiseError: it cannot be read, or is another kind of file.
     """
     try:
         data = path.read_bytes()
@@ -80,16 +80,16 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
         raise UnnoiseError(f"cannot read '{path}': {error}") from error
     header = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
-        raise UnnoiseError(f"'{path}' is no IDX file of unsigned bytes in {dimensions} dimensions")
+        raise UnnoiseError(f"'{path}' is not an IDX file of unsigned bytes in {dimensions} dimensions")
     shape = tuple(int(length) for length in np.frombuffer(data, ">u4", dimensions, offset=4))
     if len(data) - header != math.prod(shape):
         stated = "x".join(map(str, shape))
-        raise UnnoiseError(f"'{path}' states {stated} values and holds {len(data) - header}: fetch it again")
+        raise UnnoiseError(f"'{path}' must hold {stated} values and holds {len(data) - header}: download it again")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
 def _either(folder: Path, name: str) -> Path:
-    """Return the file, plain where there is one, else compressed."""
+    """Return the plain file if it exists, else the compressed one."""
     for candidate in (folder / name, folder / f"{name}.gz"):
         if candidate.is_file():
             return candidate

@@ -1,4 +1,4 @@
-"""Parts that several datasets are made of."""
+"""Base class of datasets with many images in one file."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from unnoise.errors import UnnoiseError
 
 
 class Packed(Dataset):
-    """Pictures of one size, many in one file, of which a part or a stretch of a part is taken.
+    """Images of one size in one file per part, of which a part or a range of a part is used.
 
-    `FOLDER#train` is a part; `FOLDER#train:0..0.9` is its first nine tenths, `FOLDER#train:4500..5000` are its last 500
-    of 5000 pictures: where the second number is at most 1, both are shares. Without it, the stretch goes to the end.
+    `FOLDER#train` is a part, `FOLDER#train:0..0.9` its first 90 %, `FOLDER#train:4500..5000` the last 500 of 5000
+    images: if the second number is at most 1, both are shares. Without the second number, the range goes to the end.
 
     Args:
-        path: folder, part and stretch; see `datasets.find` for where the folder may lie.
-        parts: what parts there are, the default first.
-        channels: 1 or 3 to convert, None to leave as it is.
-        exclude: cannot be used, since there are no files of single pictures.
+        path: folder, part and range; the folder is relative to the working directory or the data root.
+        parts: names of the parts, the default first.
+        channels: 1 or 3 to convert; None keeps the channels.
+        exclude: not supported, since there are no files of single images.
 
     Attributes:
-        folder: where the files are.
+        folder: the folder of the files.
         part: the part that is read.
 
     Raises:
-        UnnoiseError: no such folder, part or stretch; or the file cannot be read.
+        UnnoiseError: the folder, part or range does not exist, or the file cannot be read.
     """
 
     def __init__(
         self, path: str, parts: Sequence[str], *, channels: int | None = None, exclude: str | None = None
     ) -> None:
         if exclude:
-            raise UnnoiseError(f"'{path}' has no files of single pictures: data.exclude cannot leave any out")
-        place, _, stretch = path.rpartition(":")
+            raise UnnoiseError(f"data.exclude does not work for '{path}', which has no files of single images")
+        place, _, span = path.rpartition(":")
         if "#" not in place:
-            place, stretch = path, ""
+            place, span = path, ""
         place, self.part = split_part(place, parts)
         self.folder, self.channels = find(place), channels
         self._open: np.ndarray | None = None
-        self._indices = _stretch(stretch, len(self.pixels))
+        self._indices = _span(span, len(self.pixels))
 
     @abstractmethod
     def open(self) -> np.ndarray:
-        """Return all pictures of the part, uint8 `[N, H, W, C]`; called once in each process.
+        """Return all images of the part, uint8 `[N, H, W, C]`; called once in each process.
 
         Raises:
             UnnoiseError: the file cannot be read, or holds something else.
@@ -55,40 +55,40 @@ class Packed(Dataset):
 
     @property
     def pixels(self) -> np.ndarray:
-        """All pictures of the part, uint8 `[N, H, W, C]`."""
+        """All images of the part, uint8 `[N, H, W, C]`."""
         if self._open is None:
             self._open = self.open()
         return self._open
 
     def __len__(self) -> int:
-        """Count the pictures that are taken."""
+        """Return the number of images in the range."""
         return len(self._indices)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return a picture, uint8 `[H, W, C]`."""
+        """Return an image, uint8 `[H, W, C]`."""
         return with_channels(np.ascontiguousarray(self.pixels[self._indices[index]]), self.channels)
 
     def label(self, index: int) -> str:
-        """Name a picture by its part and its place there."""
+        """Return the part and the index of an image in it."""
         return f"{self.part} {self._indices[index]}"
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the pixels behind on the way to another process, which opens the file itself."""
+        """Return the state without pixels; another process opens the file itself."""
         return {**vars(self), "_open": None}
 
 
 def map_file(path: Path, record: np.dtype) -> np.ndarray:
-    """Map a file of equal records into memory; nothing is read before it is asked for.
+    """Memory-map a file of equal records.
 
     Args:
         path: the file.
-        record: what stands in it, over and over.
+        record: the data type of a record.
 
     Returns:
-        `[N]` of the records, read-only.
+        The records `[N]`, read-only.
 
     Raises:
-        UnnoiseError: it cannot be read, is empty, or ends within a record.
+        UnnoiseError: it cannot be read, is empty, or ends inside a record.
     """
     try:
         size = path.stat().st_size
@@ -97,12 +97,12 @@ def map_file(path: Path, record: np.dtype) -> np.ndarray:
     except OSError as error:
         raise UnnoiseError(f"cannot read '{path}': {error.strerror}") from error
     raise UnnoiseError(
-        f"'{path}' has {size} bytes, no multiple of {record.itemsize}: it is cut short, or something else"
+        f"'{path}' has {size} bytes, not a multiple of {record.itemsize}: it is truncated or another kind of file"
     )
 
 
-def _stretch(text: str, count: int) -> range:
-    """Return what "0..0.9", "0..4500" or "4500.." takes of `count` pictures."""
+def _span(text: str, count: int) -> range:
+    """Return the indices of the range "0..0.9", "0..4500" or "4500.." of `count` images."""
     if not text:
         return range(count)
     low, separator, high = text.partition("..")
@@ -111,9 +111,9 @@ def _stretch(text: str, count: int) -> range:
     except ValueError:
         separator, first, last = "", 0.0, None
     if not separator:
-        raise UnnoiseError(f"cannot read the stretch '{text}': write 0..0.9, 0..4500, or 4500..")
+        raise UnnoiseError(f"cannot read the range '{text}': write 0..0.9, 0..4500, or 4500..")
     scale = count if (first < 1 if last is None else last <= 1) else 1
-    begin, end = round(first * scale), count if last is None else round(last * scale)
-    if not 0 <= begin < end <= count:
-        raise UnnoiseError(f"the stretch {text} takes no pictures, or more than the {count} that there are")
-    return range(begin, end)
+    start, end = round(first * scale), count if last is None else round(last * scale)
+    if not 0 <= start < end <= count:
+        raise UnnoiseError(f"the range {text} is empty, or beyond the {count} images")
+    return range(start, end)

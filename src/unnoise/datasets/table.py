@@ -1,7 +1,7 @@
-"""An image table: a Parquet file with columns of pictures, as Hugging Face `datasets` lays them out.
+"""Image tables: Parquet files with columns of images, in the layout of Hugging Face `datasets`.
 
-A picture is a `struct<bytes: binary, path: string>`: the bytes of an image file, and a name for it. Beside the columns
-of pictures stand a column `name` and, once the table is split, a column `part`. `unnoise.tables` makes such tables.
+An image is a `struct<bytes: binary, path: string>`: the bytes of an image file and its name. Other columns are `name`
+and, once the table is split, `part`. `unnoise.tables` writes such tables.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from unnoise.optional import require
 from unnoise.spec import unknown
 
 NAME, PART, NOISY, CLEAN = "name", "part", "noisy", ("clean", "image")
-_BATCH = 16  # rows that are read together
+_BATCH = 16  # rows that are read at once
 
 
 class Table(Dataset):
-    """The pairs of a table, or its clean pictures where it has but one column of pictures.
+    """The pairs of a table, or its clean images if it has only one column of images.
 
-    The noisy pictures stand in the column `noisy`, the clean ones in `clean` or, if there is none, in `image`. Row
-    groups are read as they are needed; what was decoded is kept as it is stored, so the part must fit into memory.
+    Noisy images are in the column `noisy`, clean ones in `clean` or else in `image`. Row groups are read when they are
+    needed; decoded images stay in memory, so the part must fit into it.
 
     Args:
-        path: "FILE.parquet", or "FILE.parquet#train" for the rows of one part; see `datasets.find` for its place.
-        channels: 1 or 3 to convert, None to leave as they are.
-        exclude: cannot be used: a table leaves pictures out when it is built.
+        path: "FILE.parquet", or "FILE.parquet#train" for one part.
+        channels: 1 or 3 to convert; None keeps the channels.
+        exclude: not supported: leave images out when the table is built.
 
     Raises:
-        UnnoiseError: no such file or part, no Parquet, or no telling which of its pictures are the clean ones.
+        UnnoiseError: the file or part does not exist, it is not Parquet, or the column of clean images is unclear.
     """
 
     def __init__(self, path: str, *, channels: int | None = None, exclude: str | None = None) -> None:
@@ -52,21 +52,21 @@ class Table(Dataset):
         self._stored: dict[int, np.ndarray | tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
-        """Count the rows of the part."""
+        """Return the number of rows of the part."""
         return len(self._groups)
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return (noisy, clean), or a clean picture, in their stored types, `[H, W, C]`.
+        """Return (noisy, clean), or a clean image, in their stored data types, `[H, W, C]`.
 
         Raises:
-            UnnoiseError: a picture cannot be read, or the two of a pair differ in size or channels.
+            UnnoiseError: an image cannot be read, or the two of a pair differ in size or channels.
         """
         if index not in self._stored:
             self._read_group(self._groups[index][0])
         return self._stored[index]
 
     def label(self, index: int) -> str:
-        """Name a row by its name, or by its number where the table has no names."""
+        """Return the name of a row, or its number if the table has no names."""
         return self._labels[index]
 
     def _read_group(self, wanted: int) -> None:
@@ -85,20 +85,22 @@ class Table(Dataset):
 
 
 class Rows:
-    """The rows of a table, or of a part of it, a few at a time; to be closed, as a file.
+    """The rows of a table or of one part, read a few at a time; close it like a file.
 
-    While they come, one row group of the file is held in memory.
+    One row group of the file is in memory at a time.
 
     Args:
-        table: "FILE.parquet", or "FILE.parquet#train" for the rows of one part.
+        table: "FILE.parquet", or "FILE.parquet#train" for one part.
 
     Attributes:
-        path: of the file.
+        path: the file.
         schema: its Arrow schema.
-        numbers: the rows of the part, in order, by their number in the file.
+        numbers: numbers of the rows of the part in the file, in order.
+        pictures: names of the columns of images.
 
     Raises:
-        UnnoiseError: pyarrow is not installed; no such file, no Parquet, no column of pictures; no such part, no rows.
+        UnnoiseError: pyarrow is not installed; the file or part does not exist, is not Parquet, or has no column of
+            images or no rows.
     """
 
     def __init__(self, table: str | Path) -> None:
@@ -106,14 +108,14 @@ class Rows:
         self.path = find(place)
         self._arrow = require("pyarrow", extra="tables")
         parquet = require("pyarrow.parquet", extra="tables")
-        try:  # reading ahead would hold the whole file
+        try:  # pre-buffering would load the whole file
             self._file: Any = parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
         except (OSError, self._arrow.ArrowException) as error:
-            raise UnnoiseError(f"cannot read '{self.path}': it is no Parquet file, or damaged") from error
+            raise UnnoiseError(f"cannot read '{self.path}': it is not a Parquet file, or damaged") from error
         self.schema: Any = self._file.schema_arrow
         self.pictures = image_columns(self.schema)
         if not self.pictures:
-            raise UnnoiseError(f"'{self.path}' has no column of pictures: they are struct<bytes, path>")
+            raise UnnoiseError(f"'{self.path}' has no column of images: their type is struct<bytes, path>")
         self.numbers = self._of_part(part)
 
     def __enter__(self) -> Rows:
@@ -127,8 +129,8 @@ class Rows:
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the numbers of a few rows and an Arrow batch of them, of all columns or some."""
         starts = self._starts()
-        wanted = np.diff(np.searchsorted(self.numbers, starts)) > 0  # the row groups that have some of the rows
-        ahead = np.flatnonzero(np.repeat(wanted, np.diff(starts)))  # all rows of these
+        wanted = np.diff(np.searchsorted(self.numbers, starts)) > 0  # row groups with some of the rows
+        ahead = np.flatnonzero(np.repeat(wanted, np.diff(starts)))  # all rows of these groups
         done = 0
         for batch in self._file.iter_batches(
             batch_size=_BATCH, row_groups=np.flatnonzero(wanted).tolist(), columns=columns
@@ -140,7 +142,7 @@ class Rows:
             done += batch.num_rows
 
     def narrow(self, numbers: np.ndarray) -> None:
-        """Leave but these rows, a stretch of `numbers`; row groups without any are not read."""
+        """Keep only these rows, a contiguous part of `numbers`; other row groups are not read."""
         self.numbers = numbers
 
     def each(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -153,28 +155,28 @@ class Rows:
         return self._file.read_row_group(number, columns=columns)
 
     def groups(self) -> list[tuple[int, int]]:
-        """Return for each row of the part its row group, and its place in that."""
+        """Return the row group of each row of the part, and its position in the group."""
         starts = self._starts()
         found = np.searchsorted(starts, self.numbers, side="right") - 1
         return list(zip(found.tolist(), (self.numbers - starts[found]).tolist(), strict=True))
 
     def _starts(self) -> np.ndarray:
-        """Return the number of the first row of each row group, and that of all rows."""
+        """Return the number of the first row of each row group, and the total number of rows."""
         metadata = self._file.metadata
         return np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
 
     def present(self, *columns: str) -> list[str]:
-        """Return those of the columns that there are."""
+        """Return those of the columns that exist."""
         return [name for name in columns if name in self.schema.names]
 
     def picture(self, column: str) -> str:
-        """Return the name of a column of pictures, if it is one.
+        """Check that a column contains images and return its name.
 
         Raises:
-            UnnoiseError: it is not.
+            UnnoiseError: it does not.
         """
         if column not in self.pictures:
-            raise UnnoiseError(f"'{self.path}': {unknown('column of pictures', column, self.pictures)}")
+            raise UnnoiseError(f"'{self.path}': {unknown('column of images', column, self.pictures)}")
         return column
 
     def _of_part(self, part: str) -> np.ndarray:
@@ -184,14 +186,14 @@ class Rows:
         if part in ("", "all"):
             return np.arange(total)
         if PART not in self.schema.names:
-            raise UnnoiseError(f"'{self.path}' has no part '{part}': split it first, by unnoise table split")
+            raise UnnoiseError(f"'{self.path}' has no part '{part}': split it first with `unnoise table split`")
         parts = [str(one) for one in self._file.read(columns=[PART])[PART].to_pylist()]
         split_part(f"#{part}", sorted(set(parts)))
         return np.flatnonzero(np.array(parts) == part)
 
 
 def image_columns(schema: Any) -> list[str]:
-    """Return the names of an Arrow schema's columns of pictures."""
+    """Return the names of the columns of images in an Arrow schema."""
     types = require("pyarrow.types", extra="tables")
     binary = (types.is_binary, types.is_large_binary, types.is_binary_view)
     return [
@@ -204,38 +206,36 @@ def image_columns(schema: Any) -> list[str]:
 
 
 def clean_column(schema: Any, path: str | Path) -> str:
-    """Return the column of the clean pictures: `clean`, else `image`, else the only one that is not `noisy`.
+    """Return the column of clean images: `clean`, else `image`, else the only one that is not `noisy`.
 
     Raises:
-        UnnoiseError: there is none of these.
+        UnnoiseError: there is none.
     """
     columns = image_columns(schema)
     candidates = [name for name in CLEAN if name in columns] or (columns if len(columns) == 1 else [])
     if not candidates or candidates[0] == NOISY:
-        raise UnnoiseError(
-            f"'{path}' has pictures in {', '.join(columns)}: rename the column of the clean ones to clean"
-        )
+        raise UnnoiseError(f"'{path}' has images in {', '.join(columns)}: rename the column of the clean ones to clean")
     return candidates[0]
 
 
 def decode(cell: Mapping[str, Any] | None) -> Picture:
-    """Read the picture in a cell.
+    """Decode the image in a cell.
 
     Raises:
-        UnnoiseError: it is empty, only names a file that lies elsewhere, or holds no picture that can be read.
+        UnnoiseError: the cell is empty, holds only the path of a file, or cannot be decoded.
     """
     if cell is None or not cell["bytes"]:
-        raise UnnoiseError("no picture" if cell is None or not cell["path"] else "the name of a picture, and no bytes")
+        raise UnnoiseError("no image" if cell is None or not cell["path"] else "the path of an image without its bytes")
     return io.read(cell["bytes"])
 
 
 def stored(picture: Picture, channels: int | None = None) -> np.ndarray:
-    """Return a picture's colours in the type that they are stored in, without alpha; see `with_channels`."""
+    """Return the samples of an image without alpha in their stored data type; see `with_channels`."""
     return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
 
 
 def check_sizes(pictures: Mapping[str, np.ndarray]) -> None:
-    """Raise UnnoiseError unless pictures, named by their columns, have one size and number of channels."""
+    """Raise UnnoiseError unless images, by column name, have the same size and channels."""
     if len({picture.shape for picture in pictures.values()}) > 1:
-        told = [f"{name} is {one.shape[1]}x{one.shape[0]}x{one.shape[2]}" for name, one in pictures.items()]
-        raise UnnoiseError(f"sizes differ: {', '.join(told)}")
+        sizes = [f"{name} is {one.shape[1]}x{one.shape[0]}x{one.shape[2]}" for name, one in pictures.items()]
+        raise UnnoiseError(f"sizes differ: {', '.join(sizes)}")

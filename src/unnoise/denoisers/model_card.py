@@ -16,6 +16,7 @@ from unnoise.denoisers.base import DenoiserInfo
 from unnoise.errors import UnnoiseError
 
 KEY = "unnoise.card"
+_RENAMED = {"terms": "data_licence"}  # cards before version 0.2
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Card:
         noise: spec of the noise that it was trained on; "" for that of its training pairs.
         task: training task.
         recipe: the recipe, as YAML.
-        terms: its training data and their licenses.
+        data_licence: its training data and their licenses; `terms` in cards before version 0.2.
         trained: steps, hours and machine of its training.
         scores: "data, noise" -> PSNR in dB, as printed by `unnoise evaluate`.
         error_model: number of channels of the image -> coefficients of the expected error, see `uncertainty`.
@@ -53,7 +54,7 @@ class Card:
     margin: int = 8
     task: str = "supervised"
     recipe: str = ""
-    terms: str = ""
+    data_licence: str = ""
     trained: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     error_model: dict[str, list[float]] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Card:
         """
         try:
             values = json.loads((metadata or {})[KEY])
+            values = {_RENAMED.get(key, key): value for key, value in values.items()}
             known = {attribute.name for attribute in dataclasses.fields(cls)}
             return cls(**{key: value for key, value in values.items() if key in known})
         except (KeyError, TypeError, ValueError, AttributeError) as error:

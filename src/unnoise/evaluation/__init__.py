@@ -1,1 +1,1 @@
-"""Denoisers on noisy pictures whose truth is known, or not: metrics, tables of results, reports."""
+"""Evaluation of denoisers with and without clean references: metrics, result tables and reports."""

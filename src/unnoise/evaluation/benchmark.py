@@ -1,7 +1,7 @@
-"""Models x noises x pictures -> rows: what each model makes of the same noisy pixels.
+"""Benchmark of models on noisy images: a row of results for each model and noise.
 
-Noise is seeded by (seed, index of the picture): every model meets the same noisy pixels, and no two pictures share a
-noise field. Noisy pictures are not clipped unless the noise says so.
+Noise is seeded by (seed, index of the image): all models get the same noisy pixels, and each image has its own noise.
+Noisy images are not clipped unless the noise spec says so.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from unnoise.units import to_8bit
 
 ALL = slice(None)
 MAX_PSNR = 100.0
-"""PSNR, in dB, that a cleaned picture without any error counts in a mean, which would be infinite else."""
+"""PSNR of an image without any error in means, in dB, which would be infinite otherwise."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The mean result of one model on one set of pictures under one noise.
+    """Mean results of one model on one dataset with one noise.
 
     Attributes:
-        model: its name.
-        data: the dataset's spec.
-        noise: the noise's spec; "" for pairs that are noisy by themselves.
-        images: how many pictures.
-        psnr_noisy: of the noisy pictures, in dB.
-        psnr: of the cleaned ones, in dB; none counts more than `EXACT`.
-        ssim: of the cleaned ones; NaN where a picture is too small for it.
-        seconds_per_megapixel: of the model alone.
+        model: name of the model.
+        data: dataset spec.
+        noise: noise spec; "" for pairs, which are noisy already.
+        images: number of images.
+        psnr_noisy: mean PSNR of the noisy images, in dB.
+        psnr: mean PSNR of the denoised images, in dB; each is limited to `MAX_PSNR`.
+        ssim: mean SSIM of the denoised images; NaN if an image is too small.
+        seconds_per_megapixel: time of the model alone.
     """
 
     model: str
@@ -55,14 +55,14 @@ class Row:
 def noisy_pairs(
     dataset: Dataset, noise: Noise | None, *, seed: int = 0, crop: int | None = None, only: slice = ALL
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
-    """Yield (noisy, clean, sigma) for every picture, float32 `[H, W, C]`; sigma is None where noise has no one level.
+    """Yield (noisy, clean, sigma) for every image, float32 `[H, W, C]`; sigma is None if the noise has no single sigma.
 
     Args:
-        dataset: clean pictures, or pairs.
-        noise: what spoils a clean picture; None for pairs.
-        seed: of the noise.
-        crop: cut the pictures to at most this side, from the top left.
-        only: which of the pictures; their noise is the same, whoever else is there.
+        dataset: clean images, or pairs.
+        noise: noise that is added to clean images; None for pairs.
+        seed: seed of the noise.
+        crop: crop images to at most this side, at the top left, in pixels.
+        only: the images to use; their noise does not depend on the others.
     """
     for index in range(len(dataset))[only]:
         item = dataset[index]
@@ -70,7 +70,7 @@ def noisy_pairs(
         cut = [as_float(picture[:crop, :crop]) for picture in pictures]
         if noise is None:
             if len(cut) == 1:
-                raise UnnoiseError("these pictures are clean: name a noise to put into them, such as gaussian:25")
+                raise UnnoiseError("the images are clean: name a noise to add, such as gaussian:25")
             yield cut[0], cut[-1], None
         else:
             rng = np.random.default_rng((seed, index))
@@ -95,15 +95,15 @@ def evaluate(
 
     Args:
         models: name -> denoiser.
-        dataset: clean pictures to spoil, or pairs.
-        noises: what spoils them; None for pairs.
-        data: how the rows call the dataset.
-        seed: of the noise.
-        blind: let models that want the noise level estimate it; else they are told, where one number says it.
+        dataset: clean images, or pairs.
+        noises: noises that are added to clean images; None for pairs.
+        data: name of the dataset in the rows.
+        seed: seed of the noise.
+        blind: let models that need sigma estimate it; otherwise they are given it where the noise has a single sigma.
         crop: see `noisy_pairs`.
-        with_ssim: also measure SSIM, which takes longer than some models.
-        only: see `noisy_pairs`; no row comes of no pictures.
-        progress: called with a line per picture.
+        with_ssim: also measure SSIM, which is slower than some models.
+        only: see `noisy_pairs`; without images there are no rows.
+        progress: called with a line per image.
     """
     for noise in noises:
         before: list[float] = []
@@ -124,40 +124,40 @@ def evaluate(
 
 
 def levels(noises: Sequence[Noise | None]) -> list[float]:
-    """Return the levels of Gaussian noises, 8-bit units, to draw curves over; `+ clip` may follow each.
+    """Return the sigmas of Gaussian noises in 8-bit units, for curves; `+ clip` may follow each.
 
     Raises:
-        UnnoiseError: another noise is among them, or fewer than two levels.
+        UnnoiseError: another kind of noise, or fewer than two different sigmas.
     """
-    found = []
+    sigmas = []
     for noise in noises:
         steps = noise.steps if isinstance(noise, Chain) else (noise,)
         names = [step.name for step in steps if step is not None]
         sigma = steps[0].sigma if steps[0] is not None else None
         if sigma is None or names not in (["gaussian"], ["gaussian", "clip"]):
-            told = "pairs, noisy by themselves" if noise is None else f"'{noise}'"
-            raise UnnoiseError(f"a curve is drawn over levels of gaussian noise, such as gaussian:25, not over {told}")
-        found.append(round(to_8bit(sigma), 6))
-    if len(set(found)) < 2:
+            other = "pairs" if noise is None else f"'{noise}'"
+            raise UnnoiseError(f"a curve needs gaussian noise, such as gaussian:25, got {other}")
+        sigmas.append(round(to_8bit(sigma), 6))
+    if len(set(sigmas)) < 2:
         raise UnnoiseError("a curve needs at least two noise levels, such as gaussian:15 and gaussian:25")
-    return found
+    return sigmas
 
 
 def curves(rows: Sequence[Row], levels: Sequence[float]) -> dict[str, list[tuple[float, float]]]:
-    """Turn rows into lines: model -> points (level, PSNR in dB) and a line of the noisy pictures; levels rise.
+    """Return the curve of each model, and of the noisy images, as points (sigma, PSNR in dB) with increasing sigma.
 
     Args:
-        rows: as `evaluate` yields them, noise by noise.
-        levels: one for each noise.
+        rows: rows of `evaluate`, in its order.
+        levels: sigma of each noise.
     """
     models = list(dict.fromkeys(row.model for row in rows))
     lines = {name: [row.psnr for row in rows if row.model == name] for name in models}
     lines["noisy"] = [row.psnr_noisy for row in rows if row.model == models[0]]
-    return {name: sorted(zip(levels, found, strict=True)) for name, found in lines.items()}
+    return {name: sorted(zip(levels, values, strict=True)) for name, values in lines.items()}
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """Read rows that `unnoise evaluate --json` printed, for a model's card: "folder, noise" -> PSNR in dB.
+    """Read the output of `unnoise evaluate --json` for a model card: "folder, noise" -> PSNR in dB.
 
     Raises:
         UnnoiseError: the file cannot be read, or holds something else.
@@ -166,4 +166,4 @@ def read_scores(path: Path) -> dict[str, float]:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         return {f"{Path(row['data']).name}, {row['noise']}": round(float(row["psnr"]), 2) for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnnoiseError(f"'{path}' does not hold rows as evaluate --json prints them") from error
+        raise UnnoiseError(f"'{path}' is not the JSON output of unnoise evaluate") from error

@@ -1,4 +1,4 @@
-"""How near a picture is to the truth: PSNR and SSIM on arrays."""
+"""PSNR and SSIM of arrays."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from unnoise.errors import UnnoiseError
 
 
 def to_8_bit(picture: np.ndarray) -> np.ndarray:
-    """Clip to [0, 1] and round to the 256 levels that a published figure is measured on; float64 in [0, 1]."""
+    """Clip to [0, 1] and round to 8 bits, as published results are; float64 in [0, 1]."""
     return np.rint(np.clip(picture, 0, 1, dtype=np.float64) * 255) / 255
 
 
 def psnr(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> float:
-    """Peak signal-to-noise ratio in dB over all channels, peak 1; infinite for equal pictures.
+    """Peak signal-to-noise ratio in dB over all channels, peak 1; infinite for equal images.
 
     Args:
         truth: `[H, W, C]` in [0, 1].
         picture: the same shape.
-        rounded: clip and round `picture` to 8 bits first, as published figures are; `truth` is taken as it is.
+        rounded: clip and round `picture` to 8 bits first, as for published results; `truth` is used unchanged.
 
     Raises:
         UnnoiseError: the shapes differ.
     """
-    exact, seen = _pair(truth, picture, rounded)
+    exact, compared = _pair(truth, picture, rounded)
     with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(exact, seen, data_range=1))
+        return float(peak_signal_noise_ratio(exact, compared, data_range=1))
 
 
 def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> float:
-    """Structural similarity, mean over channels, as Wang et al. (TIP 2004) compute it: Gaussian window of sigma 1.5.
+    """Structural similarity, mean over channels, with the Gaussian window of sigma 1.5 of Wang et al. (TIP 2004).
 
     Args:
         truth: `[H, W, C]` in [0, 1], both sides at least 11 pixels.
@@ -40,14 +40,14 @@ def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> flo
         rounded: as for `psnr`.
 
     Raises:
-        UnnoiseError: the shapes differ or a side is under 11 pixels.
+        UnnoiseError: the shapes differ, or a side is shorter than 11 pixels.
     """
-    exact, seen = _pair(truth, picture, rounded)
+    exact, compared = _pair(truth, picture, rounded)
     if min(truth.shape[:2]) < 11:
-        raise UnnoiseError(f"SSIM needs sides of at least 11 pixels, not {truth.shape[1]}x{truth.shape[0]}")
+        raise UnnoiseError(f"SSIM needs at least 11x11 pixels, got {truth.shape[1]}x{truth.shape[0]}")
     similarity: Any = structural_similarity(
         exact,
-        seen,
+        compared,
         data_range=1,
         channel_axis=2,
         gaussian_weights=True,
@@ -58,8 +58,8 @@ def ssim(truth: np.ndarray, picture: np.ndarray, *, rounded: bool = True) -> flo
 
 
 def _pair(truth: np.ndarray, picture: np.ndarray, rounded: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return both in float64; a rounded picture first takes the precision of the truth, whose levels it may equal."""
+    """Return both in float64; a rounded image is first cast to the truth's type, so that equal levels compare equal."""
     if truth.shape != picture.shape:
-        raise UnnoiseError(f"pictures of different shape cannot be compared: {truth.shape} and {picture.shape}")
-    seen = to_8_bit(picture).astype(truth.dtype) if rounded else picture
-    return truth.astype(np.float64), seen.astype(np.float64)
+        raise UnnoiseError(f"images of different shape cannot be compared: {truth.shape} and {picture.shape}")
+    compared = to_8_bit(picture).astype(truth.dtype) if rounded else picture
+    return truth.astype(np.float64), compared.astype(np.float64)

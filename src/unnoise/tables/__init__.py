@@ -1,13 +1,13 @@
-"""Image tables: build, add, check, resize, rename, merge, split, score and show tables of pictures in Parquet.
+"""Image tables: build, add, check, resize, rename, merge, split, score and show tables of images in Parquet.
 
-A table has a column `name`, columns of pictures (`struct<bytes, path>`, the layout of Hugging Face `datasets`; it opens
-in pandas, Polars and DuckDB as well), and whatever else one likes. Pictures are written as PNG: 8 bits, or 16 where
-they had 16, so that noise is rounded and clipped as in a file. `datasets/table.py` learns from such tables.
+A table has a column `name`, columns of images (`struct<bytes, path>`, the layout of Hugging Face `datasets`, which
+pandas, Polars and DuckDB read as well), and any other columns. Images are stored as PNG with 8 or 16 bits, so noise is
+rounded and clipped as in a file. `datasets/table.py` trains on such tables.
 
-Each verb reads a table and writes another, a row group at a time, however large both are. A table is named by its path,
-or by "PATH#part" for the rows of one part. A row that cannot be used (a picture that cannot be read, two of different
-size, no partner) is kept out of what is written, and told: at once by `tell`, and in the `Outcome`. What is written
-appears whole or not at all, never takes the place of what is read, and that of another file only if told to.
+Each command reads a table and writes another, one row group at a time, so tables may be larger than memory. A table is
+given by its path, or by "PATH#part" for the rows of one part. A row that cannot be used (an unreadable image, images of
+different size, no partner) is left out and reported, at once to `on_issue` and in the `Outcome`. On an error nothing is
+written; the input is never overwritten, another file only with `overwrite`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the verbs of tables share: rows that come a few at a time, are changed, and go into a file."""
+"""Shared by the table commands: rows are read a few at a time, changed, and written to a file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from unnoise.io import Picture
 from unnoise.io.atomic import atomic_write
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-GROUP = 16 << 20  # bytes of a row group: what is held at once to write it, and by many a reader
+GROUP = 16 << 20  # bytes of a row group, which is in memory while it is written or read
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RowIssue:
-    """What there is to say of a row, spelt `ROW: TEXT`.
+    """A problem with a row, printed as `ROW: TEXT`.
 
     Attributes:
-        row: its name, or its number where the table has no names.
+        row: name of the row, or its number if the table has no names.
         text: one line.
     """
 
@@ -40,70 +40,70 @@ class RowIssue:
     text: str
 
     def __str__(self) -> str:
-        """Tell it in one line."""
+        """Return the issue in one line."""
         return f"{self.row}: {self.text}"
+
+
+RowBatch = tuple[int, Any, list[RowIssue]]
+"""The number of the last of a few rows, an Arrow batch of those that are kept, and the issues of those that are not."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a verb did.
+    """The result of a command.
 
     Attributes:
-        target: the file that it wrote.
-        rows: how many rows went into it.
-        bad: the rows that were kept out, with the reason.
+        target: the file that was written.
+        rows: number of rows in it.
+        bad: the rows that were left out, with the reason.
+        batches: the processed rows where a shard was requested, which is not written; else empty.
     """
 
     target: Path
     rows: int
     bad: list[RowIssue]
+    batches: list[RowBatch] = field(default_factory=list)
 
 
-RowBatch = tuple[int, Any, list[RowIssue]]
-"""Number of the last of a few rows, an Arrow batch of those that are kept, and those that are not."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class Shard:
-    """A part of a verb's work, which is made and not written.
+    """One of several equal parts of a table's rows, in order.
 
     Attributes:
-        number: which of the parts.
-        of: how many there are; the rows are parted evenly, in order.
-        made: what the verb has made of the rows.
+        number: which part, from 0 up.
+        of: how many parts there are.
     """
 
     number: int
     of: int
-    made: list[RowBatch] = field(default_factory=list)
 
 
 class WriteOptions(TypedDict, total=False):
-    """How a verb goes about it.
+    """Options of the commands that write a table.
 
     Attributes:
-        overwrite: replace a file that exists.
-        tell: called with every row that is kept out, as soon as it is found.
-        progress: called with a line per few rows.
-        share: make but this part of the work, and write nothing.
-        spread: called with the number of rows; has all parts made elsewhere, and yields them in order.
+        overwrite: replace an existing file.
+        on_issue: called with every row that is left out, as soon as it is found.
+        progress: called with a line every few rows.
+        shard: process only this part of the rows and return it in `Outcome.batches`; nothing is written.
+        distribute: called with the number of rows; processes all shards elsewhere and yields their batches in order.
     """
 
     overwrite: bool
-    tell: Callable[[RowIssue], None]
+    on_issue: Callable[[RowIssue], None]
     progress: Callable[[str], None]
-    share: Shard
-    spread: Callable[[int], Iterator[RowBatch]]
+    shard: Shard
+    distribute: Callable[[int], Iterator[RowBatch]]
 
 
 class Source(Protocol):
-    """Where rows come from; `datasets.table.Rows` is one.
+    """A source of rows, such as `datasets.table.Rows`.
 
     Attributes:
-        path: of the table; None where there is none yet.
+        path: file of the table; None if there is none yet.
         schema: its Arrow schema.
-        numbers: the rows, in order, by their number in the table.
-        pictures: names of the columns of pictures.
+        numbers: numbers of the rows in the table, in order.
+        pictures: names of the columns of images.
     """
 
     schema: Any
@@ -120,7 +120,7 @@ class Source(Protocol):
         ...
 
     def narrow(self, numbers: np.ndarray) -> None:
-        """Leave but these rows, a stretch of `numbers`."""
+        """Keep only these rows, a contiguous part of `numbers`."""
         ...
 
 
@@ -130,132 +130,142 @@ def rewrite_rows(
     change: Callable[[int, Row], Row],
     fields: Mapping[str, Any],
     note: str,
-    how: WriteOptions,
+    options: WriteOptions,
     *,
     by: str = NAME,
     names: Mapping[str, str] | None = None,
     replacing: bool = False,
     others: Iterable[RowIssue] = (),
 ) -> Outcome:
-    """Write rows, each with the cells that `change` makes of its number, its name and its pictures.
+    """Write rows, each with the cells that `change` computes from its number, its name and its images.
 
-    A row of which it makes an UnnoiseError is kept out. The other columns pass by as they are.
+    A row for which `change` raises UnnoiseError is left out. The other columns are copied.
 
     Args:
-        rows: where they come from.
+        rows: the source.
         target: the table to write.
-        change: makes cells.
-        fields: their columns, with the Arrow types.
-        note: what the table notes of it.
-        how: as the caller wants it.
+        change: computes the cells of a row.
+        fields: the columns of these cells, with their Arrow types.
+        note: added to the notes of the table.
+        options: those of the caller.
         by: the column of the names.
         names: new names of columns, by the old ones.
-        replacing: the fields are there already; else they must be new.
-        others: bad rows that are not among those that come.
+        replacing: the fields are columns of the source; else they must be new.
+        others: issues of rows that the source does not yield.
 
     Raises:
         UnnoiseError: the target cannot be written, a column's name is taken, or no row is left.
     """
-    target, share = Path(target), how.get("share")
-    if share is None:
-        _check_target(target, rows.path, overwrite=how.get("overwrite", False))
+    target, shard = Path(target), options.get("shard")
+    if shard is None:
+        _check_target(target, rows.path, overwrite=options.get("overwrite", False))
     if taken := [name for name in fields if name in rows.schema.names and not replacing]:
-        raise UnnoiseError(f"there is a column '{taken[0]}' already: rename it, or name another")
+        raise UnnoiseError(f"the table already has a column '{taken[0]}': rename it, or choose another name")
     schema = _changed(rows.schema, fields, names or {}, note)
-    if share is not None:
-        rows.narrow(np.array_split(rows.numbers, share.of)[share.number])
-        share.made = list(_made(rows, schema, change, fields, by))
-        return Outcome(target, 0, [])
-    bad, written, total = list[RowIssue](), 0, int(rows.numbers[-1]) + 1
-    spread = how.get("spread")
-    made = _made(rows, schema, change, fields, by) if spread is None else spread(len(rows.numbers))
+    if shard is not None:
+        rows.narrow(np.array_split(rows.numbers, shard.of)[shard.number])
+        return Outcome(target, 0, [], list(_changed_batches(rows, schema, change, fields, by)))
+    distribute = options.get("distribute")
+    batches = (
+        _changed_batches(rows, schema, change, fields, by) if distribute is None else distribute(len(rows.numbers))
+    )
+    return _write(batches, target, schema, int(rows.numbers[-1]) + 1, options, others)
+
+
+def _write(
+    batches: Iterable[RowBatch],
+    target: Path,
+    schema: Any,
+    total: int,
+    options: WriteOptions,
+    others: Iterable[RowIssue],
+) -> Outcome:
+    """Write batches of rows, and report their issues and the others."""
+    on_issue, progress = options.get("on_issue", silent), options.get("progress", silent)
+    bad, written = list[RowIssue](), 0
     with _writing(target, schema) as put:
-        for number, batch, found in made:
-            for one in found:
-                complain(bad, one, how)
-            how.get("progress", silent)(f"{number + 1} of {total}")
+        for number, batch, issues in batches:
+            for issue in issues:
+                on_issue(issue)
+            bad += issues
+            progress(f"{number + 1} of {total}")
             put(batch)
             written += batch.num_rows
-            del batch  # before the next one is made
-        for one in others:
-            complain(bad, one, how)
+            del batch  # free it before the next one is made
+        for issue in others:
+            on_issue(issue)
+            bad.append(issue)
         if not written:
-            raise UnnoiseError(f"none of the rows can be used: {bad[0]}")
+            raise UnnoiseError(f"no row can be used: {bad[0]}")
     return Outcome(target, written, bad)
 
 
-def _made(
+def _changed_batches(
     rows: Source, schema: Any, change: Callable[[int, Row], Row], fields: Mapping[str, Any], by: str
 ) -> Iterator[RowBatch]:
-    """Yield what becomes of the rows, a few at a time."""
-    looked_at = [name for name in (by, *rows.pictures) if name in rows.schema.names]
+    """Yield the changed rows, a few at a time."""
+    columns_read = [name for name in (by, *rows.pictures) if name in rows.schema.names]
     for numbers, batch in rows.batches():
-        kept, made, bad = list[int](), list[Row](), list[RowIssue]()
-        for place, row in enumerate(batch.select(looked_at).to_pylist()):
+        kept, changed, bad = list[int](), list[Row](), list[RowIssue]()
+        for place, row in enumerate(batch.select(columns_read).to_pylist()):
             number = int(numbers[place])
             try:
-                made.append(change(number, row))
+                changed.append(change(number, row))
                 kept.append(place)
             except UnnoiseError as error:
                 bad.append(RowIssue(label(number, row, by), str(error)))
         columns = dict(zip(batch.schema.names, batch.take(pa.array(kept, pa.int64())).columns, strict=True))
-        columns |= {name: pa.array([cells[name] for cells in made], kind) for name, kind in fields.items()}
+        columns |= {name: pa.array([cells[name] for cells in changed], kind) for name, kind in fields.items()}
         yield int(numbers[-1]), pa.record_batch(list(columns.values()), schema=schema), bad
 
 
 def label(number: int, row: Mapping[str, Any], by: str = NAME) -> str:
-    """Name a row for messages."""
+    """Return the name or the number of a row, for messages."""
     return f"row {number}" if row.get(by) in (None, "") else str(row[by])
 
 
-def complain(bad: list[RowIssue], finding: RowIssue, how: WriteOptions) -> None:
-    """Put a bad row on the list, and tell it."""
-    bad.append(finding)
-    how.get("tell", silent)(finding)
-
-
 def silent(_: object) -> None:
-    """Say nothing."""
+    """Do nothing."""
 
 
 def cell(picture: Picture, name: str) -> Row:
-    """Return the cell that holds a picture as PNG.
+    """Return a cell with an image as PNG.
 
     Raises:
-        UnnoiseError: it has float samples, which PNG cannot hold.
+        UnnoiseError: the image has float samples, which PNG does not support.
     """
     return {"bytes": io.encode(picture, ".png"), "path": f"{name}.png"}
 
 
 def metadata(features: Row, notes: list[str]) -> dict[str, str]:
-    """Spell what stands in the file beside the columns: their features for `datasets`, and our own notes.
+    """Return the metadata of the file: the features for `datasets`, and the notes of unnoise.
 
-    Features that are not stated here `datasets` finds itself.
+    `datasets` infers features that are missing.
     """
     return {"huggingface": json.dumps({"info": {"features": features}}), "unnoise": json.dumps(notes)}
 
 
 def features(schema: Any) -> Row:
-    """Read the features from a schema; none where it states none."""
+    """Return the features in the metadata of a schema, if any."""
     with contextlib.suppress(KeyError, ValueError, TypeError):
         return dict(json.loads(schema.metadata[b"huggingface"])["info"]["features"])
     return {}
 
 
 def notes(schema: Any) -> list[str]:
-    """Read from a schema how the table was made, a line per verb."""
+    """Return the notes in the metadata of a schema: how the table was made, a line per command."""
     with contextlib.suppress(KeyError, ValueError, TypeError):
         return [str(note) for note in json.loads(schema.metadata[b"unnoise"])]
     return []
 
 
 def _changed(old: Any, fields: Mapping[str, Any], names: Mapping[str, str], note: str) -> Any:
-    """Return the schema of what is written."""
+    """Return the schema of the output."""
     types = {name: old.field(name).type for name in old.names} | dict(fields)
     renamed = [names.get(name, name) for name in types]
     name, count = Counter(renamed).most_common(1)[0]
     if count > 1:
-        raise UnnoiseError(f"there is a column '{name}' already: rename it first")
+        raise UnnoiseError(f"the table already has a column '{name}': rename it first")
     schema = pa.schema(list(zip(renamed, types.values(), strict=True)))
     known = {names.get(name, name): feature for name, feature in features(old).items()}
     known |= {name: {"_type": "Image"} for name in image_columns(schema)}
@@ -264,15 +274,15 @@ def _changed(old: Any, fields: Mapping[str, Any], names: Mapping[str, str], note
 
 def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None:
     if target.suffix != ".parquet":
-        raise UnnoiseError(f"'{target}' is no name for a table: let it end in .parquet")
+        raise UnnoiseError(f"'{target}': the name of a table must end in .parquet")
     if source is not None and target.exists() and target.samefile(source):
-        raise UnnoiseError(f"'{target}' is what is read: give what is written another name")
+        raise UnnoiseError(f"'{target}' is the input: choose another output file")
     io.check_target(target, overwrite=overwrite)
 
 
 @contextlib.contextmanager
 def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that takes batches of rows; the file is in its place once all of them are in it."""
+    """Yield a function that writes batches of rows; the file is renamed to the target at the end."""
     waiting: list[Any] = []
     held = 0  # bytes
 
@@ -281,7 +291,7 @@ def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
         begin = 0
         for place, size in enumerate(_sizes(batch), start=1):
             held += size
-            if held >= GROUP:  # which depends on the rows alone, however they come
+            if held >= GROUP:  # depends on the rows only, not on their batches
                 waiting.append(batch.slice(begin, place - begin))
                 flush()
                 begin = place
@@ -305,7 +315,7 @@ def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
 
 
 def _sizes(batch: Any) -> list[int]:
-    """Return how many bytes each row has, the pictures of it."""
+    """Return the size of the images of each row, in bytes."""
     total = np.full(batch.num_rows, 64)
     for name in image_columns(batch.schema):
         pictures = batch[name].flatten()[batch.schema.field(name).type.get_field_index("bytes")]

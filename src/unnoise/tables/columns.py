@@ -1,4 +1,4 @@
-"""Verbs that leave the pictures as they are: rename columns, merge two tables, split the rows into parts."""
+"""Commands that keep the images: rename columns, merge two tables, split the rows into parts."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from unnoise.tables.base import Outcome, Row, RowIssue, WriteOptions, features, 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def rename(table: str | Path, target: str | Path, names: Mapping[str, str], **how: Unpack[WriteOptions]) -> Outcome:
-    """Give columns other names.
+def rename(table: str | Path, target: str | Path, names: Mapping[str, str], **options: Unpack[WriteOptions]) -> Outcome:
+    """Rename columns.
 
     Args:
-        table: what is read.
-        target: what is written.
-        names: old -> new.
-        **how: see `How`.
+        table: the input.
+        target: the output.
+        names: old name -> new name.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: the table cannot be read, has no such column or has the new one already; or the target cannot be
+        UnnoiseError: the table cannot be read, lacks a column or already has the new one; or the target cannot be
             written.
     """
     with Rows(table) as rows:
         for old in names:
             _check_column(rows, old)
         note = ", ".join(f"{old} renamed to {new}" for old, new in names.items())
-        return rewrite_rows(rows, target, lambda number, row: {}, {}, note, how, names=names)
+        return rewrite_rows(rows, target, lambda number, row: {}, {}, note, options, names=names)
 
 
 def split(
@@ -44,51 +44,51 @@ def split(
     shares: Mapping[str, float] | None = None,
     *,
     seed: int = 0,
-    **how: Unpack[WriteOptions],
+    **options: Unpack[WriteOptions],
 ) -> Outcome:
-    """Add the column `part`, which puts each row into a part by chance.
+    """Add the column `part`, which assigns each row to a random part.
 
     Args:
-        table: what is read.
-        target: what is written.
-        shares: part -> its share of the rows, which are rounded; together 1. By default 0.8 train, 0.1 validation and
-            0.1 test.
+        table: the input.
+        target: the output.
+        shares: part -> its share of the rows, with a sum of 1; row counts are rounded. The default is 0.8 train, 0.1
+            validation and 0.1 test.
         seed: the same seed gives the same parts.
-        **how: see `How`.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: as `rename`; the shares are not all above 0, do not make 1, or leave a part empty.
+        UnnoiseError: as `rename`; a share is not above 0, their sum is not 1, or a part is empty.
     """
     shares = SHARES if shares is None else shares
     if not shares or min(shares.values()) <= 0 or not abs(sum(shares.values()) - 1) < 1e-6:
-        raise UnnoiseError("shares are numbers above 0 that make 1 together, such as train=0.9 validation=0.1")
+        raise UnnoiseError("shares must be above 0 and have a sum of 1, such as train=0.9 validation=0.1")
     with Rows(table) as rows:
         ends = np.rint(np.cumsum(list(shares.values())) * len(rows.numbers)).astype(int)
         counts = np.diff(ends, prepend=0)
         if not counts.all():
             raise UnnoiseError(
-                f"{len(rows.numbers)} rows are too few: '{list(shares)[int(counts.argmin())]}' gets none"
+                f"{len(rows.numbers)} rows are too few: the part '{list(shares)[int(counts.argmin())]}' is empty"
             )
         drawn = np.random.default_rng(seed).permutation(np.repeat(list(shares), counts))
         parts = dict(zip(rows.numbers.tolist(), drawn.tolist(), strict=True))
         note = f"split into {', '.join(f'{part} {share:g}' for part, share in shares.items())}, seed {seed}"
-        return rewrite_rows(rows, target, lambda number, row: {PART: parts[number]}, {PART: pa.string()}, note, how)
+        return rewrite_rows(rows, target, lambda number, row: {PART: parts[number]}, {PART: pa.string()}, note, options)
 
 
 def merge(
-    left: str | Path, right: str | Path, target: str | Path, *, by: str = NAME, **how: Unpack[WriteOptions]
+    left: str | Path, right: str | Path, target: str | Path, *, by: str = NAME, **options: Unpack[WriteOptions]
 ) -> Outcome:
-    """Put the columns of two tables beside each other, rows of one name together, in the order of the left one.
+    """Join the columns of two tables by the names of the rows, in the order of the left table.
 
-    It is fastest where both are in the same order: a row group of the right table is read whenever a row has its
-    partner in another one than the row before.
+    It is fastest if both have the same order: a row group of the right table is read whenever the partner of a row is
+    in another group than the partner before.
 
     Args:
-        left: such as a table of clean pictures.
-        right: such as a table of noisy ones; its other columns have other names than those of the left.
-        target: what is written.
+        left: a table, such as one of clean images.
+        right: a table, such as one of noisy images; its other columns must have other names than those of `left`.
+        target: the output.
         by: the column of the names.
-        **how: see `How`. Bad are rows without a partner, names that stand twice, and pictures of different size.
+        **options: see `WriteOptions`. Rows without a partner, duplicate names and unequal sizes are left out.
 
     Raises:
         UnnoiseError: as `rename`, or no row has a partner.
@@ -101,13 +101,13 @@ def merge(
             check_sizes({name: stored(decode(row[name])) for name in rows.pictures})
             return {}
 
-        return rewrite_rows(rows, target, change, {}, f"merged by {by}", how, by=by, others=rows.left_over())
+        return rewrite_rows(rows, target, change, {}, f"merged by {by}", options, by=by, others=rows.left_over())
 
 
 class _Joined:
-    """The rows of a table with those of another beside them, as a source; nulls where there is no partner.
+    """The joined rows of two tables as a source, with nulls for missing partners.
 
-    The names of both are held in memory, and one row group of the right table.
+    The names of both tables and one row group of the right table are in memory.
     """
 
     def __init__(self, left: Rows, right: Rows, by: str) -> None:
@@ -127,7 +127,7 @@ class _Joined:
 
     def batches(self) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the numbers of a few rows of the left table, and the joined rows."""
-        held, held_rows = -1, self._right.group(0, self._others)
+        group_read, group_rows = -1, self._right.group(0, self._others)
         alone = pa.table([pa.nulls(1, self.schema.field(name).type) for name in self._others], names=self._others)
         for numbers, batch in self._left.batches():
             partners = []
@@ -136,25 +136,25 @@ class _Joined:
                     partners.append(alone)
                     continue
                 group, place = self._places[name]
-                if held != group:
-                    held, held_rows = group, self._right.group(group, self._others)
-                partners.append(held_rows.slice(place, 1))
+                if group_read != group:
+                    group_read, group_rows = group, self._right.group(group, self._others)
+                partners.append(group_rows.slice(place, 1))
             right = pa.concat_tables([one.replace_schema_metadata() for one in partners])
             columns = [right[name].combine_chunks() for name in self._others]
             yield numbers, pa.record_batch([*batch.columns, *columns], schema=self.schema)
 
     def narrow(self, numbers: np.ndarray) -> None:
-        """Leave but these rows of the left table."""
+        """Keep only these rows of the left table."""
         self.numbers = numbers
         self._left.narrow(numbers)
 
     def check(self, name: Any) -> None:
-        """Raise UnnoiseError unless the name stands once in each table."""
+        """Raise UnnoiseError unless the name occurs once in each table."""
         for path, count in self._counts:
             if name in (None, ""):
                 raise UnnoiseError("no name")
             if count[name] != 1:
-                raise UnnoiseError(f"stands {count[name]} times in {path}" if count[name] else f"no partner in {path}")
+                raise UnnoiseError(f"occurs {count[name]} times in {path}" if count[name] else f"no partner in {path}")
 
     def left_over(self) -> Iterator[RowIssue]:
         """Yield the rows of the right table that have no partner."""

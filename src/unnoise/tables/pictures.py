@@ -1,4 +1,4 @@
-"""Verbs that make pictures: build a table of files, add noise, resize."""
+"""Commands that create images: build a table from files, add noise, resize."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def build(
     *,
     column: str = "image",
     exclude: str | None = None,
-    **how: Unpack[WriteOptions],
+    **options: Unpack[WriteOptions],
 ) -> Outcome:
-    """Make a table of the pictures in folders and their sub-folders, sorted by path.
+    """Build a table from the images in folders and their sub-folders, sorted by path.
 
     Args:
-        folders: one or several, or single pictures; see `datasets.find` for where they may lie.
+        folders: one or several folders or image files, relative to the working directory or the data root.
         target: the table, `.parquet`.
-        column: of the pictures. Their names are their paths inside the folder, without suffix.
-        exclude: text file of pictures to leave out, one path a line, relative to the file.
-        **how: see `How`.
+        column: name of the column of images. Names of the rows are the paths in the folder, without suffix.
+        exclude: text file of images to leave out, one path a line, relative to the file.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: no folder, no picture, or none that can be used; or the target cannot be written.
+        UnnoiseError: there are no images, none can be used, or the target cannot be written.
     """
     named = [folders] if isinstance(folders, str | Path) else folders
     places = [find(str(folder)) for folder in named]
@@ -49,11 +49,11 @@ def build(
     def change(number: int, row: Row) -> Row:
         path, name = files[number]
         if count[name] > 1:
-            raise UnnoiseError(f"{path}: {count[name]} pictures have this name: rename the files")
+            raise UnnoiseError(f"{path}: {count[name]} images have this name: rename the files")
         return {column: cell(io.read(path), name)}
 
     note = f"built from {', '.join(place.name for place in places)}"
-    return rewrite_rows(_Names([name for _, name in files]), target, change, {column: IMAGE}, note, how)
+    return rewrite_rows(_Names([name for _, name in files]), target, change, {column: IMAGE}, note, options)
 
 
 def add(
@@ -64,56 +64,56 @@ def add(
     source: str | None = None,
     column: str = NOISY,
     seed: int = 0,
-    **how: Unpack[WriteOptions],
+    **options: Unpack[WriteOptions],
 ) -> Outcome:
-    """Add a column of noisy pictures.
+    """Add a column of noisy images.
 
     Args:
-        table: what is read.
-        target: what is written.
-        noise: a spec, such as "salt-pepper:0.1".
-        source: column of the clean pictures; None for the one called clean, else image, else the only one.
-        column: of the noisy pictures.
-        seed: of the noise; that of a row is seeded by (seed, its number), as in `evaluate`.
-        **how: see `How`.
+        table: the input.
+        target: the output.
+        noise: noise spec, such as "salt-pepper:0.1".
+        source: column of the clean images; None for `clean`, else `image`, else the only one.
+        column: name of the column of noisy images.
+        seed: seed of the noise, which depends on (seed, number of the row), as in `evaluate`.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: the table cannot be read, or has no such column, or the new one already; no row can be used; the
-            noise cannot be made; or the target cannot be written.
+        UnnoiseError: the table cannot be read, lacks the column or already has the new one; no row can be used; the
+            noise spec is invalid; or the target cannot be written.
     """
-    made = noises.make(noise)
+    degradation = noises.make(noise)
     with Rows(table) as rows:
         clean = rows.picture(source) if source else clean_column(rows.schema, rows.path)
 
         def change(number: int, row: Row) -> Row:
             picture = decode(row[clean])
-            noisy = made(picture.pixels, np.random.default_rng((seed, number)))
+            noisy = degradation(picture.pixels, np.random.default_rng((seed, number)))
             return {column: cell(picture.with_pixels(noisy), label(number, row))}
 
-        note = f"{column}: {made} added to {clean}, seed {seed}"
-        return rewrite_rows(rows, target, change, {column: IMAGE}, note, how)
+        note = f"{column}: {degradation} added to {clean}, seed {seed}"
+        return rewrite_rows(rows, target, change, {column: IMAGE}, note, options)
 
 
 def resize(
-    table: str | Path, target: str | Path, width: int, height: int | None = None, **how: Unpack[WriteOptions]
+    table: str | Path, target: str | Path, width: int, height: int | None = None, **options: Unpack[WriteOptions]
 ) -> Outcome:
-    """Bring all pictures to one size; their proportions are not kept.
+    """Resize all images to one size; the aspect ratio is not kept.
 
-    Do it before noise is added: what resizing smooths is another noise.
+    Resize before adding noise: resizing changes the noise.
 
     Args:
-        table: what is read.
-        target: what is written.
+        table: the input.
+        target: the output.
         width: in pixels.
         height: in pixels; None for squares.
-        **how: see `How`.
+        **options: see `WriteOptions`.
 
     Raises:
         UnnoiseError: as `add`, or a size below 1.
     """
     tall = width if height is None else height
     if min(width, tall) < 1:
-        raise UnnoiseError(f"{width}x{tall} is no size: take whole numbers of at least 1")
+        raise UnnoiseError(f"width and height must be at least 1, got {width}x{tall}")
     with Rows(table) as rows:
 
         def change(number: int, row: Row) -> Row:
@@ -121,11 +121,11 @@ def resize(
             return {column: cell(_resized(decode(row[column]), tall, width), name) for column in rows.pictures}
 
         fields, note = dict.fromkeys(rows.pictures, IMAGE), f"resized to {width}x{tall}"
-        return rewrite_rows(rows, target, change, fields, note, how, replacing=True)
+        return rewrite_rows(rows, target, change, fields, note, options, replacing=True)
 
 
 class _Names:
-    """Rows that have but a name, as a source."""
+    """Rows with only a name, as a source."""
 
     def __init__(self, names: list[str]) -> None:
         self.path = None
@@ -141,17 +141,17 @@ class _Names:
             yield numbers, pa.record_batch([names], schema=self.schema)
 
     def narrow(self, numbers: np.ndarray) -> None:
-        """Leave but these rows."""
+        """Keep only these rows."""
         self.numbers = numbers
 
 
 def _name(path: Path, folder: Path) -> str:
-    """Name a picture: its path inside the folder that was named, without suffix."""
+    """Return the path of an image in the folder, without suffix."""
     return path.stem if path == folder else path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _resized(picture: Picture, height: int, width: int) -> Picture:
-    """Bring a picture to a size: linear, smoothed before it shrinks."""
+    """Resize an image by linear interpolation, with anti-aliasing if it shrinks."""
 
     def fit(samples: np.ndarray) -> np.ndarray:
         shape = height, width

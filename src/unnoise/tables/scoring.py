@@ -1,4 +1,4 @@
-"""Verbs that judge: score a model on a table, and show pictures of it."""
+"""Commands that evaluate: score a model on a table, and show its images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
 from unnoise.evaluation.metrics import psnr, ssim
-from unnoise.tables.base import IMAGE, Outcome, Row, RowIssue, WriteOptions, cell, complain, label, rewrite_rows
+from unnoise.tables.base import IMAGE, Outcome, Row, RowIssue, WriteOptions, cell, label, rewrite_rows, silent
 
 PREDICTION, SCORES = "prediction", ("psnr_noisy", "psnr", "ssim")
 
@@ -27,10 +27,10 @@ class Score:
     """Means over the rows of a scored table.
 
     Attributes:
-        images: how many.
-        psnr_noisy: of the noisy pictures, in dB.
-        psnr: of the predictions, in dB.
-        ssim: of the predictions, where a picture is not too small for it.
+        images: number of images.
+        psnr_noisy: PSNR of the noisy images, in dB.
+        psnr: PSNR of the predictions, in dB.
+        ssim: SSIM of the predictions that are at least 11x11 pixels.
     """
 
     images: int
@@ -41,13 +41,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Scored(Outcome):
-    """What `score` did.
+    """The result of `score`.
 
     Attributes:
-        mean: of the scores; None where the table has no clean pictures.
+        mean: mean scores; None if the table has no clean images.
     """
 
-    mean: Score | None
+    mean: Score | None = None
 
 
 def score(
@@ -56,22 +56,22 @@ def score(
     target: str | Path,
     *,
     noisy: str = NOISY,
-    **how: Unpack[WriteOptions],
+    **options: Unpack[WriteOptions],
 ) -> Scored:
-    """Clean the noisy pictures; add what comes out, and how good it is.
+    """Denoise the noisy images; add the results and their quality.
 
-    The new columns are `prediction` and, where there are clean pictures, `psnr_noisy`, `psnr` (both in dB) and `ssim`.
+    The new columns are `prediction` and, if there are clean images, `psnr_noisy`, `psnr` (both in dB) and `ssim`.
 
     Args:
-        model: a denoiser, its spec, or a model file. One that wants the noise level finds it in each picture.
-        table: what is read.
-        target: what is written.
-        noisy: column of the noisy pictures.
-        **how: see `How`.
+        model: a denoiser, its spec, or a model file. Sigma is estimated from each image if the model needs it.
+        table: the input.
+        target: the output.
+        noisy: column of the noisy images.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: the table cannot be read, has no such column or is scored already; there is no such model, or it
-            can use no row; or the target cannot be written.
+        UnnoiseError: the table cannot be read, lacks the column or is scored already; the model does not exist; no row
+            can be used; or the target cannot be written.
     """
     denoiser = denoisers.make(model)
     with Rows(table) as rows:
@@ -92,12 +92,12 @@ def score(
 
         fields = {PREDICTION: IMAGE} | dict.fromkeys(SCORES if clean else (), pa.float64())
         name = type(model).__name__ if isinstance(model, Denoiser) else Path(model).name
-        outcome = rewrite_rows(rows, target, change, fields, f"{PREDICTION}: {name} applied to {noisy}", how)
-    return Scored(**vars(outcome), mean=mean(target) if clean and "share" not in how else None)
+        outcome = rewrite_rows(rows, target, change, fields, f"{PREDICTION}: {name} applied to {noisy}", options)
+    return Scored(**vars(outcome), mean=mean(target) if clean and "shard" not in options else None)
 
 
 def mean(table: str | Path) -> Score:
-    """Average the scores of a scored table.
+    """Return the mean scores of a scored table.
 
     Raises:
         UnnoiseError: the table cannot be read, or is not scored.
@@ -118,23 +118,23 @@ def show(
     rows: int = 4,
     crop: int | None = None,
     histograms: str | Path | None = None,
-    **how: Unpack[WriteOptions],
+    **options: Unpack[WriteOptions],
 ) -> Outcome:
-    """Draw pictures of a table at their true size, a row under the other: noisy, predicted, clean.
+    """Draw images of a table at their true size, one row below the other: noisy, predicted, clean.
 
     Args:
-        table: what is read.
-        target: the sheet, a picture file.
-        names: the rows to show; none for the first ones.
-        rows: how many these are.
-        crop: show but the middle of each picture, up to this side in pixels.
-        histograms: PNG file; how often each intensity stands in the pictures of the first row, uncropped.
-        **how: see `How`.
+        table: the input.
+        target: the image file to write.
+        names: names of the rows to show; empty for the first ones.
+        rows: number of rows to show without names.
+        crop: show the center of each image, up to this side in pixels.
+        histograms: PNG file for histograms of the images of the first row, uncropped.
+        **options: see `WriteOptions`.
 
     Raises:
-        UnnoiseError: the table cannot be read, has no such row or none that can be shown; or a file cannot be written.
+        UnnoiseError: the table cannot be read, lacks a row or has none that can be shown; or a file cannot be written.
     """
-    overwrite = how.get("overwrite", False)
+    overwrite = options.get("overwrite", False)
     for path in (target, *([histograms] if histograms else [])):
         io.check_target(path, overwrite=overwrite)
     bad, shown = list[RowIssue](), dict[str, tuple[str, dict[str, np.ndarray]]]()
@@ -146,13 +146,14 @@ def show(
                 try:
                     shown[name] = _caption(name, row), {column: decode(row[column]).pixels for column in order}
                 except UnnoiseError as error:
-                    complain(bad, RowIssue(name, str(error)), how)
+                    bad.append(RowIssue(name, str(error)))
+                    options.get("on_issue", silent)(bad[-1])
             if len(shown) == (len(set(names)) or rows):
                 break
     if missing := [name for name in names if name not in {*shown, *(one.row for one in bad)}]:
         raise UnnoiseError(f"'{table}' has no row '{missing[0]}'")
     if not shown:
-        raise UnnoiseError(f"none of the rows can be shown: {bad[0]}")
+        raise UnnoiseError(f"no row can be shown: {bad[0]}")
     drawn = [shown[name] for name in names or shown if name in shown]
     cut = [{column: _middle(picture, crop) for column, picture in pictures.items()} for _, pictures in drawn]
     sheet = report.sheet(cut, captions=[caption for caption, _ in drawn])
@@ -163,7 +164,7 @@ def show(
 
 
 def _clean(denoiser: Denoiser, noisy: np.ndarray) -> np.ndarray:
-    """Clean a picture, in tiles where the reach allows it; model and noise level are found over the whole."""
+    """Denoise an image, in tiles if the halo is known; model and sigma are chosen from the whole image."""
     denoiser, sigma = denoiser.resolve(noisy)
     if denoiser.halo is None:
         return denoiser(noisy, sigma)

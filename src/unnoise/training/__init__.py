@@ -1,1 +1,1 @@
-"""From a recipe to a model file. PyTorch is imported by its modules and not by the package itself."""
+"""Training: from a recipe to a model file. Its modules import PyTorch, the package does not."""

@@ -1,8 +1,8 @@
-"""Batches, as a training is fed with them: of patches that processors make, or made on the device that trains.
+"""Batches for training: of patches that the CPU prepares, or made on the training device.
 
-The latter is for GPUs, which would wait for the former. All pictures lie in the device's memory. Which squares are cut
-from them, how they are turned, and which noise spoils them is what `Patches` plans, so that patch n shows the same here
-and there; the noise itself is drawn on the device, by the same laws and from another source of chance.
+The latter is for GPUs, which would wait for the CPU. All images are in the memory of the device. Positions,
+orientations and noise specs of the patches come from `Patches.plan`, so patch n shows the same in both cases; the noise
+itself is drawn on the device, from the same distributions but with other random numbers.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from unnoise.noise.synthetic import Gaussian, Poisson, SaltPepper, Speckle, Unif
 from unnoise.training import distributed
 from unnoise.training.patches import MAX_GAIN, Patches, PatchPlan
 
-# Where row i and column j of a patch, both counted from its middle, lie in the picture, after each quarter turn.
+# Row and column in the image of row i and column j of a patch, counted from its center, for each quarter turn.
 _TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))
 
 
 class DevicePatches:
-    """Batches of patches on a device, whose memory holds all pictures.
+    """Batches of patches that are made on a device, with all images in its memory.
 
     Args:
-        dataset: the clean pictures.
-        device: where batches are made.
+        dataset: clean images.
+        device: the device.
 
     Raises:
-        UnnoiseError: there are pairs among the pictures.
+        UnnoiseError: the dataset has pairs.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.device = device
         stored: list[np.ndarray] = []
-        starts: dict[int, int] = {}  # one that stands twice in the dataset is held once
+        starts: dict[int, int] = {}  # an image that occurs twice is stored once
         places: list[tuple[int, int]] = []
         held = 0
         for index in range(len(dataset)):
             picture = dataset[index]
             if isinstance(picture, tuple):
-                raise UnnoiseError("data.on_device takes clean pictures alone, and no pairs")
+                raise UnnoiseError("data.on_device supports clean images only, not pairs")
             if id(picture) not in starts:
                 starts[id(picture)] = held
                 stored.append(picture)
@@ -62,10 +62,10 @@ class DevicePatches:
         self._places = np.array(places)
 
     def make(self, patches: Patches, first: int, count: int) -> dict[str, torch.Tensor]:
-        """Make patches `first` to `first + count`, as `Patches` of the same dataset plan them.
+        """Return the batch of patches `first` to `first + count` of `patches`, which has the same dataset.
 
         Returns:
-            As `Patches` does, `[B, C, size, size]` and `sigma` `[B, 1, 1, 1]`, on the device.
+            As `Patches.__getitem__`, `[B, C, size, size]` and `sigma` `[B, 1, 1, 1]`, on the device.
         """
         plans = [patches.plan(index)[0] for index in range(first, first + count)]
         chance = torch.Generator(self.device)
@@ -73,7 +73,7 @@ class DevicePatches:
         gray = column([plan.gray for plan in plans], self.device)
         noises = [plan.noise for plan in plans if plan.noise is not None]
 
-        def spoilt() -> torch.Tensor:
+        def degraded() -> torch.Tensor:
             noisy = apply_noise(target, noises, chance)
             return torch.where(gray, noisy[:, :1], noisy) if patches.gray else noisy
 
@@ -82,14 +82,14 @@ class DevicePatches:
             target = torch.where(gray, _luma(target), target)
         if patches.stretch:
             target = _stretched(target, plans)
-        told = [np.nan if plan.sigma is None else plan.sigma for plan in plans]
-        batch = {"noisy": spoilt(), "sigma": column(told, self.device)}
+        sigmas = [np.nan if plan.sigma is None else plan.sigma for plan in plans]
+        batch = {"noisy": degraded(), "sigma": column(sigmas, self.device)}
         if patches.target == "none":
             return batch
-        return {**batch, patches.target: target if patches.target == "clean" else spoilt()}
+        return {**batch, patches.target: target if patches.target == "clean" else degraded()}
 
     def _cut(self, plans: Sequence[PatchPlan], size: int) -> torch.Tensor:
-        """Cut and turn the squares, in one look at all pixels: `[B, C, size, size]` in [0, 1]."""
+        """Cut and turn all patches with one indexing operation: `[B, C, size, size]` in [0, 1]."""
         starts, widths = self._places[[plan.picture for plan in plans]].T
         corners = starts + widths * [plan.top for plan in plans] + [plan.left for plan in plans]
         turned = np.array([_TURNED[plan.turns] for plan in plans])
@@ -106,15 +106,15 @@ class DevicePatches:
 def iterate_batches(
     patches: Patches, held: DevicePatches | None, fabric: Fabric, first: int, batch: int, workers: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield one process's share of every batch, without end.
+    """Yield this process's share of every batch, without end.
 
     Args:
-        patches: what they are made of.
-        held: what makes them on the device; None has processors make them.
+        patches: the patches.
+        held: makes batches on the device; None has the CPU prepare them.
         fabric: that of the process.
-        first: number of the first patch of the first batch.
-        batch: patches of all processes together; a multiple of their number.
-        workers: processes that prepare patches; 0 has this one do so.
+        first: index of the first patch of the first batch.
+        batch: patches per step of all processes together; a multiple of their number.
+        workers: processes that prepare patches; 0 prepares them in this process.
     """
     own = batch // fabric.world_size
     if held is None:
@@ -123,7 +123,7 @@ def iterate_batches(
             batch_size=own,
             sampler=distributed.rank_indices(first, batch, fabric.global_rank, fabric.world_size),
             num_workers=workers,
-            # A process that is forked after libvips has worked waits forever for threads that it has not got.
+            # A process that is forked after libvips has started threads would wait for them forever.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=fabric.device.type == "cuda",
         )
@@ -135,27 +135,27 @@ def iterate_batches(
 
 
 def check_noise(noise: Noise | None) -> None:
-    """Refuse a noise that is made on processors alone.
+    """Check that a noise can be made on the device.
 
     Raises:
-        UnnoiseError: it is none, or not among those that are made here.
+        UnnoiseError: there is no noise, or it is not supported.
     """
     if noise is None:
-        raise UnnoiseError("data.on_device needs a noise to put into clean pictures, such as gaussian:25")
+        raise UnnoiseError("data.on_device needs a noise to add, such as gaussian:25")
     for option in noise.options if isinstance(noise, Choice) else (noise,):
         for step in option.steps if isinstance(option, Chain) else (option,):
             if type(step) not in _KERNELS:
                 names = ", ".join(sorted(one.name for one in _KERNELS))
-                raise UnnoiseError(f"data.on_device makes {names}, and not '{step.name}'")
+                raise UnnoiseError(f"data.on_device supports {names}, not '{step.name}'")
 
 
 def apply_noise(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Generator) -> torch.Tensor:
-    """Spoil a batch of images, each by its own noise.
+    """Add to each image of a batch its own noise.
 
     Args:
         images: `[B, C, H, W]`, nominally in [0, 1].
-        noises: one for each, settled (see `Noise.draw`).
-        chance: the source of all randomness, on the images' device.
+        noises: a noise for each image, with drawn parameters (see `Noise.draw`).
+        chance: random generator on the device of the images.
     """
     chains = [noise.steps if isinstance(noise, Chain) else (noise,) for noise in noises]
     for place in range(max(map(len, chains))):
@@ -174,7 +174,7 @@ def apply_noise(images: torch.Tensor, noises: Sequence[Noise], chance: torch.Gen
 
 
 def _stretched(clean: torch.Tensor, plans: Sequence[PatchPlan]) -> torch.Tensor:
-    """Stretch the patches that are planned so, as `patches.stretched` does."""
+    """Stretch the contrast of patches whose plan says so, as `patches.stretch_contrast` does."""
     ordered = clean.flatten(1).sort(dim=1).values
     copies = np.array([clean.shape[1] if plan.gray else 1 for plan in plans])[:, None]  # of each value, in a row
     last = ordered.shape[1] // copies - 1
@@ -193,14 +193,14 @@ def _stretched(clean: torch.Tensor, plans: Sequence[PatchPlan]) -> torch.Tensor:
 
 
 def column(values: Sequence[Any], device: torch.device) -> torch.Tensor:
-    """Lay out a number, or a yes or no, of each picture as `[B, 1, 1, 1]`."""
+    """Return a number or a bool for each image as a tensor `[B, 1, 1, 1]`."""
     flags = all(isinstance(value, bool) for value in values)
     kind = torch.bool if flags else torch.float32
     return torch.tensor(values, dtype=kind)[:, None, None, None].to(device, non_blocking=True)  # does not wait
 
 
 def _luma(x: torch.Tensor) -> torch.Tensor:
-    """Return the brightness `[B, 1, H, W]` of colours, or grey as it is."""
+    """Return the luma `[B, 1, H, W]` of color images; gray images are unchanged."""
     if x.shape[1] == 1:
         return x
     return sum(float(share) * x[:, [channel]] for channel, share in enumerate(LUMA))  # type: ignore[return-value]

@@ -1,8 +1,8 @@
-"""A training over processes and machines, by Lightning Fabric: who takes part, what each does, what they agree on.
+"""Training with several processes and machines, on Lightning Fabric.
 
-The batch of a recipe is that of all processes together, and each takes an equal share of it: patch n is the same
-whoever makes it, gradients are averaged, and so a step is the same step on 1 process and on 32. Processes are begun by
-`train.devices`, by `torchrun`, or by SLURM's `srun`; where one of the latter two did, it is they who say how many.
+The batch of a recipe is shared equally by all processes. Patch n is the same in every process and gradients are
+averaged, so a step gives the same result with 1 process and with 32. Processes are started by `train.devices`,
+`torchrun` or SLURM's `srun`; the latter two override `train.devices` and `train.nodes`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -23,68 +23,85 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.networks import Network
-from unnoise.networks.base import bf16_pays
+
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+"""Names in `torch.cpu.get_capabilities` of instructions that compute with bfloat16."""
 
 
 def counts(devices: int, nodes: int) -> tuple[int, int]:
-    """Return how many processes each machine has, and how many machines there are.
+    """Return the number of processes per machine and the number of machines.
 
     Args:
-        devices: what the recipe says.
-        nodes: what the recipe says.
+        devices: `train.devices` of the recipe.
+        nodes: `train.nodes` of the recipe.
 
     Raises:
-        UnnoiseError: several machines, and nobody who begins the processes on them; or uneven ones.
+        UnnoiseError: several machines without torchrun or SLURM, or different numbers of processes on them.
     """
     if TorchElasticEnvironment.detect():
-        here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        return here, _even(all_of_them, here)
+        local, total = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return local, _divide(total, local)
     if SLURMEnvironment.detect():
-        machines, all_of_them = int(os.environ.get("SLURM_NNODES", 1)), int(os.environ["SLURM_NTASKS"])
-        return _even(all_of_them, machines), machines
+        machines, total = int(os.environ.get("SLURM_NNODES", 1)), int(os.environ["SLURM_NTASKS"])
+        return _divide(total, machines), machines
     if nodes > 1:
-        raise UnnoiseError(f"train.nodes is {nodes}: begin it on all of them, by srun or torchrun")
+        raise UnnoiseError(f"train.nodes is {nodes}: start the training on all machines with srun or torchrun")
     return devices, nodes
 
 
 def start(device: str, devices: int, nodes: int, precision: str) -> Fabric:
-    """Return the Fabric of this process, with the others begun and met.
+    """Return the Fabric of this process, after all processes have started and connected.
 
     Args:
         device: "cpu" or "cuda".
-        devices: processes on each machine, one a GPU where there are such.
-        nodes: machines.
-        precision: "auto", "bf16" or "fp32".
+        devices: processes per machine, one per GPU where there are GPUs.
+        nodes: number of machines.
+        precision: "bf16" or "fp32".
 
     Raises:
-        UnnoiseError: as `counts`, or the machine has fewer GPUs.
+        UnnoiseError: as `counts`, or the machine has too few GPUs.
     """
     devices, nodes = counts(devices, nodes)
-    if device == "cuda" and devices > (there := torch.cuda.device_count()):
-        raise UnnoiseError(f"train.devices is {devices}, and this machine has {there} GPUs")
+    if device == "cuda" and devices > (gpus := torch.cuda.device_count()):
+        raise UnnoiseError(f"train.devices is {devices}, but this machine has {gpus} GPUs")
     several = devices * nodes > 1
     fabric = Fabric(
         accelerator=device,
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if several else "auto",
-        precision=_precision(precision, device, several=several),
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()
     return fabric
 
 
+def choose_precision(device: str) -> Literal["bf16", "fp32"]:
+    """Return "bf16" for hardware that has bfloat16 instructions, else "fp32".
+
+    It depends on the hardware alone, not on its load. Machines of different kinds that train together need a stated
+    `train.precision`.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if any(capabilities.get(name) for name in BF16_INSTRUCTIONS) else "fp32"
+
+
 def is_rank_zero() -> bool:
-    """Say whether this process is the first of its training, the one that writes files and talks."""
-    return getattr(rank_zero_only, "rank") == 0  # noqa: B009 (it is put on the function)
+    """Return whether this is the first process of its training, which writes files and messages."""
+    return getattr(rank_zero_only, "rank") == 0  # noqa: B009 (an attribute of the function)
 
 
 @contextlib.contextmanager
 def raise_on_all_ranks(fabric: Fabric) -> Iterator[None]:
-    """Let what one process raises in here end all of them: the first of them tells of it, the others go in silence.
+    """End all processes if one raises an exception inside; the first process raises it, the others exit silently.
 
     Raises:
-        UnnoiseError: that of the first process that raised one.
+        UnnoiseError: the first error, in the order of the processes.
     """
     error: Exception | None = None
     try:
@@ -95,31 +112,31 @@ def raise_on_all_ranks(fabric: Fabric) -> Iterator[None]:
         if error is not None:
             raise error
         return
-    told: list[str | None] = [None] * fabric.world_size
+    lines: list[str | None] = [None] * fabric.world_size
     line = None if error is None else one_line(error)
-    torch.distributed.all_gather_object(told, line)
-    if first := next(filter(None, told), None):
+    torch.distributed.all_gather_object(lines, line)
+    if first := next(filter(None, lines), None):
         if not is_rank_zero():
             sys.exit(2)
         raise UnnoiseError(first) from error
 
 
 def rank_indices(first: int, batch: int, rank: int, size: int) -> Iterator[int]:
-    """Yield, without end, the numbers of the patches that one process makes.
+    """Yield, without end, the indices of the patches of one process.
 
     Args:
-        first: number of the first patch of the first batch.
-        batch: patches of all processes together; a multiple of `size`.
-        rank: which process, from 0 up.
-        size: how many there are.
+        first: index of the first patch of the first batch.
+        batch: patches per step of all processes together; a multiple of `size`.
+        rank: index of the process, from 0 up.
+        size: number of processes.
     """
     own = batch // size
-    for begin in itertools.count(first, batch):
-        yield from range(begin + rank * own, begin + (rank + 1) * own)
+    for start in itertools.count(first, batch):
+        yield from range(start + rank * own, start + (rank + 1) * own)
 
 
 def mean(fabric: Fabric, values: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Average scalars over the processes, all of which name the same ones; `psnr` by the errors that it tells of."""
+    """Average scalars over the processes, which all have the same names; `psnr` by its mean squared error."""
     if fabric.world_size > 1:
         together = torch.stack([value.detach().float().to(fabric.device) for value in values.values()])
         decibels = torch.tensor([name == "psnr" for name in values], device=fabric.device)
@@ -131,22 +148,22 @@ def mean(fabric: Fabric, values: Mapping[str, torch.Tensor]) -> dict[str, float]
 
 
 def total(fabric: Fabric, values: Mapping[str, float]) -> dict[str, float]:
-    """Add up numbers by their names over the processes, some of which may have none."""
-    told: list[Mapping[str, float]] = [values] * fabric.world_size
+    """Add up numbers by name over the processes; a process may lack some names."""
+    gathered: list[Mapping[str, float]] = [values] * fabric.world_size
     if fabric.world_size > 1:
-        torch.distributed.all_gather_object(told, dict(values))
-    return {key: sum(one.get(key, 0.0) for one in told) for key in dict.fromkeys(itertools.chain(*told))}
+        torch.distributed.all_gather_object(gathered, dict(values))
+    return {key: sum(one.get(key, 0.0) for one in gathered) for key in dict.fromkeys(itertools.chain(*gathered))}
 
 
 def broadcast_buffers(fabric: Fabric, network: torch.nn.Module) -> None:
-    """Give every process the first one's statistics, which each takes of its own share on a processor."""
+    """Copy the statistics of batch normalization from the first process to all; on CPUs each process has its own."""
     if fabric.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
 
 
 def hardware_name(fabric: Fabric) -> str:
-    """Name what a training runs on, for the model's card."""
+    """Return the name of the hardware, for the model card."""
     if fabric.device.type == "cuda":
         name = torch.cuda.get_device_name(fabric.device)
     else:
@@ -155,24 +172,13 @@ def hardware_name(fabric: Fabric) -> str:
 
 
 def synchronized(fabric: Fabric, network: Network) -> Network:
-    """Let batch normalisation see the batch of all processes; on processors PyTorch cannot, and each sees its share."""
+    """Synchronize batch normalization over all processes; on CPUs, where PyTorch cannot, each uses its own share."""
     if fabric.world_size > 1 and fabric.device.type != "cpu":
-        torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)  # its layers are exchanged, and it stays the same
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)  # replaces its layers in place
     return network
 
 
-def _even(whole: int, parts: int) -> int:
-    if whole % parts:
-        raise UnnoiseError(f"{whole} processes cannot be shared evenly: begin as many on each machine")
-    return whole // parts
-
-
-def _precision(wanted: str, device: str, *, several: bool) -> Any:
-    """Choose Fabric's name for the precision.
-
-    Where it is measured what pays, as on processors, several processes might find otherwise: they take float32.
-    """
-    if wanted == "auto":
-        known = device != "cpu" or not several
-        wanted = "bf16" if known and bf16_pays(device) else "fp32"
-    return {"bf16": "bf16-mixed", "fp32": "32-true"}[wanted]
+def _divide(processes: int, parts: int) -> int:
+    if processes % parts:
+        raise UnnoiseError(f"{processes} processes do not divide evenly: start the same number on each machine")
+    return processes // parts

@@ -1,4 +1,4 @@
-"""From a `.safetensors` model to the `.onnx` file that runs without PyTorch, checked against the original."""
+"""Export of a `.safetensors` model to ONNX, which runs without PyTorch; the result is compared with the original."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def export(
     scores: dict[str, float] | None = None,
     half: bool = False,
 ) -> Path:
-    """Write a model as ONNX, of any picture size, with its card; the file appears only if it agrees with the original.
+    """Write a model as ONNX for any image size, with its card; nothing is written if it differs from the original.
 
     Args:
         model: the `.safetensors` file.
-        target: the file to write; beside the model by default.
-        scores: measured results to put on the card, of both files.
-        half: round the weights to 16-bit floats in both files, which are half as large; it is computed in 32 bits.
+        target: the file to write; by default beside the model.
+        scores: measured results for the cards of both files.
+        half: store the weights of both files in float16, which halves their size; inference stays in float32.
 
     Returns:
-        The file that was written.
+        The ONNX file.
 
     Raises:
-        UnnoiseError: the model cannot be read, the target is not named `.onnx`, or the two disagree by more than a
-            quarter of an 8-bit level.
+        UnnoiseError: the model cannot be read, the target's name does not end in `.onnx`, or the outputs differ by more
+            than a quarter of an 8-bit level.
     """
     model, target = Path(model), Path(target or Path(model).with_suffix(".onnx"))
     if target.suffix != ".onnx":
-        raise UnnoiseError(f"'{target}': the name of an ONNX model ends in .onnx")
+        raise UnnoiseError(f"'{target}': the name of an ONNX model must end in .onnx")
     network, card = pytorch.load(model)
     if scores:
         card = dataclasses.replace(card, scores=scores)
@@ -59,8 +59,8 @@ def export(
     with atomic_write(target) as temporary:
         temporary.write_bytes(to_onnx(network, card, half=half))
         difference = disagreement(network, temporary)
-        if not difference <= TOLERANCE:  # or it is no number
-            raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} levels of 255")
+        if not difference <= TOLERANCE:  # NaN fails too
+            raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} 8-bit levels")
         if scores or half:
             pytorch.save(network, card, model, half=half)
     return target
@@ -69,7 +69,7 @@ def export(
 def to_onnx(network: Network, card: Card, *, half: bool = False) -> bytes:
     """Return the network as an ONNX model: `noisy` (and `sigma`, a map) in, `clean` out, all `[1, C, H, W]` float32.
 
-    With `half`, kernels that 16-bit floats hold exactly are stored in them.
+    With `half`, kernels that are exact in float16 are stored so.
     """
     network = fold_norms(network)
     side = 8 * network.multiple_of
@@ -79,8 +79,8 @@ def to_onnx(network: Network, card: Card, *, half: bool = False) -> bytes:
     axes = {name: {2: "height", 3: "width"} for name in [*inputs, "clean"]}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # The TorchScript exporter is the one that leaves sizes free without a proof for each network; it says that it
-        # is not the newest.
+        # The TorchScript exporter supports dynamic sizes without constraints per network, but warns that it is
+        # deprecated.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -101,7 +101,7 @@ def to_onnx(network: Network, card: Card, *, half: bool = False) -> bytes:
 
 
 def _store_in_half(graph: onnx.GraphProto) -> None:
-    """Store kernels in 16 bits where nothing is lost; a node widens each, which runtimes do once, as they load."""
+    """Store kernels in float16 where that is exact; a Cast node restores float32, which runtimes run once at load."""
     widened = []
     for stored in graph.initializer:
         kernel = onnx.numpy_helper.to_array(stored)
@@ -116,7 +116,7 @@ def _store_in_half(graph: onnx.GraphProto) -> None:
 
 
 def fold_norms(network: Network) -> Network:
-    """Return a copy in evaluation mode whose batch normalisations are part of the convolutions before them."""
+    """Return a copy in evaluation mode with batch normalizations folded into the convolutions before them."""
     folded = copy.deepcopy(network).eval()
     for row in folded.modules():
         if isinstance(row, nn.Sequential):
@@ -127,9 +127,10 @@ def fold_norms(network: Network) -> Network:
 
 
 def disagreement(network: Network, exported: Path) -> float:
-    """Return the largest difference between a network and its export, in [0, 1] units, on noise of several sizes.
+    """Return the largest difference between a network and its export on random images of several sizes.
 
-    It is not a number where a difference is none.
+    Returns:
+        In [0, 1] units; NaN if an output is NaN.
     """
     rng = np.random.default_rng(0)
     sides = [(1, 1), (2, 3), (5, 4)]

@@ -1,7 +1,6 @@
-"""Optimizers, spelt in the small language: `adam`, `adadelta:rho=0.95`.
+"""Optimizers, given as specs: `adam`, `adadelta:rho=0.95`.
 
-A spec says all but the learning rate: the recipe states its peak, and a schedule (`schedules.py`) which share of it
-holds at each moment.
+The learning rate is not part of the spec: the recipe sets its peak, and a schedule (`schedules.py`) its share of that.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from unnoise.spec import HasSpec, Registry
 
 
 class Optimizer(HasSpec):
-    """A way of following gradients; members keep their settings and build PyTorch's optimizer."""
+    """Settings of an optimizer, which build PyTorch's."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Return PyTorch's optimizer; its learning rate is set anew before every step."""
+        """Return PyTorch's optimizer; the learning rate is set before every step."""
 
 
 class Adam(Optimizer):
     """Adam (Kingma, Ba, ICLR 2015, arXiv:1412.6980).
 
     Args:
-        b1: decay of the mean of the gradients.
-        b2: decay of the mean of their squares.
-        weight_decay: added to the gradient, times the weight.
+        b1: decay of the mean of the gradients, 0 up to 1.
+        b2: decay of the mean of their squares, 0 up to 1.
+        weight_decay: times the weight, added to the gradient.
     """
 
     name: ClassVar[str] = "adam"
@@ -49,12 +48,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with weight decay apart from the gradient (Loshchilov, Hutter, ICLR 2019, arXiv:1711.05101).
+    """Adam with decoupled weight decay (Loshchilov, Hutter, ICLR 2019, arXiv:1711.05101).
 
     Args:
-        b1: decay of the mean of the gradients.
-        b2: decay of the mean of their squares.
-        weight_decay: share of a weight that is taken off, times the learning rate.
+        b1: decay of the mean of the gradients, 0 up to 1.
+        b2: decay of the mean of their squares, 0 up to 1.
+        weight_decay: share by which weights shrink per step, times the learning rate.
     """
 
     name: ClassVar[str] = "adamw"
@@ -70,11 +69,11 @@ class AdamW(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Adadelta (Zeiler, arXiv:1212.5701): it finds its own step sizes, and is meant for a learning rate of 1.
+    """Adadelta (Zeiler, arXiv:1212.5701): step sizes are adapted; use a learning rate of 1.
 
     Args:
-        rho: decay of the means of squares.
-        epsilon: added to them before their root is taken.
+        rho: decay of the means of squares, 0 up to 1.
+        epsilon: added to them before taking their root.
     """
 
     name: ClassVar[str] = "adadelta"
@@ -90,16 +89,16 @@ class Adadelta(Optimizer):
 
 
 class Muon(Optimizer):
-    """Muon: the mean gradient of a kernel, made orthogonal (Jordan et al., 2024, kellerjordan.github.io/posts/muon).
+    """Muon: steps along orthogonalized mean gradients (Jordan et al., 2024, kellerjordan.github.io/posts/muon).
 
-    A kernel counts as the matrix `[outputs, inputs * height * width]`, all of whose directions then move alike, also
-    those that the gradient hardly points in. Its step is as long as one of AdamW's commonly is (Liu et al., "Muon is
-    Scalable for LLM Training", arXiv:2502.16982, eq. 4), so that rates of the same order serve. What is no kernel or
-    matrix, as biases are, follows AdamW.
+    A kernel is taken as the matrix `[outputs, inputs * height * width]`; all its singular directions get steps of the
+    same length, even those with a small gradient. Steps are scaled to the usual length of AdamW's (Liu et al., "Muon is
+    Scalable for LLM Training", arXiv:2502.16982, eq. 4), so that similar learning rates work. One-dimensional
+    parameters, such as biases, are updated by AdamW.
 
     Args:
-        momentum: decay of the mean of the gradients.
-        weight_decay: share of a weight that is taken off, times the learning rate.
+        momentum: decay of the mean of the gradients, 0 up to 1.
+        weight_decay: share by which weights shrink per step, times the learning rate.
     """
 
     name: ClassVar[str] = "muon"
@@ -110,12 +109,12 @@ class Muon(Optimizer):
         self.momentum, self.weight_decay = momentum, weight_decay
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Return AdamW that steps along orthogonal matrices where it finds kernels."""
+        """Return an optimizer that updates kernels by Muon and the rest by AdamW."""
         return _Muon(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
 
 
 class _Muon(torch.optim.AdamW):
-    """Both in one, as a training has one optimizer; AdamW itself never sees a gradient of a kernel."""
+    """Muon for kernels and AdamW for the rest in one optimizer."""
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], *, lr: float, momentum: float, weight_decay: float):
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
@@ -125,33 +124,33 @@ class _Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move all weights."""
+        """Update all weights."""
         for group in self.param_groups:
             kernels = [one for one in group["params"] if one.ndim > 1 and one.grad is not None]
             for kernel in kernels:
-                self._move(kernel, group)
+                self._update(kernel, group)
                 kernel.grad = None
         super().step(closure)
 
-    def _move(self, kernel: torch.Tensor, group: dict[str, Any]) -> None:
+    def _update(self, kernel: torch.Tensor, group: dict[str, Any]) -> None:
         gradient, state = kernel.grad, self.state[kernel]
         assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
-            state["step"] = torch.tensor(0.0)  # AdamW looks for one when it is loaded
+            state["step"] = torch.tensor(0.0)  # AdamW expects one when a state is loaded
         state["step"] += 1
         mean = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        matrix = gradient.lerp(mean, group["momentum"]).flatten(1)  # Nesterov's look ahead
+        matrix = gradient.lerp(mean, group["momentum"]).flatten(1)  # Nesterov momentum
         length = 0.2 * max(matrix.shape) ** 0.5
         kernel.mul_(1 - group["lr"] * group["weight_decay"])
         kernel.sub_(group["lr"] * length * orthogonal(matrix).view_as(kernel))
 
 
 def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Return a matrix with all singular values near 1 and the singular vectors of one that is given.
+    """Return a matrix with the singular vectors of the given one and all singular values near 1.
 
-    Newton and Schulz's iteration, as a polynomial of the fifth degree chosen to lift small values fast, and to leave
-    all of them between 0.7 and 1.2 (Jordan et al., 2024).
+    It is a Newton-Schulz iteration with a polynomial of degree 5 that raises small values fast and leaves all of them
+    between 0.7 and 1.2 (Jordan et al., 2024).
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
@@ -166,13 +165,13 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 def _check_shares(name: str, **values: float) -> None:
     for key, value in values.items():
         if not 0 <= value < 1:
-            raise UnnoiseError(f"{name}: {key} lies from 0 up to, not including, 1, not at {value}")
+            raise UnnoiseError(f"{name}: {key} must be at least 0 and below 1, got {value}")
 
 
 def _check_positive(name: str, **values: float) -> None:
     for key, value in values.items():
         if not 0 <= value < math.inf:
-            raise UnnoiseError(f"{name}: {key} must be at least 0, not {value}")
+            raise UnnoiseError(f"{name}: {key} must be at least 0, got {value}")
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(

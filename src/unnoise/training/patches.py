@@ -1,7 +1,7 @@
-"""Patches: a dataset seen through random crops, turns and noise, as many as one likes.
+"""Training patches: random crops of a dataset, turned and with noise.
 
-Item n depends on (seed, n) and on nothing else, whatever process makes it: a run that was broken off goes on with the
-very patches that it would have seen.
+Patch n depends on (seed, n) only, whatever process makes it, so a resumed run gets the patches that an uninterrupted
+one would have got.
 """
 
 from __future__ import annotations
@@ -144,19 +144,20 @@ class Patches:
         return PatchPlan(picture, top, left, turns, mirrored, gray, (black, white) if stretch else None, noise), rng
 
     def check(self) -> None:
-        """Read every picture of the dataset, so that what is wrong with one is told now and not when it is drawn.
+        """Read all images of the dataset, so that errors are raised before the training starts.
 
         Raises:
-            UnnoiseError: a picture cannot be read, is smaller than a patch, or has no noise, in it or named; or it has
-                no second shot.
+            UnnoiseError: an image cannot be read, holds NaN, is smaller than a patch, or lacks noise or a second shot.
         """
         for index in range(len(self.dataset)):
             pictures = self._pictures(index)
+            if any(one.dtype.kind == "f" and not np.isfinite(one).all() for one in pictures):
+                raise UnnoiseError(f"'{self.dataset.label(index)}' holds NaN or infinite values")
             if self.noise is None and len(pictures) == 1 and self.target != "none":
                 label = self.dataset.label(index)
                 if self.target == "second":
-                    raise UnnoiseError(f"'{label}' is a single shot: pairs:FOLDER takes two, NAME_shot1 and NAME_shot2")
-                raise UnnoiseError(f"'{label}' is a clean picture: name a noise to put into it, such as gaussian:25")
+                    raise UnnoiseError(f"'{label}' is a single image: pairs:FOLDER needs NAME_shot1 and NAME_shot2")
+                raise UnnoiseError(f"'{label}' is a clean image: name a noise to add, such as gaussian:25")
 
     def _pictures(self, index: int) -> tuple[np.ndarray, ...]:
         item = self.dataset[index]

@@ -1,16 +1,15 @@
 """A recipe: a training run as data, one validated schema in YAML or JSON.
 
-Every key has its place here, and a key that has none is refused with the nearest spelling. `load` takes dotted
-overrides as the command line does: `{"train.steps": 5000, "data.train": ["images:mine"]}`. A config.json of the
-restoration framework is a recipe, too, once `framework` has translated it; and what says `auto` is taken from the
-pictures by `tailoring`.
+Unknown keys are refused with the nearest spelling. `open` takes dotted overrides as the command line does:
+`{"train.steps": 5000, "data.train": ["images:mine"]}`. It also reads a config.json of the restoration framework, which
+`restoration_config` translates, and resolves the values that are `auto` with `auto_recipe`.
 """
 
 from __future__ import annotations
 
-import copy
-import json
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,62 +19,68 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from unnoise import networks, noise
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, unknown
-from unnoise.training import auto_recipe, losses, optimizers, restoration_config, schedules, tasks
+from unnoise.training import auto_recipe, losses, optimizers, recipe_file, restoration_config, schedules, tasks
+
+WARMUP = 200
+"""Steps of the warm-up where a recipe does not say, of a training that is long enough."""
 
 
 class _Section(BaseModel):
-    """A part of a recipe; unknown keys are errors, and a recipe does not change."""
+    """A section of a recipe; unknown keys are errors, and a recipe is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(_Section):
-    """What is learned from.
+    """The training and validation data.
 
     Attributes:
-        train: a dataset spec, or several; one that stands twice counts twice.
-        validation: dataset specs of pictures that are never trained on; may be empty.
-        hold_back: the share of the training pictures, or of each, that validation is held on instead; None for none.
-        exclude: text file of pictures to leave out of both.
-        channels: 1 for grey, 3 for colour.
-        white: bring what is white in each picture to 1, as the main job does; else it is the largest of the type.
-        size: every picture is resized to a square of this side, in pixels; None leaves it.
-        per_picture: patches of each picture, cut at places that stay the same; an epoch is all of them, shuffled. None
-            draws picture and place anew each time, and calls as many patches as there are pictures an epoch.
-        turn: turn each patch to one of its eight orientations.
-        gray: the share of colour pictures that are shown in grey, their noise alike in all channels: for a model that
-            cleans grey pictures as three copies, and is not told their noise.
-        stretch: the share of clean pictures whose brightness is stretched until some of it is black or white.
-        on_device: hold all pictures in the memory of the device that trains, and cut and spoil patches there: a GPU
-            would wait for those that processors make. For clean pictures and plain noises, see `batches`.
+        train: dataset spec, or a list of them; a dataset that is listed twice counts twice.
+        validation: dataset specs of images that are never trained on. Empty for no validation.
+        validation_split: share of the training images, above 0 and up to 0.5, that is held out for validation instead
+            of `validation`; of fewer than ten images, a share of the rows of each. None holds nothing out.
+        exclude: text file of images to leave out of both, one path a line. None leaves nothing out.
+        channels: 1 for gray, 3 for color.
+        normalize_white: scale each image so that its white level is 1, as `unnoise clean` does. Otherwise the largest
+            value of the data type is 1.
+        size: side in pixels, at least 8, of the square that every image is resized to. None keeps the size.
+        patches_per_picture: patches of each image, at fixed places; an epoch is all of them in random order. None draws
+            image and place anew for every patch, and an epoch has as many patches as there are images.
+        augment: turn each patch to a random one of its eight orientations.
+        gray_probability: share of clean color images, 0 to 1, that are converted to gray and get the same noise in all
+            channels. It makes a color network fit for gray images.
+        stretch_probability: share of clean images, 0 to 1, whose contrast is stretched until some pixels are black or
+            white.
+        on_device: keep all images in the memory of the training device, and cut patches and add noise there. A GPU
+            would wait for patches that the CPU prepares. For clean images and simple noises only, see `batches`.
     """
 
     train: list[str] = Field(min_length=1)
     validation: list[str] = []
-    hold_back: float | None = Field(default=None, gt=0, le=0.5)
+    validation_split: float | None = Field(default=None, gt=0, le=0.5)
     exclude: str | None = None
     channels: Literal[1, 3] = 3
-    white: bool = False
+    normalize_white: bool = False
     size: int | None = Field(default=None, ge=8)
-    per_picture: int | None = Field(default=None, ge=1)
-    turn: bool = True
-    gray: float = Field(default=0.0, ge=0, le=1)
-    stretch: float = Field(default=0.0, ge=0, le=1)
+    patches_per_picture: int | None = Field(default=None, ge=1)
+    augment: bool = True
+    gray_probability: float = Field(default=0.0, ge=0, le=1)
+    stretch_probability: float = Field(default=0.0, ge=0, le=1)
     on_device: bool = False
 
     @field_validator("train", "validation", mode="before")
     @classmethod
-    def _one_is_a_list(cls, specs: Any) -> Any:
+    def _as_list(cls, specs: Any) -> Any:
         return [specs] if isinstance(specs, str) else specs
 
 
 class Stage(_Section):
-    """Patches of one size.
+    """A part of the training with one patch size and batch size.
 
     Attributes:
-        until: the share of the training at which the stage ends, up to 1.
-        patch: side of the patches, in pixels.
-        batch: patches a step, over all processes together.
+        until: share of the training at which the stage ends, above 0 and up to 1.
+        patch: side of the patches in pixels, at least 8.
+        batch: patches per step, over all processes together.
     """
 
     until: float = Field(gt=0, le=1)
@@ -84,53 +89,58 @@ class Stage(_Section):
 
 
 class Validation(_Section):
-    """How progress is judged.
+    """How progress is measured.
 
     Attributes:
-        noise: noise specs; PSNR over whole pictures is reported for each.
-        every: steps between two looks; None is once an epoch where the training is counted in them, else 2000.
-        crop: for that PSNR, the pictures are cut to at most this side, in pixels.
-        items: patches that the loss is measured on; 0 for none.
-        keep: the model that is kept: the "last", or that of the look with the "best" loss on these patches, or what the
-            task judges by instead.
+        noise: noise specs; PSNR over whole images is reported for each.
+        every: steps between validations. None validates once per epoch where the length is given in epochs, else every
+            2000 steps.
+        crop: for PSNR, images are cropped to at most this side, in pixels.
+        patches: number of patches that the validation loss is measured on. 0 for none.
+        keep: which model is saved: the "last", or the "best" by the validation loss (or by the value that the task
+            names instead).
     """
 
     noise: list[str] = []
     every: int | None = Field(default=None, ge=1)
     crop: int = Field(default=320, ge=8)
-    items: int = Field(default=0, ge=0)
+    patches: int = Field(default=0, ge=0)
     keep: Literal["last", "best"] = "last"
 
     @field_validator("noise")
     @classmethod
-    def _can_be_made(cls, specs: list[str]) -> list[str]:
+    def _check_spec(cls, specs: list[str]) -> list[str]:
         return [str(noise.make(spec)) for spec in specs]
 
 
 class Train(_Section):
-    """How long and how fast is learned.
+    """Length, optimizer and hardware of the training.
 
     Attributes:
-        steps: optimizer steps of the whole schedule; this or `epochs` is stated.
+        steps: optimizer steps of the whole schedule. Either this or `epochs` is given. A run that is resumed may be
+            given more; its schedule is then that of the longer training.
         epochs: passes over the training patches.
-        minutes: if set, the schedule also ends after this much time of training, whichever comes first.
+        minutes: the schedule also ends after this time of training, if it comes first. None for no limit.
         stages: patch and batch sizes over the training.
-        optimizer: its spec.
-        learning_rate: its peak, reached after `warmup` steps.
-        schedule: spec of what follows the warm-up.
-        clip: largest norm of the gradient; None for no limit.
-        ema: decay of the running average of the weights, which is the model that is kept.
-        stay: how far the model that is kept stays at the weights of `start`, 0 to 1, on the straight line from there to
-            what was learned: what few pictures teach, without the loss of what many taught (Wortsman et al., CVPR 2022,
-            arXiv:2109.01903).
-        compile: let PyTorch's compiler fuse the network's steps, which needs a C compiler, and a minute to begin.
-        precision: "auto" is bfloat16 autocast where that is faster here, else float32.
-        workers: processes that prepare patches, for each that trains; 0 prepares them in the training process.
-        devices: processes that train together on a machine, each on a GPU of its own where there are such. Begun by
-            `torchrun` or SLURM, it is they who say how many. What is learned does not depend on it.
-        nodes: machines that train together, begun by one of these.
-        checkpoint_every: steps between two checkpoints.
-        seed: seeds weights, patches and noise.
+        optimizer: optimizer spec.
+        learning_rate: peak of the learning rate, reached after `warmup` steps.
+        schedule: spec of the schedule of the learning rate after the warm-up.
+        warmup: steps of the linear warm-up, at most those of the training. None for 200, or a tenth of a shorter
+            training.
+        grad_clip: largest norm of the gradient. None for no limit.
+        ema: decay of the running average of the weights, 0 up to 1; the average is the model that is saved.
+        start_weight: weight of the initial weights (`init_from`) in the saved model, 0 to 1; the trained weights have
+            the rest. It is 1 - alpha of WiSE-FT (Wortsman et al., CVPR 2022, arXiv:2109.01903): fine-tuning on few
+            images loses less of what the initial model can do.
+        compile: compile the network with `torch.compile`, which needs a C++ compiler and takes a minute at the start.
+        precision: "bf16" (bfloat16 autocast), "fp32", or "auto" for bf16 on hardware that supports it. The run's
+            recipe.yaml states the precision that was used.
+        workers: processes that prepare patches for each training process. 0 prepares them in the training process.
+        devices: training processes on each machine, each on its own GPU where there are GPUs. `torchrun` and SLURM
+            override it. Results do not depend on it.
+        nodes: machines that train together.
+        checkpoint_every: steps between checkpoints.
+        seed: seed of weights, patches and noise.
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -140,10 +150,10 @@ class Train(_Section):
     optimizer: str = "adamw"
     learning_rate: float = Field(default=2e-3, gt=0)
     schedule: str = "cosine"
-    warmup: int = Field(default=200, ge=0)
-    clip: float | None = Field(default=0.5, gt=0)
+    warmup: int | None = Field(default=None, ge=0)
+    grad_clip: float | None = Field(default=0.5, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
-    stay: float = Field(default=0.0, ge=0, le=1)
+    start_weight: float = Field(default=0.0, ge=0, le=1)
     compile: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = Field(default=0, ge=0)
@@ -154,13 +164,13 @@ class Train(_Section):
 
     @property
     def length(self) -> str:
-        """Tell when it ends."""
-        at_most = f", {self.minutes:g} minutes at most" if self.minutes else ""
-        return f"{self.steps} steps{at_most}" if self.steps else f"{self.epochs:g} epochs{at_most}"
+        """The length of the schedule, for messages."""
+        limit = f", at most {self.minutes:g} minutes" if self.minutes else ""
+        return f"{self.steps} steps{limit}" if self.steps else f"{self.epochs:g} epochs{limit}"
 
     @field_validator("optimizer", "schedule")
     @classmethod
-    def _can_be_made(cls, spec: str, info: Any) -> str:
+    def _check_spec(cls, spec: str, info: Any) -> str:
         registries: dict[str, Registry[Any]] = {
             "optimizer": optimizers.OPTIMIZERS,
             "schedule": schedules.SCHEDULES,
@@ -168,16 +178,18 @@ class Train(_Section):
         return str(registries[info.field_name].make(spec))
 
     @model_validator(mode="after")
-    def _has_an_end(self) -> Train:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("state either steps or epochs, so that it has an end")
+    def _check_length(self) -> Train:
+        if self.steps is None and self.epochs is None:
+            raise ValueError("set train.steps or train.epochs")
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("train.steps and train.epochs are both set: set one of them to null")
         return self
 
     @model_validator(mode="after")
-    def _stages_in_order(self) -> Train:
+    def _check_stages(self) -> Train:
         ends = [stage.until for stage in self.stages]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
-            raise ValueError("stages must end one after the other, the last with until: 1")
+            raise ValueError("the stages' `until` must increase, and the last must be 1")
         return self
 
 
@@ -185,15 +197,18 @@ class Recipe(_Section):
     """A training run.
 
     Attributes:
-        name: of the model that it makes.
-        summary: what the model is for, one line.
-        network: spec of the network.
-        noise: spec of the noise that it learns to remove; None for that of pairs.
-        loss: spec of the loss.
-        task: how it learns.
-        start: the name of a shipped model or a `.safetensors` file to begin from (see `Network.initialize_from`), or
-            `.pt` weights; None for fresh ones.
-        terms: what its training data are and under which terms, for the model's card.
+        name: name of the model; lower-case letters, digits, "_" and "-".
+        summary: what the model is for, in one line.
+        network: network spec.
+        noise: spec of the noise that is added to clean images. None for pairs, or images that are noisy already.
+        loss: loss spec.
+        task: task spec: how the network learns.
+        init_from: initial weights: the name of a bundled model, a `.safetensors` model (see
+            `Network.initialize_from`), or a `.pt` state dict. None for random weights.
+        data: the training and validation data.
+        train: length, optimizer and hardware of the training.
+        validation: how progress is measured.
+        data_licence: the training data and their licences, for the model card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -202,15 +217,15 @@ class Recipe(_Section):
     noise: str | None = None
     loss: str = "l1"
     task: str = "supervised"
-    start: str | None = None
+    init_from: str | None = None
     data: Data
     train: Train
     validation: Validation = Validation()
-    terms: str = ""
+    data_licence: str = ""
 
     @field_validator("network", "noise", "loss", "task")
     @classmethod
-    def _can_be_made(cls, spec: str | None, info: Any) -> str | None:
+    def _check_spec(cls, spec: str | None, info: Any) -> str | None:
         registries: dict[str, Registry[Any]] = {
             "network": networks.NETWORKS,
             "noise": noise.NOISES,
@@ -220,134 +235,146 @@ class Recipe(_Section):
         return None if spec is None else str(registries[info.field_name].make(spec))
 
     @model_validator(mode="after")
-    def _stays_somewhere(self) -> Recipe:
-        if self.train.stay and self.start is None:
-            raise ValueError("train.stay needs a start to stay at")
+    def _check_start_weight(self) -> Recipe:
+        if self.train.start_weight and self.init_from is None:
+            raise ValueError("train.start_weight needs initial weights: set init_from")
         return self
 
     @model_validator(mode="after")
-    def _judges_by_something(self) -> Recipe:
+    def _check_validation(self) -> Recipe:
         data = self.data
-        if data.validation and data.hold_back:
-            raise ValueError("state either data.validation or data.hold_back")
-        if self.validation.keep == "best" and not (self.validation.items and (data.validation or data.hold_back)):
-            raise ValueError("validation.keep: best needs validation.items, and data.validation or data.hold_back")
+        if data.validation and data.validation_split:
+            raise ValueError("set either data.validation or data.validation_split")
+        held_out = data.validation or data.validation_split
+        if self.validation.keep == "best" and not (self.validation.patches and held_out):
+            raise ValueError(
+                "validation.keep: best needs validation.patches, and data.validation or data.validation_split"
+            )
         return self
 
 
-def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe and change it.
+@dataclass(frozen=True)
+class TrainingJob:
+    """A recipe, and what a config.json of the restoration framework says besides.
+
+    Attributes:
+        recipe: the training.
+        device: "cpu" or "cuda"; None for a GPU if there is one.
+        folder: of the run; None for `runs/NAME`.
+        mode: "train", or "test" to measure a trained model.
+        weights: the model file to begin from, or to measure; None for neither.
+        test: spec of the dataset to measure on.
+        translated: whether the source is a config.json.
+    """
+
+    recipe: Recipe
+    device: str | None = None
+    folder: str | None = None
+    mode: Literal["train", "test"] = "train"
+    weights: str | None = None
+    test: str = ""
+    translated: bool = False
+
+
+def open(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> TrainingJob:
+    """Read a recipe or a config.json of the restoration framework, and apply overrides.
+
+    Keys that were renamed are read by their old names, too (see `recipe_file.RENAMED`). Values that are `auto` are
+    chosen from the training images (see `auto_recipe`).
 
     Args:
-        source: a YAML or JSON file, or the recipe as a mapping.
-        overrides: dotted key -> value; text is read as YAML, so that "5000" is a number.
+        source: a YAML or JSON file, or its keys as a mapping.
+        overrides: dotted key -> value, of a recipe or of a config.json; text is read as YAML, so that "5000" is a
+            number.
 
     Raises:
-        UnnoiseError: no such file, not YAML or JSON, or a key or value that does not fit; one line.
+        UnnoiseError: the file does not exist or is not YAML or JSON, or a key or value does not fit; one line.
     """
-    job = read_config(source, overrides)
-    tree = _tree(source) if job is None else job.recipe
-    for key, value in (overrides or {}).items():
-        if job is None or key not in restoration_config.KEYS:
-            _set(tree, key.split("."), _value(key, value))
-    where = "" if isinstance(source, Mapping) else f"{source}: "
+    tree = recipe_file.read_tree(source)
+    changes = {key: recipe_file.parse_value(key, value) for key, value in (overrides or {}).items()}
+    config = None
+    if restoration_config.is_config(tree):
+        own = {key: changes.pop(key) for key in restoration_config.KEYS if key in changes}
+        config = restoration_config.read(tree, own)
+        tree = config.recipe
+    for key, value in changes.items():
+        recipe_file.set_key(tree, key, value)
     if auto_recipe.has_auto(tree):
         tree = auto_recipe.resolve_auto(tree)
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
+        where = "" if isinstance(source, Mapping) else f"{source}: "
         raise UnnoiseError(where + _explain(error)) from error
+    if config is None:
+        return TrainingJob(recipe)
+    return TrainingJob(recipe, config.device, config.folder, config.mode, config.weights, config.test, translated=True)
 
 
-def read_config(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-) -> restoration_config.Job | None:
-    """Read the restoration framework's config.json; None where `source` is an ordinary recipe.
-
-    Args:
-        source: as for `load`.
-        overrides: as for `load`; those that are keys of a config.json change it.
-
-    Raises:
-        UnnoiseError: no such file, or a key or value that does not fit.
-    """
-    tree = _tree(source)
-    if not restoration_config.is_config(tree):
-        return None
-    own = {key: _value(key, value) for key, value in (overrides or {}).items() if key in restoration_config.KEYS}
-    return restoration_config.read(tree, own)
+def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of `open`."""
+    return open(source, overrides).recipe
 
 
 def dump(recipe: Recipe) -> str:
-    """Write a recipe as YAML, every value stated."""
+    """Return a recipe as YAML with all values."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
 def alone(recipe: Recipe) -> Recipe:
-    """Return what a recipe is on one process, which learns the same."""
+    """Return the recipe for one process, which learns the same."""
     train = recipe.train.model_copy(update={"devices": 1, "nodes": 1})
     return recipe.model_copy(update={"train": train})
 
 
-def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1, shrinks: int = 1) -> None:
-    """Refuse pictures, patches or batches that the network, or so many processes, cannot take.
+def can_resume(recipe: Recipe, run: Recipe) -> bool:
+    """Return whether a recipe continues a run: the same, except for texts and processes, or a longer training.
 
-    `shrinks` is how many times smaller than a patch is what its task shows to the network.
+    Args:
+        recipe: the recipe to continue with.
+        run: that of the run.
+    """
+    lengths = [(of.train.steps or 0, of.train.epochs or 0, of.train.minutes or math.inf) for of in (recipe, run)]
+    free = {"devices", "nodes", "steps", "epochs", "minutes"}
+    if run.train.precision == "auto":  # a run of a version that did not record it
+        free.add("precision")
+    trains = [of.train.model_dump(exclude=free) | {"warmup": _warmup(of)} for of in (recipe, run)]
+    rests = [of.model_dump(exclude={"train", "summary", "data_licence"}) for of in (recipe, run)]
+    longer = all(new >= old for new, old in zip(*lengths, strict=True))
+    return longer and trains[0] == trains[1] and rests[0] == rests[1]
+
+
+def _warmup(recipe: Recipe) -> int:
+    return WARMUP if recipe.train.warmup is None else recipe.train.warmup
+
+
+def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1, shrinks: int = 1) -> None:
+    """Check that network, channels, patches and batches fit together.
+
+    Args:
+        recipe: the recipe.
+        network: its network.
+        processes: number of training processes.
+        shrinks: how many times smaller than a patch the input of the network is.
 
     Raises:
-        UnnoiseError: what does not fit.
+        UnnoiseError: they do not.
     """
     if network.channels != recipe.data.channels:
         raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
     for stage in recipe.train.stages:
         if stage.patch % (unit := network.multiple_of * shrinks):
-            raise UnnoiseError(f"a patch of {stage.patch}: {network.name} takes multiples of {unit}, in this task")
+            raise UnnoiseError(
+                f"train.stages: patch {stage.patch} must be a multiple of {unit} for {network.name} and this task"
+            )
         if stage.batch % processes:
-            raise UnnoiseError(f"a batch of {stage.batch} is no multiple of the {processes} processes that share it")
-
-
-def _tree(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    return _read(Path(source)) if isinstance(source, str | Path) else copy.deepcopy(dict(source))
-
-
-def _value(key: str, value: Any) -> Any:
-    return _parse(value, key) if isinstance(value, str) else value
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UnnoiseError(f"cannot read the recipe '{path}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UnnoiseError(f"'{path}' is not YAML or JSON: it is not text") from error
-    tree = _parse(text, str(path))
-    if not isinstance(tree, dict):
-        raise UnnoiseError(f"{path} is not a recipe: it must be a mapping of keys, such as 'network: dncnn'")
-    return tree
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=float)  # most of it is YAML, but not 1e-3, which is a word there
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UnnoiseError(f"'{source}' is not YAML or JSON: {' '.join(str(error).split())}") from error
-
-
-def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise UnnoiseError(f"'{'.'.join(keys)}' cannot be set: '{key}' is not a section")
-    tree[keys[-1]] = value
+            raise UnnoiseError(
+                f"train.stages: batch {stage.batch} must be a multiple of {processes}, the number of processes"
+            )
 
 
 def _explain(error: ValidationError) -> str:
-    """Tell one thing that does not fit in one line: a key with a typo first, since its right spelling is missing."""
+    """Return the first error in one line; unknown keys come first, since a missing key may be one with a typo."""
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
@@ -358,7 +385,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    """List the dotted keys of a section and of the sections, and lists of sections, within."""
+    """List the dotted keys of a section, and of the sections and lists of sections in it."""
     keys = []
     for key, field in section.model_fields.items():
         keys.append(prefix + key)

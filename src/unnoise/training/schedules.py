@@ -1,4 +1,4 @@
-"""Schedules of the learning rate, spelt in the small language: `cosine`, `exponential:0.95`."""
+"""Learning rate schedules, given as specs: `cosine`, `exponential:0.95`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unnoise.spec import HasSpec, Registry
 
 
 class Schedule(HasSpec):
-    """How the learning rate goes over the training, as a share of its peak."""
+    """The learning rate over the training, as a share of its peak."""
 
     name: ClassVar[str]
 
@@ -20,13 +20,13 @@ class Schedule(HasSpec):
         """Return the share of the peak.
 
         Args:
-            share: of the training that is done, 0 to 1.
-            epoch: full passes over the data that are done.
+            share: share of the training that is done, 0 to 1.
+            epoch: completed passes over the data.
         """
 
 
 class Constant(Schedule):
-    """The peak, all along."""
+    """A constant learning rate."""
 
     name: ClassVar[str] = "constant"
 
@@ -36,7 +36,7 @@ class Constant(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine down to zero (Loshchilov, Hutter, ICLR 2017, arXiv:1608.03983)."""
+    """Half a cosine, down to zero (Loshchilov, Hutter, ICLR 2017, arXiv:1608.03983)."""
 
     name: ClassVar[str] = "cosine"
 
@@ -46,17 +46,17 @@ class Cosine(Schedule):
 
 
 class Exponential(Schedule):
-    """The same factor after every epoch.
+    """Multiplied by a factor after every epoch.
 
     Args:
-        factor: above 0, up to 1.
+        factor: above 0 and up to 1.
     """
 
     name: ClassVar[str] = "exponential"
 
     def __init__(self, factor: float = 0.95) -> None:
         if not 0 < factor <= 1:
-            raise UnnoiseError(f"exponential: the factor lies above 0 and up to 1, not at {factor}")
+            raise UnnoiseError(f"exponential: factor must be above 0 and at most 1, got {factor}")
         self.factor = factor
 
     def __call__(self, share: float, epoch: int) -> float:

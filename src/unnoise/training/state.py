@@ -1,4 +1,4 @@
-"""How far a training is, and what its watchers are shown."""
+"""The state of a training, and the progress events that it reports."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class TrainingState:
-    """How far a run is; all of it travels in the checkpoint.
+    """The progress of a run; all of it is stored in the checkpoint.
 
     Attributes:
         step: optimizer steps done.
-        samples: patches seen.
-        seconds: time spent training, over all resumptions.
-        sums: the values of every step since the last line of the log, summed by name.
-        summed: how many steps these are.
-        best: the lowest value so far by which validation judges, and that of the input beside it; None before a look.
-        input: see there.
+        samples: patches that were trained on.
+        seconds: training time, including that before the run was resumed.
+        sums: sums by name of the values of all steps since the last line of the log.
+        summed: number of these steps.
+        best: lowest validation value so far (see `Task.judged`); None before the first validation.
+        input: the same value of the unchanged noisy patches, at that validation.
     """
 
     step: int = 0
@@ -30,15 +30,15 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """What a watcher of the training is shown now and then.
+    """Progress of a training, reported every few steps.
 
     Attributes:
         step: optimizer steps done.
-        share: of the whole schedule, 0 to 1.
-        seconds_left: estimated from the pace so far.
-        values: averages since the last line of the log (loss, its parts, psnr), the learning rate, and, on a
-            validation, the same as `validation_...` and a PSNR in dB by noise.
-        validated: whether this is one of the looks that go into the log.
+        share: share of the schedule that is done, 0 to 1.
+        seconds_left: estimate from the speed so far.
+        values: means since the last line of the log (loss, its parts, psnr), the learning rate, and after a validation
+            also `validation_...` values and the PSNR in dB of each noise.
+        validated: whether validation was due at this step; such events are also written to the log.
     """
 
     step: int

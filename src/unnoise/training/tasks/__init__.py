@@ -1,4 +1,4 @@
-"""Tasks: ways of learning. Each turns a batch into a loss; the loop in `training` is the same for all."""
+"""Tasks: training objectives. Each computes a loss from a batch; the training loop is the same for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is."""
+"""The base class of tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Batch = dict[str, torch.Tensor]
 
 
 class Task(HasSpec):
-    """A way of learning: how a batch becomes a loss.
+    """A training objective: computes a loss from a batch.
 
     Attributes:
-        target: what it needs beside the noisy picture: the "clean" one, a "second" noisy shot of the scene, or "none".
-        judged: the value by which validation tells better weights from worse, the smaller the better. Where there is
-            no clean picture, it is one that the noisy pixels themselves cannot win by being left as they are.
-        shrinks: how many times smaller than a patch is what the network is shown.
+        target: what it needs besides the noisy image: the "clean" one, a "second" noisy shot of the scene, or "none".
+        judged: name of the value by which validation compares weights; lower is better. Without clean images, it is one
+            that a network cannot minimize by returning its input.
+        shrinks: how many times smaller than a patch the input of the network is.
     """
 
     name: ClassVar[str]
@@ -31,13 +31,14 @@ class Task(HasSpec):
 
     @abstractmethod
     def step(self, network: Network, loss: Loss, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the `loss` to make small, and further named scalars to report.
+        """Return the `loss` to minimize, and further named scalars to report.
 
-        One of them may be `input`: the `judged` value of a network that leaves noisy pixels as they are. A training
-        that does not get below it has learned nothing.
+        One of them may be `input`: the `judged` value of a network that returns its input. A training that does not get
+        below it has learned nothing.
 
         Args:
-            network: what learns.
-            loss: the distance that it learns by.
-            batch: `noisy` and the task's `target`, `clean` or `second`, `[B, C, H, W]`; `sigma` `[B, 1, 1, 1]`.
+            network: the network to train.
+            loss: the loss function.
+            batch: `noisy` and the target, `clean` or `second`, `[B, C, H, W]` in [0, 1]; `sigma` `[B, 1, 1, 1]` in
+                [0, 1] units, NaN where the noise has no single sigma.
         """

@@ -1,12 +1,12 @@
-"""Noise2Noise: one noisy shot in, another noisy shot of the same scene as target.
+"""Noise2Noise: training on pairs of noisy shots of the same scene.
 
 Lehtinen et al., "Noise2Noise: Learning Image Restoration without Clean Data", ICML 2018, arXiv:1803.04189: the minimum
-over f of E L(f(y1), y2), their equation 6, is where that of E L(f(y1), x) is, as long as the noise of the second shot
-leaves what the loss looks for in place: its mean is the clean picture for `mse`, its median for `l1`. The noise need
-not be white, nor Gaussian, nor alike everywhere.
+over f of E L(f(y1), y2), their equation 6, is that of E L(f(y1), x) if the noise of the second shot keeps the statistic
+that the loss estimates: the mean for `mse`, the median for `l1`. The noise need not be white, Gaussian or uniform over
+the image.
 
-What it cannot handle: a scene or a camera that moves between the shots; what both shots share, such as the fixed
-pattern of a sensor, which counts as picture; noise that shifts the mean, such as clipped shadows.
+Limits: the scene and the camera must not move between the shots; noise that both shots share, such as the fixed pattern
+of a sensor, is kept; noise that shifts the mean, such as clipping in shadows, biases the result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unnoise.training.tasks.base import Batch, Task
 
 
 class Noise2Noise(Task):
-    """Compare what the network makes of one shot with the other shot; which is which is drawn anew each time."""
+    """Compare the output for one shot with the other shot, in random order."""
 
     name: ClassVar[str] = "noise2noise"
     target: ClassVar[Literal["clean", "second", "none"]] = "second"

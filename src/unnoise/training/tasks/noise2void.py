@@ -1,24 +1,23 @@
-"""Noise2Void: some pixels are hidden, and the network has to tell them from those around.
+"""Noise2Void: the network predicts hidden pixels from their surroundings.
 
 Krull, Buchholz, Jug, "Noise2Void - Learning Denoising from Single Noisy Images", CVPR 2019, arXiv:1811.10980: the
-network learns L(f(y~)_i, y_i) at hidden pixels i alone, y~ being the picture with these replaced. Noise that pixels do
-not share cannot be told from neighbours; what can be told is the picture.
+network minimizes L(f(y~)_i, y_i) at hidden pixels i only, where y~ is the image with these replaced. Noise that is
+independent between pixels cannot be predicted; only the image can.
 
-What is put in the place of a hidden pixel is one of those around at random, as in the paper, or their median, which
-leaves fewer checkerboards where the network does not hand the picture to its end, as `resunet:through=false` (Höck and
-others, "N2V2: Fixing Noise2Void Checkerboard Artifacts with Modified Sampling Strategies and a Tweaked Network
-Architecture", ECCV workshops 2022, arXiv:2211.08512). In a network that does, the median is learned to be passed on,
-and so are then the noisy pixels.
+A hidden pixel is replaced by a random pixel around it, as in the paper, or by their median, which reduces checkerboard
+artifacts in networks without a global skip connection, such as `resunet:through=false` (Höck et al.,
+"N2V2: Fixing Noise2Void Checkerboard Artifacts with Modified Sampling Strategies and a Tweaked Network
+Architecture", ECCV workshops 2022, arXiv:2211.08512). A network with one learns to pass the median on, and then
+also the noisy pixels.
 
-For noise that runs along rows or columns, the pixels before and behind on the same line are hidden, too (Broaddus et
-al., "Removing Structured Noise with Self-Supervised Blind-Spot Networks", ISBI 2020). What is put in is made of visible
-pixels only.
+For noise along rows or columns, pixels before and after on the same line are hidden as well (Broaddus et al., "Removing
+Structured Noise with Self-Supervised Blind-Spot Networks", ISBI 2020). Replacements are taken from visible pixels only.
 
-What differs from the papers: a hidden pixel in every cell, many more than the papers' 64 in a patch of 64x64, so that a
-step teaches more; all channels of a pixel are hidden together.
+Differences to the papers: a hidden pixel in every cell, many more than their 64 in a patch of 64x64, so that a step
+learns more; all channels of a pixel are hidden together.
 
-What it cannot handle: noise that neighbours share in other ways than along lines (demosaiced, blurred or compressed
-pictures), which it learns to keep; single bright pixels, such as stars, which cannot be told from those around.
+Limits: noise that neighbors share in other ways than along lines (demosaiced, blurred or compressed images) is kept;
+single bright pixels, such as stars, are lost, since they cannot be predicted.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from unnoise.training.losses import Loss
 from unnoise.training.tasks.base import Batch, Task
 
 AROUND = 2
-"""How far neighbours are taken from, in pixels; with cells of 3 and more, some of them are always visible."""
+"""Distance of the pixels around a hidden one, in pixels; with cells of 3 or more, some of them are always visible."""
 FILLS, HIDDEN = ("neighbor", "median"), ("pixel", "row", "column")
 
 
 class Noise2Void(Task):
-    """Compare what the network makes of hidden pixels with what they were.
+    """Compare the output at hidden pixels with their noisy values.
 
     Args:
-        cell: one pixel, or line, is hidden in every `cell` pixels each way; 3 or more.
-        fill: what is put in its place: one visible "neighbor", or the "median" of those up to two pixels around.
-        hide: a "pixel", or along with it those of its "row" or "column".
-        reach: how many pixels before and behind are hidden with it on that line; 0 hides the whole line.
+        cell: one pixel or line is hidden in each cell of this side, at least 3 pixels.
+        fill: replacement of a hidden pixel: a random visible "neighbor", or the "median" of those up to 2 pixels away.
+        hide: "pixel", or also the pixels of its "row" or "column".
+        reach: number of pixels before and after that are hidden on that line; 0 hides the whole line.
     """
 
     name: ClassVar[str] = "noise2void"
@@ -55,16 +54,16 @@ class Noise2Void(Task):
     def __init__(self, *, cell: int = 4, fill: str = "neighbor", hide: str = "pixel", reach: int = 0) -> None:
         for argument, value, least in (("cell", cell, 3), ("reach", reach, 0)):
             if type(value) is not int or value < least:
-                raise UnnoiseError(f"noise2void: {argument} must be a whole number of at least {least}, not '{value}'")
+                raise UnnoiseError(f"noise2void: {argument} must be an integer of at least {least}, got '{value}'")
         for argument, value, known in (("fill", fill, FILLS), ("hide", hide, HIDDEN)):
             if value not in known:
-                raise UnnoiseError(f"noise2void: {argument} must be {' or '.join(known)}, not '{value}'")
+                raise UnnoiseError(f"noise2void: {argument} must be {' or '.join(known)}, got '{value}'")
         self.cell, self.fill, self.hide, self.reach = cell, fill, hide, reach
 
     def step(self, network: Network, loss: Loss, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the loss at hidden pixels, its parts, and mean squared errors there.
 
-        These are that of the prediction, `blind`, and that of the visible pixels beside, `input`.
+        The errors are `blind`, of the prediction, and `input`, of adjacent visible pixels.
         """
         noisy = batch["noisy"]
         judged, hidden = self.blind_spots(noisy)
@@ -80,7 +79,7 @@ class Noise2Void(Task):
         }
 
     def blind_spots(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw which pixels of `[B, C, H, W]` are judged, and which are hidden: `[B, H, W]`, true there."""
+        """Draw masks `[B, H, W]` of the pixels of `[B, C, H, W]` that are compared, and of those that are hidden."""
         batch, _, height, width = pictures.shape
         if self.hide == "column":
             judged, hidden = self._rows(batch, width, height, pictures.device)
@@ -99,7 +98,7 @@ class Noise2Void(Task):
         return spots, F.max_pool1d(spots.float(), span, stride=1, padding=self.reach) > 0
 
     def _filling(self, values: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """Return what is put in the place of hidden pixels, `[N, C]`, of the windows around them."""
+        """Return the replacements of hidden pixels, `[N, C]`, from the windows around them."""
         if self.fill == "median":
             return values.masked_fill(~visible[..., None], torch.nan).nanmedian(dim=1).values
         chosen = torch.rand(visible.shape, device=visible.device).masked_fill(~visible, -1).argmax(dim=1)
@@ -107,14 +106,14 @@ class Noise2Void(Task):
 
     @staticmethod
     def _beside(noisy: torch.Tensor, judged: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Return how far judged pixels are from each visible one that touches them, a flat tensor."""
+        """Return the differences between compared pixels and adjacent visible ones, as a flat tensor."""
         values, visible = windows(noisy, hidden, 1, of=judged)
         own = noisy.permute(0, 2, 3, 1)[judged]
         return (values - own[:, None])[visible]
 
 
 def one_of_each_cell(shape: tuple[int, int, int], cell: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """Draw one pixel of every cell, true there, `[B, H, W]`; cells that reach beyond a border may have none."""
+    """Draw a mask `[B, H, W]` with one pixel of every cell; cells that cross a border may have none."""
     batch, height, width = shape
     tall, wide = cell
     rows, columns = -(-height // tall), -(-width // wide)
@@ -126,13 +125,13 @@ def one_of_each_cell(shape: tuple[int, int, int], cell: tuple[int, int], device:
 def windows(
     pictures: torch.Tensor, hidden: torch.Tensor, around: int, of: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut the windows around hidden pixels, mirrored at borders.
+    """Return the windows around pixels, mirrored at borders.
 
     Args:
         pictures: `[B, C, H, W]`.
-        hidden: `[B, H, W]`, true where a pixel is hidden.
-        around: how far a window reaches each way.
-        of: whose windows, `[B, H, W]`; those of the hidden pixels by default.
+        hidden: mask `[B, H, W]` of hidden pixels.
+        around: distance from the center to the border of a window, in pixels.
+        of: mask `[B, H, W]` of the centers; by default the hidden pixels.
 
     Returns:
         Values `[N, K, C]`, and whether they are visible `[N, K]`.
@@ -150,5 +149,5 @@ def _mirrored(index: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _at(places: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-    """Take pixels as one picture of a single row, `[1, C, 1, N]`."""
+    """Return pixels as one image with a single row, `[1, C, 1, N]`."""
     return pictures.permute(0, 2, 3, 1)[places].T[None, :, None]

@@ -1,4 +1,4 @@
-"""Supervised learning: the noisy picture in, the clean one as target."""
+"""Supervised training on noisy images with clean targets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from unnoise.training.tasks.base import Batch, Task
 
 
 class Supervised(Task):
-    """Compare what the network makes of the noisy picture with the clean one."""
+    """Compare the output for a noisy image with the clean image."""
 
     name: ClassVar[str] = "supervised"
 
     def step(self, network: Network, loss: Loss, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the loss, its parts, and the PSNR of the batch in dB (nothing is clipped)."""
+        """Return the loss, its parts, and the PSNR of the batch in dB (without clipping)."""
         outputs = network.forward_train(batch["noisy"], batch["sigma"])
         prediction = outputs.pop("prediction")
         error = (prediction.detach() - batch["clean"]).square().mean()

@@ -1,0 +1,51 @@
+"""The datasets and patches that a recipe names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unnoise import datasets, noise
+from unnoise.datasets.base import Dataset
+from unnoise.training.patches import Patches
+
+if TYPE_CHECKING:
+    from unnoise.training.recipe import Data, Recipe, Stage
+    from unnoise.training.tasks import Task
+
+
+def open_datasets(data: Data, patch: int) -> tuple[Dataset, Dataset | None]:
+    """Open the training and the validation dataset of a recipe.
+
+    Args:
+        data: the recipe's section.
+        patch: side of the largest patches, in pixels; held-out parts of images are at least as large.
+
+    Raises:
+        UnnoiseError: the data do not exist or cannot be read.
+    """
+    training = _open(data, data.train)
+    if data.validation_split:
+        return datasets.split(training, data.validation_split, patch)
+    return training, _open(data, data.validation) if data.validation else None
+
+
+def make_patches(recipe: Recipe, task: Task, dataset: Dataset, stage: Stage) -> Patches:
+    """Return the patches of a dataset that a stage of a recipe trains or validates on."""
+    data = recipe.data
+    return Patches(
+        dataset,
+        noise.make(recipe.noise) if recipe.noise else None,
+        stage.patch,
+        seed=recipe.train.seed,
+        per_picture=data.patches_per_picture,
+        turn=data.augment,
+        target=task.target,
+        gray=data.gray_probability,
+        stretch=data.stretch_probability,
+    )
+
+
+def _open(data: Data, specs: list[str]) -> Dataset:
+    return datasets.make(
+        specs, channels=data.channels, exclude=data.exclude, size=data.size, white=data.normalize_white
+    )
