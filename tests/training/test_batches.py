@@ -138,7 +138,7 @@ def test_each_picture_has_its_own_noise() -> None:
     ("spec", "why"),
     [
         ("jpeg:50", "data.on_device supports clip, gaussian, .*, not 'jpeg'"),
-        ("gaussian:10 | gaussian:5 + camera:800", "and not 'camera'"),
+        ("gaussian:10 | gaussian:5 + camera:800", ", not 'camera'"),
         (None, "needs a noise"),
     ],
 )

@@ -130,7 +130,7 @@ def summarize(dataset: Dataset) -> DatasetSummary:
         dataset: images whose white is 1.
     """
     items = [_first(dataset[index]) for index in range(len(dataset))]
-    grey = all(
+    gray = all(
         one.shape[2] == 1 or np.array_equal(one, np.repeat(one[:, :, :1], one.shape[2], axis=2)) for one in items
     )
     some = items[:: max(1, math.ceil(len(items) / MAX_ESTIMATES))]
@@ -142,7 +142,7 @@ def summarize(dataset: Dataset) -> DatasetSummary:
         count=len(items),
         megapixels=sum(one.shape[0] * one.shape[1] for one in items) / 1e6,
         side=min(min(one.shape[:2]) for one in items),
-        channels=1 if grey else 3,
+        channels=1 if gray else 3,
         kind=kind,
         sigma=255 * sigma,
         lines=lines(some),

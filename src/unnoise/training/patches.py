@@ -17,24 +17,24 @@ from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 
 STRETCHED = 0.45
-"""The largest share of a stretched patch that becomes black, and that becomes white."""
+"""Largest share of a stretched patch that becomes black, and largest share that becomes white."""
 MAX_GAIN = 6.0
-"""No picture is stretched further: its own noise and blocks would be taken for the picture."""
+"""Largest gain of stretching: beyond it, noise and JPEG blocks would look like image content."""
 
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """What a patch is going to be.
+    """How a patch is made from the dataset.
 
     Attributes:
-        picture: which item of the dataset it is cut from.
-        top: its first row there.
-        left: its first column.
-        turns: quarter turns, against the clock.
-        mirrored: left and right exchanged, after that.
-        gray: made grey, and spoilt alike in all channels.
-        stretch: the shares of black and of white that it is stretched to, or None.
-        noise: what spoils it, settled; None for pairs.
+        picture: index of the item of the dataset.
+        top: first row in the image.
+        left: first column in the image.
+        turns: counterclockwise quarter turns.
+        mirrored: whether it is mirrored left to right after turning.
+        gray: whether it is converted to gray, with the same noise in all channels.
+        stretch: the shares of black and white after stretching, or None.
+        noise: noise with drawn parameters; None for pairs.
     """
 
     picture: int
@@ -48,7 +48,7 @@ class PatchPlan:
 
     @property
     def sigma(self) -> float | None:
-        """What a denoiser is told of the noise, in [0, 1] units."""
+        """Sigma of the noise in [0, 1] units; None if it has no single sigma."""
         return None if self.noise is None else self.noise.sigma
 
 
@@ -57,18 +57,17 @@ class Patches:
     """An endless sequence of square training patches.
 
     Attributes:
-        dataset: clean pictures, pairs of noisy and clean ones, or both.
-        noise: what spoils a clean picture; pairs have their own, and with None there are only pairs.
+        dataset: clean images, pairs of noisy and clean images, or both.
+        noise: noise that is added to clean images; None if there are only pairs or noisy images.
         size: side of a patch in pixels.
-        seed: seeds crops, turns and noise.
-        per_picture: patches of each picture, at places that stay; each epoch is all of them in another order, with new
-            noise. None draws picture and place anew for every patch.
-        turn: turn each patch to one of its eight orientations.
-        target: what goes with the noisy patch (see `tasks.Task`): the "clean" one; a "second" noisy one, the other of a
-            pair of shots, or a clean picture spoilt twice; or "none", and pictures without a noise are noisy as they
-            are.
-        gray: the share of clean colour pictures that are made grey and then spoilt, alike in all channels.
-        stretch: the share of clean pictures that are first stretched until some of it is black or white (`stretched`).
+        seed: seed of crops, orientations and noise.
+        per_picture: patches of each image, at fixed places; each epoch has all of them in another order, with new
+            noise. None draws image and place anew for every patch.
+        turn: turn each patch to a random one of its eight orientations.
+        target: what is returned with the noisy patch (see `tasks.Task`): the "clean" one; a "second" noisy one, from a
+            pair of shots or with other noise; or "none", where images without a noise spec are noisy already.
+        gray: share of clean color images that are converted to gray and get the same noise in all channels.
+        stretch: share of clean images whose contrast is stretched first (`stretch_contrast`).
     """
 
     dataset: Dataset
@@ -83,12 +82,12 @@ class Patches:
 
     @property
     def epoch(self) -> int:
-        """Patches of an epoch."""
+        """Number of patches of an epoch."""
         return len(self.dataset) * (self.per_picture or 1)
 
     @property
     def are_whole(self) -> bool:
-        """Whether every patch is a whole picture, with the borders that pictures have."""
+        """Whether every patch is a whole image with its borders."""
         sizes = {picture.shape[:2] for index in range(len(self.dataset)) for picture in self._pictures(index)}
         return sizes == {(self.size, self.size)}
 
@@ -97,7 +96,7 @@ class Patches:
 
         Returns:
             `noisy` and the target, `clean` or `second`, float32 `[C, size, size]`, and `sigma`, the noise deviation in
-            [0, 1] units `[1, 1, 1]` (NaN where no single number says it).
+            [0, 1] units `[1, 1, 1]` (NaN if there is no single sigma).
         """
         plan, rng = self.plan(index)
         patches = self._cut(plan)
@@ -119,10 +118,10 @@ class Patches:
         return {**{key: one.transpose(2, 0, 1).copy() for key, one in patch.items()}, "sigma": level}
 
     def plan(self, index: int) -> tuple[PatchPlan, np.random.Generator]:
-        """Draw all of patch `index` but the noise itself, and return beside it what that is drawn from.
+        """Return the plan of patch `index`, and the random generator for its noise.
 
         Raises:
-            UnnoiseError: the picture cannot be read, or is smaller than a patch.
+            UnnoiseError: the image cannot be read, or is smaller than a patch.
         """
         rng = np.random.default_rng((self.seed, index))
         if self.per_picture is None:
@@ -169,13 +168,13 @@ class Patches:
         return pictures
 
     def _cut(self, plan: PatchPlan) -> list[np.ndarray]:
-        """Cut the same square from each picture of an item, turn them alike, and bring them to [0, 1]."""
+        """Cut the same square from each image of an item, turned and converted to [0, 1]."""
         rows, columns = slice(plan.top, plan.top + self.size), slice(plan.left, plan.left + self.size)
         turned = [np.rot90(one[rows, columns], plan.turns) for one in self._pictures(plan.picture)]
         return [as_float(patch[:, ::-1] if plan.mirrored else patch) for patch in turned]
 
     def _order(self, epoch: int) -> np.ndarray:
-        """Return the order of an epoch's patches; it is kept until another epoch is asked for."""
+        """Return the order of the patches of an epoch; that of the last epoch is cached."""
         if epoch not in self._orders:
             self._orders.clear()
             self._orders[epoch] = np.random.default_rng((self.seed, 1, epoch)).permutation(self.epoch)
@@ -187,12 +186,12 @@ class Patches:
 
 
 def stretch_contrast(picture: np.ndarray, black: float, white: float) -> np.ndarray:
-    """Stretch a picture's brightness until some of it is black or white, as print, glare and deep shadow are.
+    """Stretch the contrast of an image until some of it is black or white, as in print, glare and deep shadow.
 
     Args:
-        picture: in [0, 1], float32 `[H, W, C]`.
-        black: the share of all values that becomes black.
-        white: the share that becomes white; where the picture would be stretched more than `STEEPEST`, fewer do.
+        picture: float32 `[H, W, C]` in [0, 1].
+        black: share of all values that becomes black.
+        white: share that becomes white. Both are smaller if the gain would exceed `MAX_GAIN`.
     """
     lowest, highest = np.quantile(picture, [black, 1 - white])
     gain = min(1 / max(highest - lowest, 1e-6), MAX_GAIN)
