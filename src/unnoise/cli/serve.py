@@ -12,8 +12,11 @@ from unnoise.cli.console import print_line, print_note
 from unnoise.cli.options import Engine
 from unnoise.errors import UnnoiseError
 from unnoise.optional import require
+from unnoise.service.limits import Limits
 
 KEY = "UNNOISE_KEY"
+LIMITS = Limits()
+"""The defaults of the options."""
 
 
 def serve(
@@ -28,12 +31,14 @@ def serve(
         Path | None, typer.Option(help=f"File that holds the bearer key. Default: the variable {KEY}.")
     ] = None,
     engine: Engine = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Images processed at the same time.")] = None,
-    queue_size: Annotated[int | None, typer.Option(min=0, help="Images that may wait for a worker.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Largest file, in bytes.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Most pixels per image, all pages together.")] = None,
-    max_pages: Annotated[int | None, typer.Option(min=1, help="Most pages per file.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0.001, help="Longest processing time per image.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Images processed at the same time. Default: one per core, at most 4.")
+    ] = None,
+    queue_size: Annotated[int, typer.Option(min=0, help="Images that may wait for a worker.")] = LIMITS.queue_size,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Largest file, in bytes.")] = LIMITS.body_bytes,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels per image, all pages together.")] = LIMITS.pixels,
+    max_pages: Annotated[int, typer.Option(min=1, help="Most pages per file.")] = LIMITS.pages,
+    max_seconds: Annotated[float, typer.Option(min=0.001, help="Longest processing time per image.")] = LIMITS.seconds,
 ) -> None:
     """Start a web page and an HTTP service for denoising.
 
@@ -42,17 +47,15 @@ def serve(
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         require(module, extra="serve")
     from unnoise.service import server
-    from unnoise.service.limits import Limits
     from unnoise.service.middleware import LOCAL
 
-    default = Limits()
     limits = Limits(
-        body_bytes=default.body_bytes if max_bytes is None else max_bytes,
-        pixels=default.pixels if max_pixels is None else max_pixels,
-        pages=default.pages if max_pages is None else max_pages,
-        seconds=default.seconds if max_seconds is None else max_seconds,
-        workers=default.workers if workers is None else workers,
-        queue_size=default.queue_size if queue_size is None else queue_size,
+        body_bytes=max_bytes,
+        pixels=max_pixels,
+        pages=max_pages,
+        seconds=max_seconds,
+        workers=workers or LIMITS.workers,
+        queue_size=queue_size,
     )
     key = _read_key(key_file)
     if host not in LOCAL and key is None:
