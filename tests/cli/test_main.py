@@ -351,7 +351,7 @@ def test_evaluate_draws_a_line_per_model(unnoise: Call, here: Path) -> None:
     words = ["evaluate", "median", "tv", "--data", "images:a.png", "--curve", "curve.png", "--noise", "gaussian:5"]
     for more, told in (
         ([], "at least two noise levels"),
-        (["poisson:30"], "not over 'poisson:30'"),
+        (["poisson:30"], "got 'poisson:30'"),
         (["gaussian:9", "--curve", "curve.jpg"], "a .png file"),
         (["gaussian:9", "--curve", "gone/curve.png"], "does not exist"),
         (["gaussian:9", "--curve", "a.png"], "already exists"),
