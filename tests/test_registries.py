@@ -94,3 +94,11 @@ def test_the_reference_lists_what_the_command_lists(capsys: pytest.CaptureFixtur
         kind = heading.lower() or kind
         documented |= {(kind, spec)} if spec else set()
     assert documented == listed
+
+
+def test_the_reference_describes_every_recipe_key() -> None:
+    pytest.importorskip("mkdocs")
+    page = "\n".join(runpy.run_path(str(ROOT / "docs" / "hooks.py"))["recipe_keys"]())
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert [row[0] for row in rows if len(row) != 4] == []
