@@ -131,3 +131,24 @@ def test_scripts_and_recipes_exist(page: Path) -> None:
     paths = re.findall(r"(?<![\w/])((?:benchmarks|recipes|examples|tests|src)/[\w/-]+\.(?:py|yaml|json|ipynb))\b", text)
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing, f"{name(page)} names files that do not exist: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_options_of_scripts_exist(page: Path) -> None:
+    """An option of a script in benchmarks/ is spelled in its source."""
+    common = (ROOT / "benchmarks" / "common.py").read_text(encoding="utf-8")
+    calls = re.findall(r"python (benchmarks/\S+\.py)([^`|\n]*)", page.read_text(encoding="utf-8").replace("\\\n", " "))
+    sources = {path: (ROOT / path).read_text(encoding="utf-8") + common for path, _ in calls}
+    unknown = [f"{path} {option}" for path, words in calls for option in re.findall(r"--[a-z-]+", words)
+               if f'"{option}"' not in sources[path]]  # fmt: skip
+    assert not unknown
+
+
+def test_contributing_names_what_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for part in ("src", "tests") for path in (ROOT / part).rglob("*.py")
+    )
+    named = set(re.findall(r"`(test_\w+|_?[A-Z][A-Z_]{3,})`", text))
+    assert len(named) > 15
+    assert [one for one in sorted(named) if not re.search(rf"\b{one}\b", code)] == []
