@@ -18,7 +18,7 @@ from unnoise.io.adapters import Source
 from unnoise.noise import Noise
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
-from unnoise.pipeline import error_maps, process
+from unnoise.pipeline import process
 from unnoise.units import from_8bit
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def denoise(
     """
     denoiser = _MODELS.open(model, ensemble=ensemble, engine=engine)
     options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), strength=strength)
-    clean, *_ = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
-    return adapters.like_source(source, clean, channel_axis)
+    result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
+    return adapters.like_source(source, result.picture, channel_axis)
 
 
 def denoise_with_error(
@@ -99,8 +99,9 @@ def denoise_with_error(
     (8, 8)
     """
     options = process.DenoiseOptions(_MODELS.open(model, ensemble=False, engine=engine), sigma=from_8bit(sigma))
-    made = error_maps.clean_picture(adapters.to_picture(source, channel_axis), options, progress)
-    return adapters.like_source(source, made.clean, channel_axis), made.error
+    result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress, error_map=True)
+    assert result.error is not None
+    return adapters.like_source(source, result.picture, channel_axis), result.error
 
 
 def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from unnoise import api, denoisers, io as image_io
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
-from unnoise.pipeline import error_maps, process, streaming
+from unnoise.pipeline import process, streaming
 from unnoise.pipeline.jobs import Job
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "GIF": ".gif"}
@@ -348,7 +348,7 @@ def test_pages_are_cleaned_one_by_one_at_one_level(tmp_path: Path, rng: np.rando
     process.denoise_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"), settings)
     made = tifffile.imread(tmp_path / "out.tif")
     for page, found in zip(pages, made, strict=True):
-        alone, *_ = process.denoise_picture(image_io.from_array(page), settings)
+        alone = process.denoise_picture(image_io.from_array(page), settings).picture
         np.testing.assert_array_equal(found, alone.to_array()[..., 0])
 
 
@@ -425,9 +425,8 @@ def test_python_and_the_map_of_the_error_leave_such_a_file_too(tmp_path: Path) -
     assert api.denoise_with_error(data)[0] == data
     unnoise.denoise(source).save(tmp_path / "b.jpg")
     assert (tmp_path / "b.jpg").read_bytes() == data
-    error_maps.clean_file(
-        Job(source, tmp_path / "c.jpg"), process.DenoiseOptions(denoisers.make("auto")), tmp_path / "map.png"
-    )
+    options = process.DenoiseOptions(denoisers.make("auto"))
+    process.denoise_file(Job(source, tmp_path / "c.jpg"), options, error_map=tmp_path / "map.png")
     assert (tmp_path / "c.jpg").read_bytes() == data
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from unnoise import denoisers, io
-from unnoise.cli import clean as clean_cli, main
+from unnoise.cli import main, options as cli_options
 from unnoise.errors import UnnoiseError
 from unnoise.io import remote
 from unnoise.pipeline import jobs as planning, ray_jobs, ray_pool, resume, runner
@@ -242,7 +242,7 @@ def test_the_command_line_works_on_it(
 def test_outputs_go_into_a_folder(machines: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["a.png", "--ray"])
-    assert capsys.readouterr().err == "unnoise: --ray needs a folder for the outputs: name one with -o\n"
+    assert capsys.readouterr().err == "unnoise: --ray needs an output folder: name one with -o\n"
 
 
 def test_a_worker_that_cannot_open_the_model_is_told(machines: Any) -> None:
@@ -292,4 +292,4 @@ def test_no_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_address_may_be_left_out(words: list[str], spread: list[str]) -> None:
-    assert clean_cli.with_address(words) == spread
+    assert cli_options.with_address(words) == spread

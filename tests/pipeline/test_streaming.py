@@ -97,7 +97,7 @@ def test_strips_mean_the_same_as_the_whole(
     outcome = clean(source, target, Blur(), strength=strength)
     assert outcome.error is None
     assert outcome.model == "blur"
-    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(Blur(), strength=strength))
+    picture = process.denoise_picture(io.read(source), DenoiseOptions(Blur(), strength=strength)).picture
     picture.save(whole)
     np.testing.assert_array_equal(io.read(target).to_array(), io.read(whole).to_array())
 
@@ -123,7 +123,7 @@ def test_strips_of_other_kinds_mean_the_same(
     photometric = "separated" if kind == "cmyk" else "minisblack"
     tifffile.imwrite(source, (top * rng.random(shape)).astype(dtype), photometric=photometric)
     clean(source, target, Blur())
-    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(Blur()))
+    picture = process.denoise_picture(io.read(source), DenoiseOptions(Blur())).picture
     picture.save(whole)
     made = tifffile.imread(target)
     assert made.dtype == dtype and made.shape == shape
@@ -136,7 +136,7 @@ def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp
     io.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)
     color = denoisers.make("color", engine="onnx")
     clean(source, target, color, sigma=20 / 255)
-    picture, *_ = process.denoise_picture(io.read(source), DenoiseOptions(color, sigma=20 / 255))
+    picture = process.denoise_picture(io.read(source), DenoiseOptions(color, sigma=20 / 255)).picture
     difference = io.read(target).to_array().astype(int) - picture.to_array()
     assert np.abs(difference).max() <= 1
 

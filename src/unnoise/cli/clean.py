@@ -91,9 +91,8 @@ def clean(
             raise UnnoiseError("--error-map needs an image in a file, not in a pipe")
         _clean_pipe(options, out)
         return
-    if error_map:
-        _clean_with_map(names, out, options, error_map, as_json=as_json)
-        return
+    if error_map and strength != 1:
+        raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
     if isinstance(options.denoiser, Auto):
         options.denoiser.preload()
     recorded: dict[str, Any] = {  # in the manifest: a file is done again when one of these differs
@@ -104,7 +103,9 @@ def clean(
         from unnoise.io import atomic
 
         recorded["model_sha256"] = atomic.sha256(model)
-    run = functools.partial(_clean_files, names, out, options, recorded, workers=workers, watch=watch, as_json=as_json)
+    run = functools.partial(
+        _clean_files, names, out, options, recorded, workers=workers, watch=watch, as_json=as_json, error_map=error_map
+    )
     if ray is None:
         run()
         return
@@ -123,23 +124,33 @@ def _clean_files(
     workers: int | None,
     watch: bool,
     as_json: bool,
+    error_map: Path | None = None,
     ray_run: RayRun | None = None,
 ) -> None:
     """Denoise files into a folder with a manifest, into one file, or next to the inputs; print each result."""
     from unnoise.cli import console
     from unnoise.io import atomic, remote
-    from unnoise.pipeline import jobs as planning, manifest, resume, runner, watch as watching
+    from unnoise.pipeline import jobs as planning, manifest, process, resume, runner, watch as watching
 
+    one_image = "--error-map takes one image: name one input file, and an output file if any"
     if not planning.is_folder_target(out):
         if watch or ray_run:
             raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs an output folder: name one with -o")
         jobs = planning.plan_jobs(names, out)
-        atomic.remove_stale(job.target.parent for job in jobs)
+        if error_map and len(jobs) != 1:
+            raise UnnoiseError(one_image)
+        atomic.remove_stale([*(job.target.parent for job in jobs), *([error_map.parent] if error_map else [])])
+        work = functools.partial(process.denoise_file, error_map=error_map)
         with console.over_files(len(jobs)) as show:
             on_progress = lambda job, done: show(job.source.name, done)  # noqa: E731
-            results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1)
-            finish(_print_results(results, as_json=as_json), len(jobs))
+            results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
+            failed = _print_results(results, as_json=as_json)
+            if error_map and not failed and not as_json:
+                print_line(error_map)
+            finish(failed, len(jobs))
         return
+    if error_map:
+        raise UnnoiseError(one_image)
     assert out is not None
     if watch and any(map(remote.is_remote, [*names, out])):
         raise UnnoiseError("--watch needs local folders: for an object store, run the command again instead")
@@ -160,28 +171,6 @@ def _clean_files(
                 failed = _print_results(results, as_json=as_json)
             if not watch:
                 finish(failed, len(jobs))
-
-
-def _clean_with_map(names: list[str], out: str | None, options: DenoiseOptions, target: Path, *, as_json: bool) -> None:
-    """Denoise one image, and write a map of the expected error."""
-    from unnoise.cli import console
-    from unnoise.io import atomic
-    from unnoise.pipeline import error_maps, jobs as planning
-
-    if options.strength != 1:
-        raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
-    error_maps.check(target, options)
-    jobs = [] if planning.is_folder_target(out) else planning.plan_jobs(names, out)
-    if len(jobs) != 1:
-        raise UnnoiseError("--error-map takes one image: name one input file, and an output file if any")
-    atomic.remove_stale({jobs[0].target.parent, target.parent})
-    with console.over_files(1) as show:
-        result, doubt = error_maps.clean_file(jobs[0], options, target, lambda done: show(jobs[0].source.name, done))
-    if doubt:
-        print_note(doubt)
-    _print_results([result], as_json=as_json)
-    if not as_json:
-        print_line(target)
 
 
 def _clean_pipe(options: DenoiseOptions, out: str | None) -> None:

@@ -49,6 +49,8 @@ smoothest tenth of four photographs of scikit-image (astronaut, coffee, chelsea,
 """
 MAX_SIGMA = 1e4
 """A larger sigma, in [0, 1] units, is reduced to this: squares would overflow."""
+REACH = 17
+"""How far, in pixels, a pixel of the denoised image affects the map: the far blur and the gradient."""
 _NEAR, _FAR, _FINE = 1.0, 4.0, 1.5  # sigmas of the blurs, pixels
 _RATIO = (1e-3, 4.0)  # range of squared error / noise variance
 _CROP = 512  # side of the crop for Stein's estimate, pixels
@@ -77,7 +79,9 @@ def expected_error(clean: np.ndarray, sigma: Sigma, coefficients: Sequence[float
     return (FULL_SCALE * np.sqrt(sigma**2 * np.clip(ratio, *_RATIO) + grain**2)).astype(np.float32)
 
 
-def estimate_error(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float) -> np.ndarray:
+def estimate_error(
+    denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sigma: float, scale: float | None = None
+) -> np.ndarray:
     """Return the expected error of a result.
 
     Args:
@@ -85,6 +89,7 @@ def estimate_error(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sig
         noisy: its input, float32 `[H, W, C]`; non-finite pixels get an error of 0.
         clean: its output, the same shape.
         sigma: standard deviation of the noise, [0, 1] units; the `signal_noise` of the denoiser takes precedence.
+        scale: factor of the map, as `center_scale` returns it; None to measure it on the center of these arrays.
 
     Returns:
         As `expected_error`.
@@ -95,13 +100,41 @@ def estimate_error(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, sig
     coefficients = (denoiser.error_model or {}).get(_model_channels(clean))
     pixel_sigma = sigma if denoiser.signal_noise is None else denoiser.signal_noise.sigma_map(filled)
     error = expected_error(filled, pixel_sigma, coefficients)
-    if coefficients is None and sigma >= MIN_SIGMA and finite.any():
-        starts = [(side - _CROP) // 2 if side > _CROP else 0 for side in clean.shape[:2]]
-        crop = tuple(slice(start, start + _CROP) for start in starts)
-        if finite[crop].all():
-            mean = float(np.mean((error[crop] / FULL_SCALE) ** 2))
-            error *= np.float32(np.sqrt(mean_square_error(denoiser, noisy[crop], sigma) / mean))
+    if scale is None:
+        center = central_region(*clean.shape[:2])
+        scale = center_scale(denoiser, noisy[center], clean[center], error[center], sigma)
+    error *= np.float32(scale)
     return np.where(finite, error, np.float32(0))
+
+
+def is_calibrated(denoiser: Denoiser, channels: int) -> bool:
+    """Tell whether a denoiser has an `error_model` for images of so many channels."""
+    return (1 if channels == 1 else 3) in (denoiser.error_model or {})
+
+
+def central_region(height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the crop that the scale of a map is measured on."""
+    starts = [(side - _CROP) // 2 if side > _CROP else 0 for side in (height, width)]
+    return slice(starts[0], min(starts[0] + _CROP, height)), slice(starts[1], min(starts[1] + _CROP, width))
+
+
+def center_scale(denoiser: Denoiser, noisy: np.ndarray, clean: np.ndarray, error: np.ndarray, sigma: float) -> float:
+    """Return the factor of the map of a denoiser; 1 if it is calibrated, or the crop has non-finite pixels.
+
+    Args:
+        denoiser: the denoiser; it runs twice unless it is calibrated.
+        noisy: the `central_region` of its input, float32 `[h, w, C]`.
+        clean: the same region of its output.
+        error: the same region of the map of scale 1.
+        sigma: standard deviation of the noise, [0, 1] units.
+    """
+    sigma = min(sigma, MAX_SIGMA)
+    if sigma < MIN_SIGMA or is_calibrated(denoiser, clean.shape[2]):
+        return 1.0
+    if not (np.isfinite(noisy).all() and np.isfinite(clean).all()):
+        return 1.0
+    mean = float(np.mean((error / FULL_SCALE) ** 2))
+    return float(np.sqrt(mean_square_error(denoiser, noisy, sigma) / mean))
 
 
 def mean_square_error(denoiser: Denoiser, noisy: np.ndarray, sigma: float) -> float:

@@ -1,14 +1,13 @@
-"""Files that are written while their rows are still being made."""
+"""Write image files while their rows are still being made."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
@@ -17,12 +16,12 @@ from unnoise.io import picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header
 
-_BLOCK = 64  # rows of a strip of the plain TIFF that libvips is shown
-_PATIENCE = 0.2  # seconds between two looks whether the other side still works
+_BLOCK = 64  # rows per strip of the uncompressed TIFF that libvips reads
+_PATIENCE = 0.2  # seconds between two checks that the other thread is still running
 
 
 def write_stream(
-    strips: Iterator[np.ndarray],
+    strips: Iterable[np.ndarray],
     header: Header,
     target: str | Path,
     *,
@@ -30,20 +29,51 @@ def write_stream(
     quality: int | None = None,
     before_commit: CommitHook | None = None,
 ) -> None:
-    """Write a picture to a file as its rows come, whole or not at all; see `picture.write`.
-
-    The next strip is made while libvips, on a thread of its own, encodes the last: two are held, however many come.
+    """Write an image to a file while its rows are being made; see `open_stream`.
 
     Args:
-        strips: samples `[rows, W, 1..4]`, from the top; together `header.height` rows.
-        header: what is known of the picture.
+        strips: samples `[rows, W, 1..5]`, from the top; together `header.height` rows.
+        header: of the image.
         target: the file.
-        overwrite: whether it may be there.
+        overwrite: whether it may exist.
         quality: of lossy formats, 1 to 100.
-        before_commit: as for `files.replacing`; called on that thread.
+        before_commit: as for `atomic_write`; called on another thread.
 
     Raises:
-        UnnoiseError: as `picture.write`; and what `strips` raises.
+        UnnoiseError: as `picture.write`; and whatever `strips` raises.
+    """
+    with open_stream(header, target, overwrite=overwrite, quality=quality, before_commit=before_commit) as put:
+        for strip in strips:
+            put(strip)
+            del strip  # while the next one is made
+
+
+@contextlib.contextmanager
+def open_stream(
+    header: Header,
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    before_commit: CommitHook | None = None,
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Open a file to write an image to, strip by strip, whole or not at all; see `picture.write`.
+
+    The next strip is made while libvips, on a thread of its own, encodes the last one: at most two are held.
+
+    Args:
+        header: of the image.
+        target: the file.
+        overwrite: whether it may exist.
+        quality: of lossy formats, 1 to 100.
+        before_commit: as for `atomic_write`; called on another thread.
+
+    Yields:
+        A function that takes the next rows, samples `[rows, W, 1..5]`. All rows must be written before the end of the
+        `with` block; if it is left by an exception, nothing is written.
+
+    Raises:
+        UnnoiseError: as `picture.write`.
     """
     rows = _TiffStream(header)
     with ThreadPoolExecutor(1) as pool:
@@ -51,9 +81,7 @@ def write_stream(
             _write, rows, header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
         )
         try:
-            for strip in strips:
-                rows.put(strip, written)
-                del strip  # while the next one is made
+            yield lambda strip: rows.put(strip, written)
         except BaseException:
             rows.abort()
             raise
@@ -62,12 +90,21 @@ def write_stream(
         written.result()
 
 
-def _write(rows: _TiffStream, header: Header, target: str | Path, **how: Any) -> None:
-    picture.write_image(rows.image(), header, target, **how)
+def _write(
+    rows: _TiffStream,
+    header: Header,
+    target: str | Path,
+    *,
+    overwrite: bool,
+    quality: int | None,
+    before_commit: CommitHook | None,
+) -> None:
+    image = rows.image()
+    picture.write_image(image, header, target, overwrite=overwrite, quality=quality, before_commit=before_commit)
 
 
 class _TiffStream:
-    """Rows that one thread puts in, and that libvips takes out, as the data of a plain BigTIFF read from its start."""
+    """Rows put in by one thread and read by libvips on another, as an uncompressed BigTIFF that is read in order."""
 
     def __init__(self, header: Header) -> None:
         self._head = _tiff_header(header)
@@ -77,7 +114,7 @@ class _TiffStream:
         self._place, self._broken = 0, False
 
     def put(self, strip: np.ndarray, written: Future[None]) -> None:
-        """Hand over the next rows; if nobody takes them any more, raise why."""
+        """Pass on the next rows; if the writer has failed, raise its error."""
         data = np.ascontiguousarray(strip).data.cast("B")
         while True:
             if written.done():
@@ -86,18 +123,18 @@ class _TiffStream:
                 return self._strips.put(data, timeout=_PATIENCE)
 
     def abort(self) -> None:
-        """Let the reader run into an end that comes too soon."""
+        """Make the reader see a truncated file."""
         self._broken = True
 
     def close(self, written: Future[None]) -> None:
-        """Say that no more rows come."""
+        """Signal the end of the rows."""
         while not written.done():
             with contextlib.suppress(queue.Full):
                 return self._strips.put(None, timeout=_PATIENCE)
 
     def image(self) -> pyvips.Image:
-        """Return the image, whose rows can be had once, in order."""
-        self._source = pyvips.SourceCustom()  # held, as libvips calls back to it
+        """Return the image; its rows can be read once, in order."""
+        self._source = pyvips.SourceCustom()  # keep a reference: libvips calls back to it
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)
         return pyvips.Image.tiffload_source(self._source, access="sequential", fail_on="error")
@@ -109,14 +146,14 @@ class _TiffStream:
             return data
         while self._place >= self._begins + len(self._current):
             self._begins += len(self._current)
-            self._current = memoryview(b"")  # which lets it go before the next one comes
+            self._current = memoryview(b"")  # free it before the next one comes
             following = None if self._broken or self._place >= self._size else self._strips.get()
             if following is None or self._broken:
                 return b""
             self._current = following
         start = self._place - self._begins
         if start < 0:
-            return b""  # it seeks back among the rows, which it has no reason to
+            return b""  # seeking back among the rows is not supported
         data = bytes(self._current[start : start + count])
         self._place += len(data)
         return data
@@ -127,7 +164,7 @@ class _TiffStream:
 
 
 def _tiff_header(header: Header) -> bytes:
-    """Return the beginning of a BigTIFF (little endian, uncompressed), up to its first sample."""
+    """Return the header of a BigTIFF (little endian, uncompressed), up to its first sample."""
     samples, bits = header.colours + header.alpha, 8 * header.dtype.itemsize
     row = header.width * samples * header.dtype.itemsize
     heights = [min(_BLOCK, header.height - top) for top in range(0, header.height, _BLOCK)]
@@ -136,8 +173,8 @@ def _tiff_header(header: Header) -> bytes:
         257: ("I", [header.height]),
         258: ("H", [bits] * samples),
         259: ("H", [1]),  # not compressed
-        262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # grey from black, RGB, or CMYK
-        273: ("Q", [0] * len(heights)),  # where the strips are: known when all else is
+        262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # gray with black at 0, RGB, or CMYK
+        273: ("Q", [0] * len(heights)),  # strip offsets: filled in below
         277: ("H", [samples]),
         278: ("I", [_BLOCK]),
         279: ("Q", [height * row for height in heights]),

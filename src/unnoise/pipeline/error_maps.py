@@ -1,117 +1,132 @@
-"""A clean picture, and beside it a map of the error to be expected at each pixel."""
+"""Maps of the expected error of a denoised image, computed from any part of it, and their files."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unnoise import io
 from unnoise.denoisers import uncertainty
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.rescaled import Rescaled
 from unnoise.errors import UnnoiseError
-from unnoise.io import Picture
-from unnoise.io.paths import check_target, make_folder
-from unnoise.io.picture import white_level
+from unnoise.io import Header, Picture, RowReader
+from unnoise.io.paths import check_target
+from unnoise.io.picture import from_samples
 from unnoise.noise import estimation
-from unnoise.pipeline import process
-from unnoise.pipeline.jobs import Job
-from unnoise.pipeline.process import DenoiseOptions, JobResult
 from unnoise.units import FULL_SCALE
 
 SUFFIXES = (".tif", ".tiff", ".png")
-"""Of maps: TIFF holds 8-bit units as floats, PNG a 257th of one as 16-bit integers, so that white is 255."""
+"""Formats of maps: TIFF of floats in 8-bit units, or PNG of 16-bit integers in 1/257 of them, so that white is 255."""
+
+_UNCALIBRATED = ("signal-dependent", "correlated", "impulse", "mixed")  # kinds of noise
+_ROWS = 64  # that are read at once
 
 
-def check(target: Path, settings: DenoiseOptions) -> None:
-    """Refuse, before the work, a map that cannot be made.
+def check(target: Path, *, strength: float, overwrite: bool) -> None:
+    """Check that an error map can be written.
 
     Raises:
-        UnnoiseError: it has another suffix, stands in the way of a file, or a strength is asked for.
+        UnnoiseError: the suffix is not one of `SUFFIXES`, `strength` is not 1, or as `check_target`.
     """
     if target.suffix.lower() not in SUFFIXES:
-        raise UnnoiseError(f"{target}: a map of the error is a .tif file, of floats, or a .png file")
-    if settings.strength != 1:
-        raise UnnoiseError("an error map describes the model's own result: strength must be 1")
-    io.check_target(target, overwrite=settings.overwrite)
+        raise UnnoiseError(f"{target}: an error map is a .tif file of floats or a .png file of integers")
+    check_strength(strength)
+    check_target(target, overwrite=overwrite)
 
 
-def clean_file(
-    job: Job, settings: DenoiseOptions, target: Path, progress: Callable[[float], None] = lambda _: None
-) -> tuple[JobResult, str]:
-    """Clean one file, held in memory as a whole, and write its map.
-
-    Args:
-        job: the file and its target.
-        settings: what is asked.
-        target: the map, of one channel; pages lie in it below each other.
-        progress: called with the share that is done.
-
-    Returns:
-        What became of it, and what makes the map less sure, "" for nothing.
+def check_strength(strength: float) -> None:
+    """Check that an error map describes the result.
 
     Raises:
-        UnnoiseError: as `check` and `pipeline.clean_file`.
+        UnnoiseError: the strength is not 1.
     """
-    start = time.perf_counter()
-    check(target, settings)
-    check_target(job.target, overwrite=settings.overwrite, make_parents=True)
-    picture = io.read(job.source, max_pixels=settings.max_pixels)
-    if why_not := io.unsupported_reason(picture.header, job.target.suffix):
-        raise UnnoiseError(f"{job.source}: {why_not}")
-    made = clean_picture(picture, settings, progress)
-    as_picture(made.error, target.suffix).save(target, overwrite=settings.overwrite)
-    make_folder(job.target.parent)
-    made.clean.save(job.target, overwrite=settings.overwrite, quality=settings.quality)
-    size, seconds = picture.header.height * picture.header.width / 1e6, time.perf_counter() - start
-    return JobResult(job, None, made.model, made.sigma, size, seconds), made.doubt
+    if strength != 1:
+        raise UnnoiseError(f"an error map describes the model's own result: strength must be 1, got {strength:g}")
 
 
-_OTHER = ("signal-dependent", "correlated", "impulse", "mixed")
+class ErrorEstimator:
+    """Expected error of the result for one image, given the image and its result, or any tile of both.
 
-
-@dataclass(frozen=True)
-class Mapped:
-    """A clean picture, and the error to be expected in it.
+    Args:
+        denoiser: as `DenoiseOptions.resolve` returns it.
+        sigma: noise level that it is called with, or None.
+        sample: the image, or windows of it, float32 `[H, W, C]`; its noise is estimated.
 
     Attributes:
-        clean: the picture.
-        error: as `uncertainty.of`, pages below each other.
-        model: what it was cleaned by.
-        sigma: the level that this was told, a share of white; None where it takes none.
-        doubt: why the scale of the error is not to be relied on, one line; "" where it is.
+        caveat: why the scale of the map is uncertain, in one line, or "".
     """
 
-    clean: Picture
-    error: np.ndarray
-    model: str
-    sigma: float | None
-    doubt: str
+    reach = uncertainty.REACH
+    """Pixels around a tile that its error depends on."""
+
+    def __init__(self, denoiser: Denoiser, sigma: Sigma | None, sample: np.ndarray) -> None:
+        self._outer, self._sigma, self._white = denoiser, sigma, np.float32(1)
+        self._denoiser = denoiser
+        if isinstance(denoiser, Rescaled):
+            self._denoiser, self._white = denoiser.inside, denoiser.white
+        noise = estimation.estimate_noise(self._normalized(sample)[:, :, :3])
+        self._level = noise.sigma if sigma is None else float(np.mean(sigma))
+        uncertain = noise.kind in _UNCALIBRATED and self._denoiser.signal_noise is None
+        self.caveat = (
+            f"the error map is calibrated for white noise, and this noise looks {noise.kind}" if uncertain else ""
+        )
+
+    def __call__(self, noisy: np.ndarray, clean: np.ndarray, scale: float | None = None) -> np.ndarray:
+        """Return the expected root mean square error, float32 `[H, W]` in 8-bit units.
+
+        Args:
+            noisy: the image or a tile, float32 `[H, W, C]`.
+            clean: its result, the same shape.
+            scale: of the map, as `page_scales` returns it; None to measure it on these arrays.
+        """
+        noisy, clean = self._normalized(noisy), self._normalized(clean)
+        return uncertainty.estimate_error(self._denoiser, noisy, clean, self._level, scale)
+
+    def page_scales(self, rows: RowReader) -> list[float]:
+        """Return the scale of the map of each page of a file, measured on its center; the rows are consumed."""
+        header = rows.header
+        if uncertainty.is_calibrated(self._denoiser, header.colours):
+            return [1.0] * header.pages
+        height = header.height // header.pages
+        return [self._center_scale(rows, page * height, height) for page in range(header.pages)]
+
+    def _center_scale(self, rows: RowReader, top: int, height: int) -> float:
+        grid, width = self._outer.multiple_of, rows.header.width
+        margin = self.reach + (self._outer.halo or 0)
+        center = uncertainty.central_region(height, width)
+        first = [max(side.start - margin, 0) // grid * grid for side in center]
+        last = [min(side.stop + margin, length) for side, length in zip(center, (height, width), strict=True)]
+        crop = tuple(slice(side.start - start, side.stop - start) for side, start in zip(center, first, strict=True))
+        pieces = [
+            rows.read_rows(top + start, top + min(start + _ROWS, last[0]))[:, first[1] : last[1]]
+            for start in range(first[0], last[0], _ROWS)
+        ]
+        noisy = from_samples(np.concatenate(pieces), {}, rows.header.colours).pixels
+        clean = self._outer(noisy, self._sigma)
+        expected = self(noisy, clean, scale=1.0)[crop]
+        noisy, clean = self._normalized(noisy[crop]), self._normalized(clean[crop])
+        return uncertainty.center_scale(self._denoiser, noisy, clean, expected, self._level)
+
+    def _normalized(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels if self._white == 1 else pixels / self._white
 
 
-def clean_picture(
-    picture: Picture, settings: DenoiseOptions, progress: Callable[[float], None] = lambda _: None
-) -> Mapped:
-    """Clean one picture, at strength 1, and tell the error to be expected."""
-    white = np.float32(white_level(picture.pixels, picture.dtype))
-    noisy = picture.pixels / white
-    denoiser, told = settings.denoiser.resolve(noisy, settings.sigma)
-    found = estimation.estimate_noise(noisy[:, :, :3])
-    doubtful = found.kind in _OTHER and denoiser.signal_noise is None
-    level = found.sigma if told is None else float(np.mean(told))
-    clean, maps = [], []
-    for page in np.split(noisy, picture.header.pages):
-        clean.append(process.denoise_array(denoiser, page, told, progress=progress))
-        maps.append(uncertainty.estimate_error(denoiser, page, clean[-1], level))
-    made = picture if settings.is_noop(told) else picture.with_pixels(np.concatenate(clean) * white)
-    doubt = f"the map is calibrated for white noise, and this looks {found.kind}" if doubtful else ""
-    return Mapped(made, np.concatenate(maps), str(denoiser), None if told is None else level, doubt)
+def to_picture(error: np.ndarray, suffix: str) -> Picture:
+    """Return a map in 8-bit units, `[H, W]`, as a picture of one channel, for a file with this suffix."""
+    return io.from_array(to_samples(error, suffix))
 
 
-def as_picture(found: np.ndarray, suffix: str) -> Picture:
-    """Return a map in 8-bit units as a picture of one channel."""
+def to_samples(error: np.ndarray, suffix: str) -> np.ndarray:
+    """Return a map in 8-bit units, `[H, W]`, in the samples of a file with this suffix."""
     if suffix.lower() != ".png":
-        return io.from_array(found)
-    return io.from_array(np.rint(np.clip(found / FULL_SCALE, 0, 1) * 65535).astype(np.uint16))
+        return error
+    return np.rint(np.clip(error / FULL_SCALE, 0, 1) * 65535).astype(np.uint16)
+
+
+def map_header(header: Header, suffix: str) -> Header:
+    """Return the header of the map of an image: one channel of the same size, pages below each other."""
+    dtype = np.dtype(np.uint16 if suffix.lower() == ".png" else np.float32)
+    metadata = {field: value for field, value in header.metadata.items() if field == "orientation"}
+    return Header(header.height, header.width, 1, False, dtype, metadata)

@@ -1,7 +1,6 @@
-"""From noisy pictures to clean ones: one picture, one file, many files.
+"""Denoise one image: an array, a picture, a file, or the bytes of a file.
 
-A picture keeps all that is not noise. A file that fails is told and does not stop the others; outputs appear whole or
-not at all.
+Whatever is not noise is kept: metadata, alpha, bit depth and pages. Output files are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -25,27 +24,31 @@ from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header, output_suffix
 from unnoise.io.paths import check_target, make_folder
 from unnoise.io.picture import white_level
-from unnoise.pipeline import streaming
+from unnoise.pipeline import error_maps, streaming
+from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
 from unnoise.units import to_8bit
 
 log = logging.getLogger(__name__)
 
+ProgressCallback = Callable[[float], None]
+"""Called with the fraction that is done, 0 to 1."""
+
 
 @dataclass(frozen=True)
 class DenoiseOptions:
-    """What is asked of every picture alike.
+    """Options for all images of a call.
 
     Attributes:
-        denoiser: does the work.
-        sigma: noise level as a share of white; None to find it in each picture.
-        strength: 0 leaves the picture, 1 is the denoiser's own result, up to 1.5 goes beyond it.
-        max_pixels: pictures of more pixels are refused before they are decoded.
-        overwrite: replace outputs that exist.
+        denoiser: the model.
+        sigma: noise level as a fraction of white; None to estimate it for each image.
+        strength: 0 returns the image unchanged, 1 the denoiser's result; up to 1.5 extrapolates beyond it.
+        max_pixels: images of more pixels are refused before they are decoded.
+        overwrite: replace existing outputs.
         quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
 
     Raises:
-        UnnoiseError: a value is out of its range.
+        UnnoiseError: a value is out of range.
     """
 
     denoiser: Denoiser
@@ -56,20 +59,25 @@ class DenoiseOptions:
     quality: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values out of range before any picture is touched."""
+        """Check the ranges before any work."""
         if self.sigma is not None and not 0 <= self.sigma < math.inf:
-            raise UnnoiseError("sigma is a noise level: a number from 0 up, or none to find it")
+            raise UnnoiseError(f"sigma must be a non-negative number in 8-bit units, got {to_8bit(self.sigma):g}")
         if not 0 <= self.strength <= 1.5:
-            raise UnnoiseError(f"strength {self.strength:g} is not between 0 and 1.5")
+            raise UnnoiseError(f"strength must be between 0 and 1.5, got {self.strength:g}")
         if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UnnoiseError(f"quality {self.quality} is not between 1 and 100")
+            raise UnnoiseError(f"quality must be between 1 and 100, got {self.quality}")
 
     def is_noop(self, sigma: Sigma | None) -> bool:
-        """Tell whether a picture of that level is left as it is: no noise is in it, or none is to be taken out."""
+        """Tell whether an image with that noise level is returned unchanged."""
         return self.strength == 0 or (sigma is not None and not np.any(sigma))
 
     def resolve(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
-        """Return who is to clean a picture, and the level to tell it; see `Denoiser.settle` and `spanned`."""
+        """Return the denoiser for an image and the sigma to call it with; see `Denoiser.resolve` and `white_level`.
+
+        Args:
+            pixels: the image or windows of it, float32 `[H, W, C]`.
+            dtype: of the samples of its file.
+        """
         white = white_level(pixels, dtype)
         if white == 1:
             return self.denoiser.resolve(pixels, self.sigma)
@@ -78,17 +86,37 @@ class DenoiseOptions:
 
 
 @dataclass(frozen=True)
+class DenoisedPicture:
+    """A denoised image.
+
+    Attributes:
+        picture: the image.
+        model: the denoiser that made it.
+        sigma: the noise level that it was called with, a fraction of white; None if it takes none.
+        error: its expected root mean square error, float32 `[H, W]` in 8-bit units, pages below each other; None if it
+            was not requested.
+        caveat: why the scale of the error is uncertain, in one line, or "".
+    """
+
+    picture: Picture
+    model: str
+    sigma: float | None
+    error: np.ndarray | None = None
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
 class JobResult:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
         job: the job.
-        error: one line, or None where the target was written.
-        model: what it was cleaned by.
-        sigma: the level it was cleaned at, a share of white; None where the denoiser takes none.
-        megapixels: size of the picture.
-        seconds: from file to file.
-        skipped: it had been done before, as asked now, out of the same input.
+        error: why it failed, in one line; None if the target was written.
+        model: the denoiser.
+        sigma: the noise level that it was called with, a fraction of white; None if it takes none.
+        megapixels: size of the image.
+        seconds: from reading the file to writing it.
+        skipped: an earlier run did it, with the same options and the same input.
     """
 
     job: Job
@@ -100,7 +128,7 @@ class JobResult:
     skipped: bool = False
 
     def to_dict(self) -> dict[str, str | float | None]:
-        """Return all of it as machines are told, the level in 8-bit units."""
+        """Return the values as JSON has them, the noise level in 8-bit units."""
         return {
             "source": str(self.job.source),
             "target": str(self.job.target),
@@ -113,9 +141,7 @@ class JobResult:
         }
 
 
-ProgressCallback = Callable[[float], None]
-"""Called with the fraction that is done, 0 to 1."""
-_HookFactory = Callable[[str, "float | None"], CommitHook]  # model, level -> what is called when the file is there
+_HookFactory = Callable[[str, "float | None"], CommitHook]  # model, sigma -> the hook for the written file
 
 
 def denoise_array(
@@ -126,23 +152,23 @@ def denoise_array(
     strength: float = 1.0,
     progress: ProgressCallback = lambda _: None,
 ) -> np.ndarray:
-    """Clean an array of any size: in tiles, but where the denoiser sees everything and the array is not large.
+    """Denoise an array of any size; in tiles, unless the denoiser has no `halo` and the array is small.
 
     Args:
-        denoiser: does the work.
+        denoiser: as `DenoiseOptions.resolve` returns it.
         noisy: float32 `[H, W, C]`.
-        sigma: the level to tell it, [0, 1] units; see `Denoiser.settle`.
-        strength: moves along the line from the noisy picture (0) through the clean one (1).
-        progress: called with the share that is done.
+        sigma: noise level to call it with, [0, 1] units, as `DenoiseOptions.resolve` returns it.
+        strength: interpolates from the noisy image (0) to the result (1) and beyond.
+        progress: called with the fraction that is done.
 
     Returns:
-        The clean picture, float32 `[H, W, C]`.
+        The denoised image, float32 `[H, W, C]`.
     """
-    how = {"multiple_of": denoiser.multiple_of, "progress": progress}
+    grid = denoiser.multiple_of
     if denoiser.halo is not None:
-        clean = tiling.denoise_tiled(denoiser, noisy, sigma, halo=denoiser.halo, **how)
+        clean = tiling.denoise_tiled(denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=grid, progress=progress)
     elif noisy.shape[0] * noisy.shape[1] > streaming.STREAMING_PIXELS:
-        clean = tiling.denoise_blended(denoiser, noisy, sigma, **how)
+        clean = tiling.denoise_blended(denoiser, noisy, sigma, multiple_of=grid, progress=progress)
     else:
         clean = denoiser(noisy, sigma)
     progress(1.0)
@@ -150,116 +176,165 @@ def denoise_array(
 
 
 def denoise_picture(
-    picture: Picture, settings: DenoiseOptions, progress: ProgressCallback = lambda _: None
-) -> tuple[Picture, str, float | None]:
-    """Clean one picture; return it with the model and the level that it was cleaned at, as in `Outcome`.
+    picture: Picture,
+    options: DenoiseOptions,
+    progress: ProgressCallback = lambda _: None,
+    *,
+    error_map: bool = False,
+) -> DenoisedPicture:
+    """Denoise one picture; all its pages with the same model and noise level.
 
-    Pages are cleaned one by one, by the same model at the same level.
+    Args:
+        picture: the picture.
+        options: the options.
+        progress: called with the fraction that is done.
+        error_map: estimate the expected error of each pixel, too.
+
+    Raises:
+        UnnoiseError: an error map is requested, and the strength is not 1.
     """
-    denoiser, sigma = settings.resolve(picture.pixels, picture.dtype)
-    model, level = str(denoiser), None if sigma is None else float(sigma)
-    if settings.is_noop(sigma):
-        progress(1.0)
-        return picture, model, level
-    pages = np.split(picture.pixels, picture.header.pages)
-    clean = [
-        denoise_array(
-            denoiser, page, sigma, strength=settings.strength,
-            progress=lambda share, before=before: progress((before + share) / len(pages)),
-        )
-        for before, page in enumerate(pages)
-    ]  # fmt: skip
-    whole = clean[0] if len(clean) == 1 else np.concatenate(clean)
-    return picture.with_pixels(whole), model, level
+    if error_map:
+        error_maps.check_strength(options.strength)
+    denoiser, sigma = options.resolve(picture.pixels, picture.dtype)
+    pages = clean = np.split(picture.pixels, picture.header.pages)
+    if not options.is_noop(sigma):
+        clean = [
+            denoise_array(
+                denoiser, page, sigma, strength=options.strength,
+                progress=lambda done, before=before: progress((before + done) / len(pages)),
+            )
+            for before, page in enumerate(pages)
+        ]  # fmt: skip
+        picture = picture.with_pixels(clean[0] if len(clean) == 1 else np.concatenate(clean))
+    error, caveat = None, ""
+    if error_map:
+        errors = ErrorEstimator(denoiser, sigma, np.concatenate(pages))
+        error = np.concatenate([errors(*images) for images in zip(pages, clean, strict=True)])
+        caveat = errors.caveat
+    progress(1.0)
+    return DenoisedPicture(picture, str(denoiser), None if sigma is None else float(sigma), error, caveat)
 
 
 def denoise_file(
     job: Job,
-    settings: DenoiseOptions,
+    options: DenoiseOptions,
     progress: ProgressCallback = lambda _: None,
-    before_commit: Callable[[JobResult, Path], None] = lambda outcome, file: None,
+    before_commit: Callable[[JobResult, Path], None] = lambda result, file: None,
+    *,
+    error_map: Path | None = None,
 ) -> JobResult:
-    """Read, clean and write one file; the folder of its target is made when the clean picture is there.
+    """Read, denoise and write one file; the folder of its target is created once the result is there.
+
+    Large files are streamed, with their error map; see `streaming`.
 
     Args:
         job: the file and its target.
-        settings: what is asked.
-        progress: called with the share that is done.
+        options: the options.
+        progress: called with the fraction that is done.
         before_commit: called with the result and the temporary file, just before that is renamed to the target.
+        error_map: file for a map of the expected error, of one channel, pages below each other; see
+            `error_maps.SUFFIXES`.
 
     Raises:
-        UnnoiseError: it cannot be read, or its target cannot be written or cannot hold it; told before the work.
+        UnnoiseError: the file cannot be read, or an output cannot be written or cannot hold the image; checked before
+            the work.
     """
     start = time.perf_counter()
-    settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
-    check_target(job.target, overwrite=settings.overwrite, make_parents=True)
-    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
+    if error_map is not None:
+        error_maps.check(error_map, strength=options.strength, overwrite=options.overwrite)
+    options = replace(options, overwrite=options.overwrite or job.replace_existing)
+    check_target(job.target, overwrite=options.overwrite, make_parents=True)
+    rows = io.RowReader(job.source, max_pixels=options.max_pixels)
     header = rows.header
-    _check_kind(header, job.target.suffix, str(job.source))
-    outcome = JobResult(job)
+    _check_format(header, job.target.suffix, str(job.source))
+    result = JobResult(job)
 
     def hook_for(model: str, sigma: float | None) -> CommitHook:
-        def tell(file: Path) -> None:
-            nonlocal outcome
+        def hook(file: Path) -> None:
+            nonlocal result
             seconds = time.perf_counter() - start
-            outcome = JobResult(job, None, model, sigma, header.height * header.width / 1e6, seconds)
-            before_commit(outcome, file)
+            result = JobResult(job, None, model, sigma, header.height * header.width / 1e6, seconds)
+            before_commit(result, file)
 
-        return tell
+        return hook
 
     large = header.height * header.width > streaming.STREAMING_PIXELS and not formats.needs_rotation(
         header, job.target.suffix
     )
-    (_clean_large if large else _clean_small)(job, settings, progress, hook_for)
-    return outcome
+    denoise = _denoise_streamed if large else _denoise_in_memory
+    if caveat := denoise(job, options, progress, hook_for, error_map):
+        log.warning("%s: %s", job.source, caveat)
+    return result
 
 
-def _clean_small(job: Job, settings: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory) -> None:
-    """Clean a file that fits into memory."""
-    noisy = io.read(job.source, max_pixels=settings.max_pixels)
-    clean, model, sigma = denoise_picture(noisy, settings, progress)
+def _denoise_in_memory(
+    job: Job, options: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory, error_map: Path | None
+) -> str:
+    """Denoise a file that fits into memory; return the caveat of the error map."""
+    noisy = io.read(job.source, max_pixels=options.max_pixels)
+    result = denoise_picture(noisy, options, progress, error_map=error_map is not None)
+    if error_map is not None and result.error is not None:
+        error_maps.to_picture(result.error, error_map.suffix).save(error_map, overwrite=options.overwrite)
     make_folder(job.target.parent)
-    how = {"overwrite": settings.overwrite, "quality": settings.quality}
-    picture.write(clean, job.target, **how, before_commit=hook_for(model, sigma))
+    picture.write(
+        result.picture, job.target, overwrite=options.overwrite, quality=options.quality,
+        before_commit=hook_for(result.model, result.sigma),
+    )  # fmt: skip
+    return result.caveat
 
 
-def _clean_large(job: Job, settings: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory) -> None:
-    """Clean a file strip by strip, as it lies."""
-    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
-    seen = streaming.sample_windows(rows)
-    denoiser, sigma = settings.resolve(seen, rows.header.dtype)
+def _denoise_streamed(
+    job: Job, options: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory, error_map: Path | None
+) -> str:
+    """Denoise a file strip by strip, without rotating it; return the caveat of the error map."""
+
+    def read() -> io.RowReader:
+        return io.RowReader(job.source, max_pixels=options.max_pixels)
+
+    rows = read()
+    sample = streaming.sample_windows(rows)
+    denoiser, sigma = options.resolve(sample, rows.header.dtype)
+    errors = None if error_map is None else ErrorEstimator(denoiser, sigma, sample)
+    caveat = "" if errors is None else errors.caveat
     make_folder(job.target.parent)
-    rows = io.RowReader(job.source, max_pixels=settings.max_pixels)
     before_commit = hook_for(str(denoiser), None if sigma is None else float(sigma))
-    if settings.quality is None and settings.is_noop(sigma) and rows.kind == formats.format_for(job.target.suffix):
-        picture.copy(job.source, job.target, overwrite=settings.overwrite, before_commit=before_commit)
+    rows = read()
+    if options.quality is None and options.is_noop(sigma) and rows.kind == formats.format_for(job.target.suffix):
+        if error_map is not None:
+            streaming.write_zero_map(rows.header, error_map, overwrite=options.overwrite)
+        picture.copy(job.source, job.target, overwrite=options.overwrite, before_commit=before_commit)
         progress(1.0)
-        return
-    how = {"strength": settings.strength, "overwrite": settings.overwrite, "quality": settings.quality}
-    streaming.clean(rows, denoiser, sigma, job.target, **how, progress=progress, before_commit=before_commit)
+        return caveat
+    streaming.denoise_stream(
+        rows, denoiser, sigma, job.target,
+        strength=options.strength, overwrite=options.overwrite, quality=options.quality,
+        progress=progress, before_commit=before_commit,
+        errors=errors, scales=[] if errors is None else errors.page_scales(read()), error_map=error_map,
+    )  # fmt: skip
+    return caveat
 
 
-def _check_kind(header: Header, suffix: str, name: str) -> None:
-    """Refuse a kind of file that cannot hold a picture; warn of one that has no place for all that comes with it."""
-    if why_not := formats.unsupported_reason(header, suffix):
-        raise UnnoiseError(f"{name}: {why_not}")
-    if lost := formats.dropped_metadata(header, suffix):
-        log.warning("%s: %s", name, lost)
+def _check_format(header: Header, suffix: str, name: str) -> None:
+    """Refuse a format that cannot hold the image; warn of metadata that it cannot hold."""
+    if reason := formats.unsupported_reason(header, suffix):
+        raise UnnoiseError(f"{name}: {reason}")
+    if dropped := formats.dropped_metadata(header, suffix):
+        log.warning("%s: %s", name, dropped)
 
 
-def denoise_bytes(data: bytes, settings: DenoiseOptions, target: str | Path | None = None) -> bytes | None:
-    """Clean the bytes of a file; they come back as a file of the same kind, or are written to `target`.
+def denoise_bytes(data: bytes, options: DenoiseOptions, target: str | Path | None = None) -> bytes | None:
+    """Denoise the bytes of a file; return them in the same format, or write them to `target`.
 
     Raises:
-        UnnoiseError: as `clean_file`.
+        UnnoiseError: as `denoise_file`.
     """
     if target is not None:
-        check_target(target, overwrite=settings.overwrite, make_parents=True)
+        check_target(target, overwrite=options.overwrite, make_parents=True)
     suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
-    picture = io.read(data, max_pixels=settings.max_pixels)
-    _check_kind(picture.header, suffix, "the picture")
-    clean, *_ = denoise_picture(picture, settings)
+    noisy = io.read(data, max_pixels=options.max_pixels)
+    _check_format(noisy.header, suffix, "the image")
+    result = denoise_picture(noisy, options).picture
     if target is None:
-        return io.encode(clean, suffix, quality=settings.quality)
+        return io.encode(result, suffix, quality=options.quality)
     make_folder(Path(target).parent)
-    clean.save(target, overwrite=settings.overwrite, quality=settings.quality)
+    result.save(target, overwrite=options.overwrite, quality=options.quality)

@@ -1,14 +1,15 @@
-"""Pictures larger than memory: strips of a file are read, cleaned and written as they come.
+"""Denoise images larger than memory: strips of a file are read, denoised and written one after the other.
 
-The file is read twice: once in windows spread over it, to find the noise and the model that fits, and once from top to
-bottom. What is held is a strip of tiles with the margin that they need, in the samples of the file, beside one tile;
-for a denoiser that sees everything, whose tiles are blended, also its pixels.
+The file is read twice: first in windows spread over it, to estimate the noise and select the model, then from top to
+bottom. In memory are one strip of tiles with the margin that they need, in the samples of the file, and one tile; for a
+denoiser without a `halo`, whose tiles are blended, also the float pixels of the strip.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +17,31 @@ import numpy as np
 from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.tiling import Tile
-from unnoise.io import stream_writer
+from unnoise.io import Header, stream_writer
 from unnoise.io.atomic import CommitHook
 from unnoise.io.picture import from_samples
 from unnoise.io.reader import RowReader
+from unnoise.pipeline import error_maps
+from unnoise.pipeline.error_maps import ErrorEstimator
 
 STREAMING_PIXELS = 16_000_000
-"""Pixels, from which on a picture is not held as a whole."""
+"""Images of more pixels are streamed."""
 TILE = 1024
-"""Longest side of a tile without its margin: a little slower than those of `tiling`, with half of their memory."""
+"""Longest side of a tile without its margin: a little slower than `tiling.TILE`, at half of its memory."""
 STRIP_BYTES = 96_000_000
-"""Bytes of a strip, at most; tiles are lower for very wide pictures."""
+"""Most bytes of a strip; tiles are lower for very wide images."""
 
-_Band = tuple[list[Tile], np.ndarray]  # tiles beside each other, and the samples of their outer rows
-_Clean = Callable[[np.ndarray, Tile], np.ndarray]
+_Band = tuple[list[Tile], np.ndarray]  # a row of tiles, and the samples of their outer rows
+_Strip = tuple[np.ndarray, np.ndarray | None]  # samples `[h, W, C]`, and their expected error `[h, W]`
+_Denoise = Callable[[np.ndarray, Tile], tuple[np.ndarray, np.ndarray | None]]
 
-_PIECE = 64  # rows that are read at once
-_WINDOW = 512  # side of what is looked at to find the noise
-_WINDOWS = 8  # of them along each side of the picture
+_ROWS = 64  # that are read at once
+_WINDOW = 512  # side of the windows that the noise is estimated from
+_WINDOWS = 8  # along each side of the image
 
 
 def sample_windows(rows: RowReader) -> np.ndarray:
-    """Return windows spread evenly over a picture, side by side, as pixels `[H, W, C]`; the rows are used up."""
+    """Return windows spread evenly over an image, side by side, as pixels `[H, W, C]`; the rows are consumed."""
     height, width = rows.header.height, rows.header.width
     tops, lefts = _spread(height), _spread(width)
     bands = []
@@ -48,13 +52,13 @@ def sample_windows(rows: RowReader) -> np.ndarray:
 
 
 def _spread(length: int) -> list[int]:
-    """Return where windows begin along a side: without gaps where they cover it all."""
+    """Return where windows begin along a side: without gaps if they cover all of it."""
     if length <= _WINDOW * _WINDOWS:
         return list(range(0, length, _WINDOW))
     return [index * (length - _WINDOW) // (_WINDOWS - 1) for index in range(_WINDOWS)]
 
 
-def clean(
+def denoise_stream(
     rows: RowReader,
     denoiser: Denoiser,
     sigma: Sigma | None,
@@ -65,102 +69,151 @@ def clean(
     quality: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
     before_commit: CommitHook | None = None,
+    errors: ErrorEstimator | None = None,
+    scales: Sequence[float] = (),
+    error_map: Path | None = None,
 ) -> None:
-    """Clean a file into another one, strip by strip.
+    """Denoise one file into another, strip by strip.
 
     Args:
         rows: the file.
-        denoiser: of a finite reach (`halo`), as `Denoiser.settle` gave it.
-        sigma: the level to tell it.
+        denoiser: as `Denoiser.resolve` returns it.
+        sigma: noise level to call it with.
         target: the file to write.
         strength: as for `at_strength`.
-        overwrite: whether the target may be there.
+        overwrite: whether the outputs may exist.
         quality: of lossy formats, 1 to 100.
-        progress: called with the share that is done.
-        before_commit: as for `files.replacing`.
+        progress: called with the fraction that is done.
+        before_commit: as for `atomic_write`.
+        errors: estimates the expected error, for `error_map`.
+        scales: of each page of the error map, as `ErrorEstimator.page_scales` returns them.
+        error_map: the file for a map of the expected error; None for no map.
 
     Raises:
-        UnnoiseError: the file is damaged, or the target cannot be written or hold it; then nothing is written.
+        UnnoiseError: the file is damaged, or an output cannot be written; then nothing is written.
     """
-    strips = _strips(rows, denoiser, sigma, strength, progress)
-    stream_writer.write_stream(
-        strips, rows.header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
-    )
+    strips = _strips(rows, denoiser, sigma, strength, progress, errors, scales)
+    with contextlib.ExitStack() as stack:
+        put = stack.enter_context(
+            stream_writer.open_stream(
+                rows.header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
+            )
+        )
+        put_map = None
+        if error_map is not None:
+            header = error_maps.map_header(rows.header, error_map.suffix)
+            put_map = stack.enter_context(stream_writer.open_stream(header, error_map, overwrite=overwrite))
+        for samples, error in strips:
+            if put_map is not None and error_map is not None and error is not None:
+                put_map(error_maps.to_samples(error, error_map.suffix))
+            put(samples)
+            del samples, error  # while the next strip is made
     progress(1.0)
 
 
+def write_zero_map(header: Header, target: Path, *, overwrite: bool = False) -> None:
+    """Write the error map of an image that is left as it is."""
+    map_header = error_maps.map_header(header, target.suffix)
+    heights = (min(TILE, header.height - top) for top in range(0, header.height, TILE))
+    strips = (np.zeros((height, header.width), map_header.dtype) for height in heights)
+    stream_writer.write_stream(strips, map_header, target, overwrite=overwrite)
+
+
 def _strips(
-    rows: RowReader, denoiser: Denoiser, sigma: Sigma | None, strength: float, progress: Callable[[float], None]
-) -> Iterator[np.ndarray]:
+    rows: RowReader,
+    denoiser: Denoiser,
+    sigma: Sigma | None,
+    strength: float,
+    progress: Callable[[float], None],
+    errors: ErrorEstimator | None,
+    scales: Sequence[float],
+) -> Iterator[_Strip]:
     header = rows.header
-    tall = max(denoiser.multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
-    reach, high = tiling.OVERLAP if denoiser.halo is None else denoiser.halo, header.height // header.pages
-    margin = reach + -reach % denoiser.multiple_of
-    cut = list(tiling.tiles(high, header.width, size=tall, halo=margin, multiple_of=denoiser.multiple_of))
-    for above in range(0, header.height, high):  # the rows of the pages before
+    size = max(denoiser.multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
+    reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
+    margin, height = reach + -reach % denoiser.multiple_of, header.height // header.pages
+    tiles = list(tiling.tiles(height, header.width, size=size, halo=margin, multiple_of=denoiser.multiple_of))
+    for page in range(header.pages):
+        top = page * height  # rows of the pages before
 
-        def clean(noisy: np.ndarray, tile: Tile, above: int = above) -> np.ndarray:
-            made = at_strength(noisy, denoiser(noisy, sigma), strength)
+        def denoise(noisy: np.ndarray, tile: Tile, page: int = page, top: int = top) -> _Strip:
+            clean = at_strength(noisy, denoiser(noisy, sigma), strength)
             lines, columns = tile.inner
-            done = (above + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
+            done = (top + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
             progress(done / (header.height * header.width))
-            return made
+            return clean, None if errors is None else errors(noisy, clean, scales[page])
 
-        bands = _bands(rows, above, cut)
+        bands = _bands(rows, top, tiles)
         if denoiser.halo is not None:
-            yield from _cut(bands, clean, header.colours)
+            yield from _cut(bands, denoise, header.colours)
         else:
-            yield from _faded(bands, clean, header.colours, margin, high)
+            yield from _blend(bands, denoise, header.colours, margin, height)
 
 
-def _bands(rows: RowReader, above: int, cut: list[Tile]) -> Iterator[_Band]:
-    """Yield the tiles of a page beside each other, with the samples that they look at."""
+def _bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
+    """Yield each row of tiles of a page, with the samples of its outer rows."""
     held, top = rows.read_rows(above, above), 0
-    for _, row in itertools.groupby(cut, key=lambda tile: tile.inner[0].start):
+    for _, row in itertools.groupby(tiles, key=lambda tile: tile.inner[0].start):
         strip = list(row)
         outer = strip[0].outer[0]
         have = top + len(held) - outer.start
         taller = np.empty((outer.stop - outer.start, *held.shape[1:]), held.dtype)
         taller[:have] = held[len(held) - have :]
-        held, top = taller, outer.start  # the rows above are let go before further ones are read
-        for start in range(have, len(held), _PIECE):
-            stop = min(start + _PIECE, len(held))
+        held, top = taller, outer.start  # the rows above are freed before further ones are read
+        for start in range(have, len(held), _ROWS):
+            stop = min(start + _ROWS, len(held))
             held[start:stop] = rows.read_rows(above + top + start, above + top + stop)
         yield strip, held
 
 
-def _cut(bands: Iterator[_Band], clean: _Clean, colours: int) -> Iterator[np.ndarray]:
-    """Clean tiles and put them beside each other, without their margins."""
+def _cut(bands: Iterator[_Band], denoise: _Denoise, colours: int) -> Iterator[_Strip]:
+    """Denoise tiles and put them next to each other, without their margins."""
     for strip, held in bands:
         inner = strip[0].inner[0]
-        made = np.empty((inner.stop - inner.start, *held.shape[1:]), held.dtype)
+        result = np.empty((inner.stop - inner.start, *held.shape[1:]), held.dtype)
+        expected: np.ndarray | None = None
         for tile in strip:
             noisy = from_samples(held[:, tile.outer[1]], {}, colours)
-            made[:, tile.inner[1]] = noisy.with_pixels(clean(noisy.pixels, tile)).samples()[tile.crop]
-        yield made
-        del held, made
+            clean, error = denoise(noisy.pixels, tile)
+            result[:, tile.inner[1]] = noisy.with_pixels(clean).samples()[tile.crop]
+            if error is not None:
+                expected = np.empty(result.shape[:2], np.float32) if expected is None else expected
+                expected[:, tile.inner[1]] = error[tile.crop]
+        yield result, expected
+        del held, result, expected
 
 
-def _faded(bands: Iterator[_Band], clean: _Clean, colours: int, overlap: int, high: int) -> Iterator[np.ndarray]:
-    """Clean tiles and fade them into each other; rows are ready once no tile below reaches them."""
-    fading = np.empty((0, 1, 1), np.float32)
+def _blend(bands: Iterator[_Band], denoise: _Denoise, colours: int, overlap: int, height: int) -> Iterator[_Strip]:
+    """Denoise tiles and blend them, errors too; rows are complete once no tile below reaches them."""
+    carried, carried_error = np.empty((0, 1, 1), np.float32), np.empty((0, 1), np.float32)
     for strip, held in bands:
         noisy = from_samples(held, {}, colours)
         blend = np.zeros_like(noisy.pixels)
-        blend[: len(fading)] = fading
+        blend[: len(carried)] = carried
+        expected: np.ndarray | None = None
         for tile in strip:
-            columns = tile.outer[1]
-            blend[:, columns] += tile.weight(overlap) * clean(noisy.pixels[:, columns], tile)
+            columns, weight = tile.outer[1], tile.weight(overlap)
+            clean, error = denoise(noisy.pixels[:, columns], tile)
+            blend[:, columns] += weight * clean
+            if error is not None:
+                if expected is None:
+                    expected = np.zeros(blend.shape[:2], np.float32)
+                    expected[: len(carried_error)] = carried_error
+                expected[:, columns] += weight[:, :, 0] * error
         inner, outer = strip[0].inner[0], strip[0].outer[0]
-        ready = len(held) if inner.stop == high else max(inner.stop - overlap, 0) - outer.start
+        ready = len(held) if inner.stop == height else max(inner.stop - overlap, 0) - outer.start
         if ready:
-            yield from_samples(held[:ready], {}, colours).with_pixels(blend[:ready]).samples()
-        fading = blend[ready:].copy()
-        del held, noisy, blend
+            result = from_samples(held[:ready], {}, colours).with_pixels(blend[:ready]).samples()
+            yield result, None if expected is None else expected[:ready]
+            del result
+        carried = blend[ready:].copy()
+        if expected is not None:
+            carried_error = expected[ready:].copy()
+        del held, noisy, blend, expected
 
 
 def at_strength(noisy: np.ndarray, clean: np.ndarray, strength: float) -> np.ndarray:
-    """Move along the line from a noisy picture (0) through its clean one (1); infinities stay what they are."""
+    """Interpolate from the noisy image (0) to its result (1) and beyond; non-finite values stay."""
     if strength == 1:
         return clean
     with np.errstate(invalid="ignore"):

@@ -104,10 +104,10 @@ class Operations:
         if reason := io.unsupported_reason(picture.header, suffix):
             raise UnnoiseError(reason)
         report(0.0)
-        clean, model, sigma = process.denoise_picture(picture, self._denoise_options(options), report)
+        result = process.denoise_picture(picture, self._denoise_options(options), report)
         report(1.0)
-        made, kind = io.encode(clean, suffix, quality=options.quality), formats.format_for(suffix).name.lower()
-        return EncodedPicture(made, kind, model, to_8bit(sigma), picture.pixels[..., 0].size)
+        encoded, kind = io.encode(result.picture, suffix, quality=options.quality), formats.format_for(suffix).name.lower()
+        return EncodedPicture(encoded, kind, result.model, to_8bit(result.sigma), picture.pixels[..., 0].size)
 
     def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
         """Return the properties of an image, and estimate its noise."""
@@ -168,9 +168,10 @@ class Operations:
         """
         picture = self._read(data, options.page)
         report(0.0)
-        made = error_maps.clean_picture(picture, self._denoise_options(options), report)
-        png = io.encode(error_maps.as_picture(np.float32(gain) * made.error, ".png"), ".png")
-        return EncodedPicture(png, "png", made.model, to_8bit(made.sigma), made.error.size)
+        result = process.denoise_picture(picture, self._denoise_options(options), report, error_map=True)
+        assert result.error is not None
+        png = io.encode(error_maps.to_picture(np.float32(gain) * result.error, ".png"), ".png")
+        return EncodedPicture(png, "png", result.model, to_8bit(result.sigma), result.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits
