@@ -126,7 +126,7 @@ def test_a_transparent_colour_becomes_alpha(levels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV", "I"])
 def test_other_pil_modes_are_refused(levels: np.ndarray, mode: str) -> None:
-    with pytest.raises(UnnoiseError, match=f"mode {mode} cannot be cleaned: convert it"):
+    with pytest.raises(UnnoiseError, match=f"mode {mode} cannot be denoised: convert it"):
         unnoise.denoise(Image.fromarray(levels).convert(mode), MODEL)
 
 

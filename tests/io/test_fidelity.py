@@ -77,7 +77,7 @@ def clean(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Clean:
         source.write_bytes(data)
         with caplog.at_level(logging.WARNING, "unnoise"):
             process.denoise_file(Job(source, made), UNTOUCHED)
-        return Made(source, made, "has no place for" in caplog.text)
+        return Made(source, made, "cannot store" in caplog.text)
 
     return run
 

@@ -91,7 +91,7 @@ def test_what_a_store_refuses_is_told_in_one_line(store: Any, monkeypatch: pytes
         raise RuntimeError("no\ncredentials")
 
     monkeypatch.setattr(store, "cat_file", refuse)
-    with pytest.raises(UnnoiseError, match=rf"^{IN}/b\.png: the store says no: no credentials$"):
+    with pytest.raises(UnnoiseError, match=rf"^{IN}/b\.png: the object store refused the request: no credentials$"):
         remote.read(remote.to_path(f"{IN}/b.png"))
 
 
@@ -115,7 +115,7 @@ def test_lines_outlive_the_one_who_wrote_them(store: Any) -> None:
         known.record(replace(ENTRY, target_sha256="ee"))
         known.flush()
     Manifest.close(lost)  # as a process that is killed
-    lost._near.cleanup()
+    lost._local.cleanup()
     assert store.find("/out") == [f"/out/clean/{NAME}"], "one object when the work is done"
     assert len(store.cat(f"/out/clean/{NAME}").splitlines()) == 2
     with manifest.open_manifest(OUT) as known:
@@ -150,5 +150,5 @@ def test_what_lies_elsewhere_has_its_whole_name(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_manifest_is_refused(store: Any) -> None:
     store.pipe(f"/out/clean/{NAME}", b"my own notes")
-    with pytest.raises(UnnoiseError, match=f"^{OUT}/{NAME}: is no manifest of unnoise"):
+    with pytest.raises(UnnoiseError, match=f"^{OUT}/{NAME}: not a manifest of unnoise"):
         manifest.open_manifest(OUT)

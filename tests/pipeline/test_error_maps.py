@@ -135,7 +135,7 @@ def test_dropped_metadata_is_reported_with_a_map(
         process.denoise_file(
             Job(tmp_path / "a.png", tmp_path / "b.gif"), DenoiseOptions(Blur()), error_map=tmp_path / "error.png"
         )
-    assert "GIF has no place for EXIF" in caplog.text
+    assert "GIF cannot store EXIF" in caplog.text
 
 
 @pytest.mark.parametrize(

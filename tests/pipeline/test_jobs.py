@@ -61,7 +61,7 @@ def test_what_is_named_stands_for_a_file(here: Path, name: str) -> None:
 
 def test_what_cannot_be_searched_is_refused(here: Path) -> None:
     Path("empty").mkdir()
-    assert refusal(["empty"]) == "no pictures in empty"
+    assert refusal(["empty"]) == "no images in empty"
     assert "empty name" in refusal(["b.png", ""])
     if hasattr(os, "mkfifo"):
         os.mkfifo("pipe.png")
@@ -114,7 +114,7 @@ def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
 
 
 def test_one_file_does_not_take_several(here: Path) -> None:
-    assert "there are 2 pictures: name a folder" in refusal(["b.png", "a.jpg"], "c.png")
+    assert "there are 2 images: name a folder" in refusal(["b.png", "a.jpg"], "c.png")
 
 
 def test_names_that_collide_are_told_apart(here: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_file_of_others_is_left_alone(out: Path, content: bytes) -> None:
     if content == b"{":
         assert written(out) == b"", "it may be the beginning of a line"
         return
-    with pytest.raises(UnnoiseError, match="is no manifest of unnoise"):
+    with pytest.raises(UnnoiseError, match="not a manifest of unnoise"):
         Manifest(out)
     assert (out / manifest.NAME).read_bytes() == content
 
@@ -129,5 +129,5 @@ except ValueError as error:
     environment = {**os.environ, "PYTHONPATH": str(Path(manifest.__file__).parents[2])}
     written(out, ENTRY)
     with Manifest(out):
-        assert b"another unnoise is at work" in subprocess.check_output(command, env=environment)
+        assert b"another unnoise process is working" in subprocess.check_output(command, env=environment)
     assert subprocess.check_output(command, env=environment) == b""

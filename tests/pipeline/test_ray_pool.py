@@ -179,7 +179,7 @@ def test_a_picture_that_kills_its_worker_is_told(
         told = {outcome.job.source.name: outcome.error for outcome in run(manifest, on_ray=True)}
         assert manifest.last(Path("out/4.png")).error == told["4.png"]
     assert len(told) == 12 and sum(error is None for error in told.values()) == 8
-    assert str(told["4.png"]).startswith("in/4.png: each worker that took it was lost")
+    assert str(told["4.png"]).startswith("in/4.png: every worker that took it crashed")
 
 
 def test_a_store_is_worked_on_as_a_folder_is(
@@ -247,7 +247,7 @@ def test_outputs_go_into_a_folder(machines: Any, capsys: pytest.CaptureFixture[s
 
 def test_a_worker_that_cannot_open_the_model_is_told(machines: Any) -> None:
     order = ray_jobs.RayRun("nowhere.onnx", False, None, DenoiseOptions(denoisers.make("median")), ASKED)
-    with pytest.raises(UnnoiseError, match=r"the cluster cannot do it: .*no model file 'nowhere.onnx'"):
+    with pytest.raises(UnnoiseError, match=r"the Ray cluster failed: .*no model file 'nowhere.onnx'"):
         list(ray_pool.map_rows([{"number": 0}], ray_jobs.DenoiseActor, (order, "/")))
 
 

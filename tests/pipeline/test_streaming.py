@@ -214,7 +214,7 @@ def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_p
     io.from_array(samples(rng, 3, "uint8")).save(tmp_path / "whole.png")
     data = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
-    with pytest.raises(UnnoiseError, match=r"cut\.png: damaged, cut short"):
+    with pytest.raises(UnnoiseError, match=r"cut\.png: damaged, truncated"):
         clean(tmp_path / "cut.png", tmp_path / "out.png", Blur())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.png", "whole.png"]
 

@@ -253,7 +253,7 @@ ALPHA = png(np.zeros((8, 8, 4), np.uint8))
         (413, "5 pages", "/v1/preview", {"content": PAGES}),
         (415, "send the image as image/jpeg", "/v1/denoise", {"json": {"url": "http://localhost/a.png"}}),
         (415, "not a picture of a kind", "/v1/denoise", {"content": b"<svg/>"}),
-        (422, "damaged, cut short", "/v1/denoise", {"content": DAMAGED}),
+        (422, "damaged, truncated", "/v1/denoise", {"content": DAMAGED}),
         (422, "JPEG cannot hold transparency", "/v1/denoise?format=jpeg", {"content": ALPHA}),
         (422, "no page 2: it has 1", "/v1/denoise?page=2", {"content": ALPHA}),
         (422, "outside the image, which has 8 x 8", "/v1/preview?left=8", {"content": ALPHA}),

@@ -226,7 +226,7 @@ def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> N
     assert [row["name"] for row in rows_of(tmp_path / "m.parquet")] == ["good"]
     assert outcome.bad == told
     reasons = {finding.row: finding.text for finding in told}
-    assert reasons.pop("cut").startswith("the picture: damaged")
+    assert reasons.pop("cut").startswith("the image: damaged")
     assert reasons == {
         "alone": "no partner in r.parquet",
         "size": "sizes differ: clean is 4x4x3, noisy is 5x4x3",
@@ -309,7 +309,7 @@ def test_check_finds_what_is_bad_and_what_is_odd(tmp_path: Path, rng: np.random.
         "sizes: sizes differ: clean is 6x6x3, noisy is 7x6x3",
         "empty: clean: no image",
         "far: clean: the path of an image without its bytes",
-        "text: clean: the picture: not a picture of a kind that unnoise reads (JPEG, PNG, TIFF, WebP, AVIF, GIF)",
+        "text: clean: the image: not an image in a supported format (JPEG, PNG, TIFF, WebP, AVIF, GIF)",
         "fine: duplicate name",
         "row 11: no name",
     ]

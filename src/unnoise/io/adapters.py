@@ -39,7 +39,7 @@ def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
     if hasattr(source, "read") and hasattr(source, "seek"):
         return reader.read(_bytes_of(source))
     kinds = "a path, bytes, a file, an array or a PIL image"
-    raise UnnoiseError(f"a picture is {kinds}, not {type(source).__name__}")
+    raise UnnoiseError(f"an image must be {kinds}, not {type(source).__name__}")
 
 
 def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
@@ -71,7 +71,7 @@ def _bytes_of(file: IO[bytes]) -> bytes:
     data = file.read()
     file.seek(place)
     if not isinstance(data, bytes):
-        raise UnnoiseError("a file that is opened as text is no picture: open it as binary, open(path, 'rb')")
+        raise UnnoiseError("a file opened as text is not an image: open it in binary mode, open(path, 'rb')")
     return data
 
 
@@ -81,7 +81,7 @@ def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
         return array
     if channel_axis is None or array.ndim != 3:
         raise UnnoiseError(
-            f"an array of shape {array.shape} is no picture: pass [H, W], or [H, W, C] and its channel_axis"
+            f"an array of shape {array.shape} is not an image: pass [H, W], or [H, W, C] and its channel_axis"
         )
     if not -3 <= channel_axis < 3:
         raise UnnoiseError(f"an array of shape {array.shape} has no channel_axis {channel_axis}")
@@ -94,5 +94,5 @@ def _plain(image: Image) -> Image:
         return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     mode = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
     if mode not in ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L"):
-        raise UnnoiseError(f"a PIL image of mode {mode} cannot be cleaned: convert it to L, RGB, RGBA, I;16 or F")
+        raise UnnoiseError(f"a PIL image of mode {mode} cannot be denoised: convert it to L, RGB, RGBA, I;16 or F")
     return image if mode == image.mode else image.convert(mode)

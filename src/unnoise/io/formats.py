@@ -150,7 +150,7 @@ FORMATS = (
         unsupported_metadata=("exif-data", "icc-profile-data", "xmp-data", "iptc-data"),
     ),
 )  # fmt: skip
-_SPOKEN = {"exif-data": "EXIF", "icc-profile-data": "a colour profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
+_SPOKEN = {"exif-data": "EXIF", "icc-profile-data": "a color profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
 _OF_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
 # libvips counts the frames of GIF, WebP and TIFF, but shows the first of these two as if there were no other.
 ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
@@ -167,7 +167,7 @@ def suffix_of(data: bytes) -> str:
     Raises:
         UnknownKindError: They are none that unnoise reads.
     """
-    return detect(data[:4096], "the picture").suffixes[0]
+    return detect(data[:4096], "the image").suffixes[0]
 
 
 def detect(head: bytes, name: str) -> Format:
@@ -182,7 +182,7 @@ def detect(head: bytes, name: str) -> Format:
         if kind.signature.match(head):
             return kind
     known = ", ".join(kind.name for kind in FORMATS)
-    raise UnknownKindError(f"{name}: not a picture of a kind that unnoise reads ({known})")
+    raise UnknownKindError(f"{name}: not an image in a supported format ({known})")
 
 
 def unsupported_reason(header: Header, suffix: str) -> str | None:
@@ -206,7 +206,7 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
     if header.alpha and not kind.alpha:
         return f"{kind.name} cannot hold transparency: write .png"
     if not kind.grey and header.metadata.get("icc-profile-data", b"")[16:20] == b"GRAY":
-        return f"{kind.name} cannot hold a grey colour profile: write .png"
+        return f"{kind.name} cannot hold a gray color profile: write .png"
     if max(header.height // header.pages, header.width) > kind.max_side:
         return f"{kind.name} cannot hold more than {kind.max_side} pixels a side: write .tif"
     return None
@@ -221,7 +221,7 @@ def dropped_metadata(header: Header, suffix: str) -> str | None:
     """Return what a file with this suffix has no place for, though it can hold the picture; None if nothing."""
     kind = format_for(suffix)
     lost = [_SPOKEN[field] for field in kind.unsupported_metadata if field in header.metadata]
-    return f"{kind.name} has no place for {', '.join(lost)}" if lost else None
+    return f"{kind.name} cannot store {', '.join(lost)}: it is dropped" if lost else None
 
 
 def format_for(suffix: str) -> Format:

@@ -59,7 +59,7 @@ class Picture:
     def with_pixels(self, pixels: np.ndarray) -> Picture:
         """Return this picture with other pixels of the same shape; all else stays."""
         if pixels.shape != self.pixels.shape:
-            raise ValueError(f"pixels have shape {pixels.shape}, the picture has {self.pixels.shape}")
+            raise ValueError(f"pixels must have shape {self.pixels.shape}, got {pixels.shape}")
         return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32), file=None)
 
     def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
@@ -111,10 +111,10 @@ def from_array(array: np.ndarray) -> Picture:
     array = np.asarray(array)
     samples = array[..., np.newaxis] if array.ndim == 2 else array
     if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
-        raise UnnoiseError(f"an array of shape {array.shape} is no picture: pass [H, W] or [H, W, C] with C = 1 to 4")
+        raise UnnoiseError(f"an array of shape {array.shape} is not an image: pass [H, W] or [H, W, C] with C = 1 to 4")
     sample = "float32" if array.dtype.kind == "f" else array.dtype.name
     if sample not in ("uint8", "uint16", "float32"):
-        raise UnnoiseError(f"an array of {array.dtype} is no picture: pass uint8, uint16, or floats in [0, 1]")
+        raise UnnoiseError(f"an array of {array.dtype} is not an image: pass uint8, uint16, or floats in [0, 1]")
     return from_samples(samples.astype(sample, copy=False), {})
 
 
@@ -209,7 +209,7 @@ def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Form
     if why_not := formats.unsupported_reason(header, suffix):
         raise UnnoiseError(why_not)
     if quality is not None and not 1 <= quality <= 100:
-        raise UnnoiseError(f"quality {quality} is not between 1 and 100")
+        raise UnnoiseError(f"quality must be between 1 and 100, got {quality}")
     kind = formats.format_for(suffix)
     # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
     says = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1

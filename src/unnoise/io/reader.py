@@ -87,7 +87,7 @@ def read(
         UnknownKindError: It is empty, or no picture of a kind in the table above.
         TooLargeError: It is over the limits by its header, before anything is decoded.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name = "the image" if isinstance(source, bytes) else str(source)
     image = _open(source, name, max_pixels, max_pages, page)
     with _read_errors(name):
         image = image.copy_memory()
@@ -154,7 +154,7 @@ def _open(
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
     kind = detect(head, name)
     if ANIMATION.match(head.partition(b"IDAT")[0]):
-        raise UnnoiseError(f"{name}: an animated {kind.name}, which libvips does not read: make it a WebP first")
+        raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
 
     def load(**pages: int) -> pyvips.Image:
         if isinstance(source, bytes):
@@ -169,9 +169,9 @@ def _open(
         pages = _number(image, "n-pages")
         if pages > max_pages:
             fact = f"{pages} pages or frames, over the limit of {max_pages}"
-            raise TooLargeError(name, fact, "take them apart first")
+            raise TooLargeError(name, fact, "split the file first")
         if page is not None and not 1 <= page <= pages:
-            raise UnnoiseError(f"{name}: there is no page {page}: it has {pages}")
+            raise UnnoiseError(f"{name}: page {page} does not exist: the file has {pages}")
         if pages > 1 and page is not None:
             image = load(page=page - 1)
         _check_header(image, name, max_pixels, pages if page is None else 1)
@@ -186,7 +186,7 @@ def _all_pages(load: Callable[..., pyvips.Image], name: str) -> pyvips.Image:
         return load(n=-1)
     except pyvips.Error as error:
         if "differs from page" in reason(error):
-            raise UnnoiseError(f"{name}: its pages differ in size or kind: take them apart first") from error
+            raise UnnoiseError(f"{name}: its pages differ in size or sample format: split the file first") from error
         raise
 
 
@@ -201,7 +201,7 @@ def _read_errors(name: str) -> Iterator[None]:
         yield
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(
-            f"{name}: damaged, cut short or of a rare kind ({reason(error)}): try another copy"
+            f"{name}: damaged, truncated or not supported ({reason(error)}): try another copy"
         ) from error
 
 
@@ -212,11 +212,13 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -
         fact = f"{size}, over the limit of {max_pixels}"
         raise TooLargeError(name, fact, "raise max_pixels if you trust the file")
     if image.format not in SAMPLES:
-        raise UnnoiseError(f"{name}: samples of type {image.format}: convert it to 8 or 16 bit or 32-bit float first")
+        raise UnnoiseError(
+            f"{name}: samples of type {image.format} are not supported: convert them to 8 or 16 bits or 32-bit floats"
+        )
     most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
     if image.interpretation not in COLOUR_SPACES or image.bands > most:
         kind = f"{image.bands} channels, {image.interpretation}"
-        raise UnnoiseError(f"{name}: {kind}, is neither grey, RGB nor CMYK: convert it to RGB first")
+        raise UnnoiseError(f"{name}: {kind}, is not gray, RGB or CMYK: convert it to RGB first")
 
 
 def _header(image: pyvips.Image, source: str | Path | bytes, *, turned: bool) -> Header:

@@ -190,7 +190,7 @@ def store_errors(address: Path) -> Iterator[None]:
         raise UnnoiseError(f"{address}: no such file") from error
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise UnnoiseError(f"{address}: the store says no: {text}") from error
+        raise UnnoiseError(f"{address}: the object store refused the request: {text}") from error
 
 
 def _store(address: Path) -> Any:

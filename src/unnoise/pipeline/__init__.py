@@ -1,1 +1,1 @@
-"""From files to clean files: what is to be done, one picture, many pictures, pictures larger than memory, clusters."""
+"""Denoise files: planning jobs, one image, many images, images larger than memory, output folders, Ray."""

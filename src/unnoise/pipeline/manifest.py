@@ -1,11 +1,10 @@
-"""The manifest of an output folder, `unnoise.jsonl`: what was made there, out of what, and how; a line per picture.
+"""The manifest of an output folder, `unnoise.jsonl`: one line per output, with its input and the options.
 
-A line is on the disk before the output that it tells of takes its place, so that there is no moment at which an output
-is there and nobody knows whose it is. If the process is killed, at most the last line is cut, and a cut line counts as
-none: then the output is not there either.
+A line is on disk before its output is renamed to its final name, so that at no time an output exists without a line. If
+the process is killed, at most the last line is truncated, and is ignored: then its output does not exist, either.
 
-An object store appends to nothing. There the lines of some outputs at a time become an object of their own, before
-these take their places, and all of them `unnoise.jsonl` when the work is done.
+Object stores cannot append. There, the lines of a batch of outputs become an object of their own before the outputs are
+moved to their final names, and all lines become `unnoise.jsonl` at the end of the run.
 """
 
 from __future__ import annotations
@@ -29,33 +28,33 @@ from unnoise.io.paths import make_folder
 
 NAME = "unnoise.jsonl"
 LINES = f"{remote.OWN}/lines"
-"""Folder, in a folder of outputs in a store, for lines of a work that is not done."""
-WAITING = f"{remote.OWN}/held"
-"""The same for outputs that wait to take their places."""
+"""Folder within a remote output folder for the lines of an unfinished run."""
+STAGING = f"{remote.OWN}/held"
+"""The same for outputs that are not committed yet."""
 
-_BEGIN = b'{"source": '  # of every line
+_LINE_START = b'{"source": '
 
 
 def open_manifest(folder: str | Path) -> Manifest:
-    """Open the manifest of a folder, on this machine or in a store; see there."""
+    """Open the manifest of a local or remote folder."""
     return (RemoteManifest if remote.is_remote(folder) else Manifest)(folder)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line.
+    """One line of a manifest.
 
     Attributes:
-        source: the input, relative to the folder of the manifest where it can be.
-        source_sha256: of the input, hexadecimal; None where it could not be read.
-        settings: all that was asked and decides on the pixels, the version of unnoise included.
+        source: the input, relative to the folder of the manifest if possible.
+        source_sha256: of the input, hexadecimal; None if it could not be read.
+        settings: everything that determines the pixels, including the version of unnoise.
         target: the output, relative to the folder.
-        target_sha256: of the output; None where there is none.
-        seconds: from file to file.
-        model: what it was cleaned by.
-        sigma: the level it was cleaned at, 8-bit units; None where the denoiser takes none.
-        megapixels: size of the picture.
-        error: one line, or None where the output was written.
+        target_sha256: of the output; None if there is none.
+        seconds: from reading the input to writing the output.
+        model: the denoiser.
+        sigma: the noise level that it was called with, 8-bit units; None if it takes none.
+        megapixels: size of the image.
+        error: why it failed, in one line; None if the output was written.
     """
 
     source: str
@@ -71,18 +70,17 @@ class Entry:
 
 
 class Manifest:
-    """The manifest of a folder, read and added to; several threads may share it, several processes may not.
+    """The manifest of a local folder. It is thread-safe; one process at a time can open it.
 
     Args:
-        folder: need not be there yet; it is made with the first line.
+        folder: need not exist; it is created with the first line.
 
     Raises:
-        UnnoiseError: another process is at work in the folder, or the file is none of ours or cannot be read or
-            written.
+        UnnoiseError: another process has opened it, the file is not a manifest, or it cannot be read or written.
     """
 
     commit_batch: ClassVar[int] = 1
-    """Of how many outputs the lines are best written at once; see `flush`."""
+    """Number of lines that are best flushed together; see `flush`."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -96,7 +94,7 @@ class Manifest:
             self._read()
 
     def close(self) -> None:
-        """Let others work in the folder."""
+        """Close the file and release its lock."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -110,7 +108,7 @@ class Manifest:
         self.close()
 
     def relative_name(self, path: Path) -> str:
-        """Return the name under which a file stands in the manifest."""
+        """Return the name of a file in the manifest."""
         if remote.is_remote(path):
             return str(path)
         try:
@@ -119,7 +117,7 @@ class Manifest:
             return path.absolute().as_posix()
 
     def last(self, target: Path) -> Entry | None:
-        """Return the last line about an output."""
+        """Return the last entry of an output."""
         return self._last.get(self.relative_name(target))
 
     def taken(self, target: Path, source: Path) -> bool:
@@ -128,11 +126,11 @@ class Manifest:
         return entry is not None and entry.source != self.relative_name(source)
 
     def wrote(self, target: Path, sha256: str) -> bool:
-        """Tell whether an output with this hash is one that was written there, now or before."""
+        """Tell whether an output with this hash was written by this run or an earlier one."""
         return sha256 in self.written(target)
 
     def written(self, target: Path) -> set[str]:
-        """Return the hashes of what was written there."""
+        """Return the hashes of all versions of an output."""
         return self._written.get(self.relative_name(target), set())
 
     def folders(self) -> set[Path]:
@@ -140,14 +138,14 @@ class Manifest:
         return {(self.folder / name).parent for name in self._last}
 
     def remove_stale(self, further: Iterable[Path] = ()) -> None:
-        """Remove what killed processes have left in the folders of all outputs, and in further ones."""
+        """Remove temporary files of killed processes from the folders of all outputs, and from further ones."""
         atomic.remove_stale({*further, *self.folders()})
 
     def record(self, entry: Entry) -> None:
-        """Add a line; it is on the disk when this returns, or in a store after the next `flush`.
+        """Add a line; it is on disk when this returns, or in the object store after the next `flush`.
 
         Raises:
-            UnnoiseError: it cannot be written, and is not there.
+            UnnoiseError: it cannot be written; then it is not added.
         """
         line = json.dumps(dataclasses.asdict(entry)).encode() + b"\n"
         with self._lock:
@@ -157,19 +155,20 @@ class Manifest:
             self._remember(entry)
 
     def flush(self) -> None:
-        """Let the lines that were recorded outlive this machine."""
+        """Write recorded lines to the object store; a local manifest has nothing to do."""
 
     def staging_path(self, target: Path) -> Path | None:
-        """Return where an output is to wait that is to take its place later; None where that is beside its target."""
+        """Return where to put an output until it is committed; None for next to its target."""
         return None
 
-    def commit(self, held: str | Path, target: Path) -> None:
-        """Let an output that waits take its place.
+    def commit(self, staged: str | Path, target: Path) -> None:
+        """Move a staged output to its target.
 
         Raises:
-            OSError: it cannot; or UnnoiseError, from a store.
+            OSError: it cannot be moved.
+            UnnoiseError: the object store refuses.
         """
-        atomic.commit(held, target)
+        atomic.commit(staged, target)
 
     def _append(self, line: bytes) -> None:
         assert self._file is not None
@@ -180,7 +179,7 @@ class Manifest:
             os.fsync(self._file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._file.truncate(end)  # a full disk may have taken a part of the line
+                self._file.truncate(end)  # on a full disk, part of the line may have been written
             raise UnnoiseError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _create(self) -> None:
@@ -188,31 +187,31 @@ class Manifest:
         opened = self._open()
         if opened.seek(0, os.SEEK_END):
             self.close()
-            raise UnnoiseError(f"{self.path}: another unnoise has begun to work in this folder: call it again")
+            raise UnnoiseError(f"{self.path}: another unnoise process has started to work in this folder: run it again")
         atomic.sync_folder(self.folder)
 
     def _open(self) -> IO[bytes]:
         try:
-            self._file = open(self.path, "ab+", buffering=0)  # noqa: SIM115  (open as long as this is)
+            self._file = open(self.path, "ab+", buffering=0)  # noqa: SIM115  (stays open)
         except OSError as error:
             raise UnnoiseError(f"{self.path}: cannot be written: {error.strerror}") from error
         if not atomic.lock(self._file):
             self.close()
-            raise UnnoiseError(f"{self.path}: another unnoise is at work in this folder: wait until it is done")
+            raise UnnoiseError(f"{self.path}: another unnoise process is working in this folder: wait until it is done")
         return self._file
 
     def _read(self) -> None:
         assert self._file is not None
         self._file.seek(0)
         data = self._file.read()
-        if data[: len(_BEGIN)] != _BEGIN[: len(data)]:
+        if data[: len(_LINE_START)] != _LINE_START[: len(data)]:
             self.close()
-            raise UnnoiseError(f"{self.path}: is no manifest of unnoise: move it away, or name another folder")
-        *lines, cut = data.split(b"\n")
-        for entry in filter(None, map(_parsed, lines)):
+            raise UnnoiseError(f"{self.path}: not a manifest of unnoise: move it away, or choose another folder")
+        *lines, partial = data.split(b"\n")
+        for entry in filter(None, map(_parse, lines)):
             self._remember(entry)
-        if cut:
-            self._file.truncate(len(data) - len(cut))
+        if partial:
+            self._file.truncate(len(data) - len(partial))
 
     def _remember(self, entry: Entry) -> None:
         self._last[entry.target] = entry
@@ -221,44 +220,44 @@ class Manifest:
 
 
 class RemoteManifest(Manifest):
-    """The manifest of a folder in a store; nobody can tell there whether others are at work in it.
+    """The manifest of a remote folder, which cannot be locked against other processes.
 
     Args:
         folder: its address.
 
     Raises:
-        UnnoiseError: the store cannot be reached, or refuses; or as `Manifest`.
+        UnnoiseError: the object store cannot be reached, or refuses; or as `Manifest`.
     """
 
     commit_batch = 64
 
     def __init__(self, folder: str | Path) -> None:
-        home = remote.to_path(folder)
-        self._near = tempfile.TemporaryDirectory(prefix="unnoise-")
+        address = remote.to_path(folder)
+        self._local = tempfile.TemporaryDirectory(prefix="unnoise-")
         try:
-            self._parts = [part for part, _ in remote.files(home / LINES) if part.suffix == ".jsonl"]
-            kept = [remote.read(part) for part in (home / NAME, *self._parts) if remote.exists(part)]
-            Path(self._near.name, NAME).write_bytes(b"".join(kept))
-            self._kept = sum(map(len, kept))  # bytes of the lines that are in the store
-            super().__init__(self._near.name)
+            self._parts = [part for part, _ in remote.files(address / LINES) if part.suffix == ".jsonl"]
+            contents = [remote.read(part) for part in (address / NAME, *self._parts) if remote.exists(part)]
+            Path(self._local.name, NAME).write_bytes(b"".join(contents))
+            self._flushed = sum(map(len, contents))  # bytes of the lines that are in the object store
+            super().__init__(self._local.name)
         except UnnoiseError as error:
-            self._near.cleanup()
-            raise UnnoiseError(str(error).replace(self._near.name, str(home))) from error
-        self.folder = home
+            self._local.cleanup()
+            raise UnnoiseError(str(error).replace(self._local.name, str(address))) from error
+        self.folder = address
 
     def close(self) -> None:
-        """Make one object of all lines."""
+        """Write all lines to one object."""
         super().close()
         try:
-            if self._parts or self._kept < self.path.stat().st_size:
+            if self._parts or self._flushed < self.path.stat().st_size:
                 remote.write(self.path.read_bytes(), self.folder / NAME)
                 for part in self._parts:
                     remote.remove(part)
         finally:
-            self._near.cleanup()
+            self._local.cleanup()
 
     def relative_name(self, path: Path) -> str:
-        """As for a folder of this machine; what lies elsewhere has its whole name."""
+        """As for a local folder; files elsewhere keep their full name."""
         if not remote.is_remote(path):
             return path.absolute().as_posix()
         try:
@@ -267,32 +266,32 @@ class RemoteManifest(Manifest):
             return str(path)
 
     def remove_stale(self, further: Iterable[Path] = ()) -> None:
-        """Remove all that waits to take its place."""
-        remote.remove(self.folder / WAITING)
+        """Remove all staged outputs."""
+        remote.remove(self.folder / STAGING)
 
     def flush(self) -> None:
-        """Put the lines that are new into the store."""
+        """Write the new lines to the object store."""
         with self._lock:
             with open(self.path, "rb") as whole:
-                whole.seek(self._kept)  # of a million lines, only the new ones are read
+                whole.seek(self._flushed)  # read only the new lines
                 lines = whole.read()
             if lines:
                 part = self.folder / LINES / f"{len(self._parts):08}.jsonl"
                 remote.write(lines, part)
                 self._parts.append(part)
-                self._kept += len(lines)
+                self._flushed += len(lines)
 
     def staging_path(self, target: Path) -> Path:
         """Return an address in this folder."""
-        return self.folder / WAITING / f"{secrets.token_hex(8)}{target.suffix}"
+        return self.folder / STAGING / f"{secrets.token_hex(8)}{target.suffix}"
 
-    def commit(self, held: str | Path, target: Path) -> None:
-        """Move it within the store."""
-        remote.move(remote.to_path(held), target)
+    def commit(self, staged: str | Path, target: Path) -> None:
+        """Move it within the object store."""
+        remote.move(remote.to_path(staged), target)
 
 
-def _parsed(line: bytes) -> Entry | None:
-    """Read a line; None for one that was cut, or is none of ours."""
+def _parse(line: bytes) -> Entry | None:
+    """Parse a line; None if it is truncated or not an entry."""
     try:
         row = json.loads(line)
         entry = Entry(**{field.name: row[field.name] for field in dataclasses.fields(Entry)})

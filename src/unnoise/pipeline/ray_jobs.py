@@ -107,7 +107,7 @@ class RayRun:
                         progress(outcome.job, done)
                         yield outcome
             for job in left.values():
-                error = f"{job.source}: each worker that took it was lost: it needs more memory, or breaks the decoder"
+                error = f"{job.source}: every worker that took it crashed: it needs more memory, or crashes the decoder"
                 outcome = JobResult(job, error)
                 ResumableRun(manifest, self.options).fail(outcome)
                 yield outcome

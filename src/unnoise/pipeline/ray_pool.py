@@ -153,7 +153,7 @@ def map_rows(
                 yield json.loads(text.as_py()), data.as_py()
     except ray.exceptions.RayError as error:
         log.debug("", exc_info=True)
-        raise UnnoiseError(f"the cluster cannot do it: {str(error).strip().splitlines()[-1]}") from error
+        raise UnnoiseError(f"the Ray cluster failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
         for one in named:  # Ray forgets those that it began again, and they would hold their cores
             with contextlib.suppress(ValueError):

@@ -114,7 +114,7 @@ class Operations:
         picture = self._read(data, page)
         report(0.5)
         noise = denoisers.inspect_picture(picture)
-        header, kind = picture.header, formats.detect(data[:4096], "the picture").name.lower()
+        header, kind = picture.header, formats.detect(data[:4096], "the image").name.lower()
         return InspectionResult(header.width, header.height // header.pages, header.pages, header.colours, kind, noise)
 
     def preview(

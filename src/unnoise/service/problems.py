@@ -110,7 +110,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _plain(error: Exception) -> str:
-    return str(error).removeprefix("the picture: ")
+    return str(error).removeprefix("the image: ")
 
 
 def _field_line(field: Any) -> str:
