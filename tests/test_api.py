@@ -255,7 +255,7 @@ def test_a_file_object_gives_one_in_memory_and_is_left_where_it_stood(levels: np
 
 
 def test_a_file_opened_as_text_is_refused() -> None:
-    with pytest.raises(UnnoiseError, match="open it as binary"):
+    with pytest.raises(UnnoiseError, match="open it in binary mode"):
         unnoise.denoise(io.StringIO("P3"), MODEL)  # type: ignore[type-var]
 
 

@@ -144,7 +144,7 @@ def test_a_closed_folder(unnoise: Call, here: Path) -> None:
 
 
 def test_an_interruption_leaves_nothing(unnoise: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     before = files(here)

@@ -106,7 +106,10 @@ class Operations:
         report(0.0)
         result = process.denoise_picture(picture, self._denoise_options(options), report)
         report(1.0)
-        encoded, kind = io.encode(result.picture, suffix, quality=options.quality), formats.format_for(suffix).name.lower()
+        encoded, kind = (
+            io.encode(result.picture, suffix, quality=options.quality),
+            formats.format_for(suffix).name.lower(),
+        )
         return EncodedPicture(encoded, kind, result.model, to_8bit(result.sigma), picture.pixels[..., 0].size)
 
     def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
