@@ -42,7 +42,14 @@ TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.t
 TORCH_MODULES = [
     "networks",
     *["denoisers.pytorch", "denoisers.deep_prior", "denoisers.zero_shot"],
-    *["training.trainer", "training.validation", "training.run_folder", "training.batches", "training.distributed"],
+    *[
+        "training.trainer",
+        "training.averaging",
+        "training.validation",
+        "training.run_folder",
+        "training.batches",
+        "training.distributed",
+    ],
     *["training.losses", "training.optimizers", "training.tasks", "training.export"],
 ]
 EXTRA_MODULES = [

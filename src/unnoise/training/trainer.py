@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import default_collate
 
 from unnoise import networks
@@ -28,7 +27,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.networks.base import check_compiler
 from unnoise.noise import Noise
 from unnoise.noise.base import Choice
-from unnoise.training import batches, data, distributed, losses, recipe as recipes, run_folder, tasks
+from unnoise.training import averaging, batches, data, distributed, losses, recipe as recipes, run_folder, tasks
 from unnoise.training.optimizers import OPTIMIZERS
 from unnoise.training.recipe import Recipe, Stage
 from unnoise.training.run_folder import RunFolder
@@ -309,27 +308,16 @@ class Trainer:
             return f"{self.average.name} needs sigma, and {what} has no single sigma: use a network without sigma input"
         return f"the loss is not finite at step {step}: lower train.learning_rate"
 
-    @torch.no_grad()
     def _update_ema(self) -> None:
-        """Move the average towards the weights and statistics, faster in the first steps."""
+        """Update the average of the weights, faster in the first steps."""
         step = self.progress.step
-        decay = min(self.recipe.train.ema, (1 + step) / (10 + step))
-        pairs = list(zip(_tensors(self.average), _tensors(self.network), strict=True))
-        learned = [pair for pair in pairs if pair[0].is_floating_point()]
-        get_ema_multi_avg_fn(decay)([mean for mean, _ in learned], [now for _, now in learned], None)
-        for mean, now in pairs:
-            if not mean.is_floating_point():
-                mean.copy_(now)
+        averaging.update(self.average, self.network, min(self.recipe.train.ema, (1 + step) / (10 + step)))
 
     def _export_weights(self) -> networks.Network:
         """Return the weights of the model: the average, or a mean of that and the initial weights."""
         if self.initial is None:
             return self.average
-        merged = copy.deepcopy(self.average)
-        for now, start in zip(_tensors(merged), _tensors(self.initial), strict=True):
-            if now.is_floating_point():
-                now.lerp_(start, self.recipe.train.start_weight)
-        return merged
+        return averaging.interpolate(self.average, self.initial, self.recipe.train.start_weight)
 
     def _share(self) -> float:
         """Return the share of the schedule that is done, by steps, epochs or minutes, 0 to 1."""
@@ -403,10 +391,6 @@ class Trainer:
         hours, hardware = self.progress.seconds / 3600, distributed.hardware_name(self.fabric)
         trained = f"{self.before}{self.progress.step} steps in {hours:.2f} hours on {hardware}"
         return run_folder.make_card(self.recipe, self.average, trained)
-
-
-def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]
 
 
 def _channels_last(value: torch.Tensor) -> torch.Tensor:
