@@ -15,7 +15,7 @@ def test_what_is_there_is_returned() -> None:
 
 
 def test_what_is_missing_is_named_with_its_extra() -> None:
-    told = r'^no_such_library is not installed; get it by: pip install "unnoise\[serve\]"$'
+    told = r'^no_such_library is not installed; install it with: pip install "unnoise\[serve\]"$'
     with pytest.raises(UnnoiseError, match=told):
         require("no_such_library.part", extra="serve")
 

@@ -1,4 +1,4 @@
-"""The Python face: what the command line does, on pictures in memory as well as in files."""
+"""The public Python API: the commands of the command line as functions, for images in files and in memory."""
 
 from __future__ import annotations
 
@@ -40,23 +40,26 @@ def denoise(
     channel_axis: int | None = -1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Any:
-    """Clean a picture; the same kind comes back. Several threads may do so at once.
+    """Denoise an image; returns the same kind as `source`. Thread-safe.
 
     Args:
-        source: a path (a `Picture` comes back; it has `pixels` and `save`), the bytes of a file, a binary file object
-            (one in memory comes back), a PIL image (palettes come back as RGB, bilevel as grey), or an array `[H, W]`
-            or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: grey or RGB, either with alpha.
-        model: name of a shipped model, a classical filter, or a model file; "auto" is the shipped model that fits.
-        sigma: level of Gaussian noise in 8-bit units (25 is 25/255 of white, see `spanned.span`); None to find what
-            noise there is.
-        strength: 0 to leave the picture, 1 for the model's own result, up to 1.5.
-        ensemble: average over the eight orientations of the picture: eight times the work, for the last tenth.
-        engine: what runs the network, "onnx", "openvino" or "torch"; None for the fastest that is installed.
-        channel_axis: where the channels of an array with three axes are, as in scikit-image; None for a grey `[H, W]`.
-        progress: called with the share that is done, 0 to 1.
+        source: a path (returns a `Picture`, with `pixels` and `save`), the bytes of a file, a binary file object
+            (returns one in memory), a PIL image (palettes are returned as RGB, bilevel images as gray), or an array
+            `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: gray or RGB, with or without
+            alpha.
+        model: a bundled model, a classical filter, or a model file; "auto" selects a bundled model by the noise.
+        sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of white); None to estimate the noise.
+        strength: 0 returns the image unchanged, 1 is the result of the model, up to 1.5 extrapolates.
+        ensemble: average over the eight orientations of the image: about 0.1 dB better at 8x the cost.
+        engine: library that runs the network, "onnx", "openvino" or "torch"; None for the fastest installed one.
+        channel_axis: axis of the channels in an array with three axes, as in scikit-image; None for gray `[H, W]`.
+        progress: called with the completed fraction, 0 to 1.
+
+    Returns:
+        The denoised image.
 
     Raises:
-        UnnoiseError: the picture or the model cannot be read, or a number is out of range.
+        UnnoiseError: the image or the model cannot be read, or a number is out of range.
 
     >>> denoise(np.full((8, 8), 0.5, np.float32), "median").shape
     (8, 8)
@@ -76,9 +79,9 @@ def denoise_with_error(
     channel_axis: int | None = -1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Any, np.ndarray]:
-    """Clean a picture, and tell how far it may be from the truth.
+    """Denoise an image and estimate the error of the result.
 
-    The map is calibrated for white noise, also where that grows with the light.
+    The error is calibrated for white noise, constant or signal-dependent.
 
     Args:
         source: as for `denoise`.
@@ -89,8 +92,8 @@ def denoise_with_error(
         progress: as for `denoise`.
 
     Returns:
-        The clean picture, of the kind of `source`; and the expected root mean square error of each of its pixels in
-        8-bit units, float32 `[H, W]`, of several pages below each other.
+        The denoised image, of the kind of `source`, and the expected root mean squared error of each of its pixels in
+        8-bit units, float32 `[H, W]`; the maps of several pages are stacked vertically.
 
     Raises:
         UnnoiseError: as `denoise`.
@@ -105,12 +108,12 @@ def denoise_with_error(
 
 
 def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:
-    """Put noise into a picture; the same kind comes back.
+    """Add noise to an image; returns the same kind as `source`.
 
     Args:
         source: as for `denoise`.
-        noise: its spec, such as "poisson:30 + gaussian:10".
-        seed: the same seed gives the same noise.
+        noise: a noise or its spec, such as "poisson:30 + gaussian:10".
+        seed: seed of the random numbers.
         channel_axis: as for `denoise`.
     """
     picture = adapters.to_picture(source, channel_axis)
@@ -118,7 +121,7 @@ def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis
 
 
 def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseEstimate:
-    """Find what noise is in a picture, and the shipped model that fits; see `estimation.NoiseReport`.
+    """Estimate the noise in an image and suggest a bundled model.
 
     Args:
         source: as for `denoise`.
@@ -137,14 +140,14 @@ def evaluate(
     ensemble: bool = False,
     engine: str | None = None,
 ) -> list[Row]:
-    """Measure models on the same noisy pictures; see `evaluation.evaluate`.
+    """Evaluate models on the same noisy images; see `evaluation.benchmark.evaluate`.
 
     Args:
         models: as for `denoise`.
-        data: dataset spec, such as "images:FOLDER", or "pairs:FOLDER" of noisy and clean pictures.
+        data: dataset spec, such as "images:FOLDER", or "pairs:FOLDER" for noisy and clean images.
         noise: noise specs; none for pairs.
-        seed: of the noise.
-        blind: do not tell the models the noise level.
+        seed: seed of the noise.
+        blind: do not give the models sigma.
         ensemble: as for `denoise`.
         engine: as for `denoise`.
     """
@@ -160,7 +163,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
 ) -> Path:
-    """Run a recipe; return the `.safetensors` file of the model. Needs the extra `train`.
+    """Run a recipe and return the `.safetensors` file of the model. Needs the extra `train`.
 
     Args:
         recipe: a file, a mapping, or a `Recipe`; a config.json of the restoration framework is one, too.

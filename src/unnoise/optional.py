@@ -1,4 +1,4 @@
-"""Libraries that the base install leaves out."""
+"""Import of optional dependencies."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from unnoise.errors import UnnoiseError
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import a library that comes with an extra.
+    """Import a library that belongs to an extra.
 
     Args:
-        module: its dotted name, "torch" or "ray.data".
-        extra: the extra of this package that installs it, "train".
+        module: dotted name of the module, such as "torch" or "ray.data".
+        extra: extra of this package that installs it, such as "train".
 
     Raises:
-        UnnoiseError: it is not installed; the line says what to install.
-        ImportError: it is installed, but broken; installing the extra would not help.
+        UnnoiseError: it is not installed; the message says how to install it.
+        ImportError: it is installed but broken.
     """
     try:
         return importlib.import_module(module)
@@ -25,4 +25,4 @@ def require(module: str, *, extra: str) -> ModuleType:
         library = module.partition(".")[0]
         if error.name != library:
             raise
-        raise UnnoiseError(f'{library} is not installed; get it by: pip install "unnoise[{extra}]"') from error
+        raise UnnoiseError(f'{library} is not installed; install it with: pip install "unnoise[{extra}]"') from error

@@ -319,7 +319,7 @@ def test_inspect_tells_each_file(unnoise: Call, here: Path) -> None:
     assert [line.partition(": ")[0] for line in out.splitlines()] == ["a.png", "b ü [1].jpg"]
     row = json.loads(unnoise("inspect", "a.png", "--json")[1])
     assert row["path"] == "a.png" and row["sigma"] > 0 and row["kind"] == "gaussian"
-    assert (row["model"], row["impulses"]) == ("color", 0) and "the model that fits is color" in out
+    assert (row["model"], row["impulses"]) == ("color", 0) and "suggested model: color" in out
 
 
 def test_add_puts_the_same_noise_in(unnoise: Call, here: Path) -> None:

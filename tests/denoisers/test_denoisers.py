@@ -187,13 +187,13 @@ def test_the_spec_comes_back(spec: str) -> None:
         ("nlm:1 | tv", "'|' has no meaning for a denoiser: 'nlm:1 | tv'"),
         ("gone.onnx", "there is no model file 'gone.onnx'"),
         ("gone.safetensors", "there is no model file 'gone.safetensors'"),
-        ("median:4", "median: size must be an odd whole number, not '4'"),
-        ("median:2.5", "median: size must be an odd whole number, not '2.5'"),
-        ("adaptive-median:0", "adaptive-median: largest must be an odd whole number, not '0'"),
-        ("nlm:0", "nlm: strength must be a number above 0, not '0'"),
-        ("nlm:0..1", "nlm: strength must be a number above 0, not '0..1'"),
-        ("bilateral:spatial=wide", "bilateral: spatial must be a number above 0, not 'wide'"),
-        ("tv:-1", "tv: weight must be a number above 0, not '-1'"),
+        ("median:4", "median: size must be a positive odd integer, got '4'"),
+        ("median:2.5", "median: size must be a positive odd integer, got '2.5'"),
+        ("adaptive-median:0", "adaptive-median: largest must be a positive odd integer, got '0'"),
+        ("nlm:0", "nlm: strength must be a number above 0, got '0'"),
+        ("nlm:0..1", "nlm: strength must be a number above 0, got '0..1'"),
+        ("bilateral:spatial=wide", "bilateral: spatial must be a number above 0, got 'wide'"),
+        ("tv:-1", "tv: weight must be a number above 0, got '-1'"),
         *[
             (f"{name}:3", f"the model '{name}' takes no arguments, got '{name}:3'")
             for name in denoisers.bundled_models()

@@ -99,4 +99,4 @@ for name in ("deep_prior", "zero_shot"):
     except UnnoiseError as error:
         print(error)
 """)
-    assert out.count('torch is not installed; get it by: pip install "unnoise[train]"') == 2
+    assert out.count('torch is not installed; install it with: pip install "unnoise[train]"') == 2

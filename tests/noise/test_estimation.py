@@ -170,13 +170,13 @@ def test_holes_are_passed_over(rng: np.random.Generator) -> None:
 
 def test_report_speaks_in_8_bit_units() -> None:
     report = estimation.NoiseEstimate("correlated", 12 / 255, (1 / 255, 2 / 255, 4 / 255, 8 / 255))
-    assert str(report) == "correlated noise, to be cleaned at level 12.0 (1.0 at the finest scale)"
+    assert str(report) == "correlated noise, sigma 12.0 for denoising (1.0 at the finest scale)"
     report = estimation.NoiseEstimate("mixed", 12 / 255, (12 / 255,), impulses=0.0512, model="impulse")
-    told = "mixed noise, 5.1 % of the pixels lost, to be cleaned at level 12.0; the model that fits is impulse"
+    told = "mixed noise, 5.1 % impulses, sigma 12.0; suggested model: impulse"
     assert str(report) == told
     assert (
         str(estimation.NoiseEstimate("impulse", 0.001, (0.001,), impulses=0.3))
-        == "impulse noise, 30.0 % of the pixels lost"
+        == "impulse noise, 30.0 % impulses"
     )
 
 

@@ -291,12 +291,12 @@ class Hostile:
     [
         (
             lambda: torch.save({"weight": Hostile()}, "w.pt"),
-            "'w.pt' is refused: it is broken, or holds more than weights",
+            "'w.pt' cannot be loaded: it is corrupt, or contains more than weights",
         ),
-        (lambda: Path("w.pt").write_bytes(b"no file of PyTorch"), "'w.pt' is refused"),
-        (lambda: Path("w.pt").write_bytes(b""), "'w.pt' is refused"),
-        (lambda: torch.save([torch.zeros(1)], "w.pt"), "'w.pt' holds no weights"),
-        (lambda: torch.save({"epoch": 3}, "w.pt"), "'w.pt' holds no weights"),
+        (lambda: Path("w.pt").write_bytes(b"no file of PyTorch"), "'w.pt' cannot be loaded"),
+        (lambda: Path("w.pt").write_bytes(b""), "'w.pt' cannot be loaded"),
+        (lambda: torch.save([torch.zeros(1)], "w.pt"), "'w.pt' contains no weights"),
+        (lambda: torch.save({"epoch": 3}, "w.pt"), "'w.pt' contains no weights"),
         (lambda: torch.save({"weight": torch.zeros(1)}, "w.pt"), "the weights in 'w.pt' do not fit the network unet"),
         (lambda: None, "cannot read the weights 'w.pt': No such file"),
     ],
@@ -321,7 +321,7 @@ def test_a_device_that_is_not_there_is_told(here: Path, unnoise: Call, monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = write({**FULL, "device": "cuda"})
     told = unnoise("train", str(config), SMALL["U-net"], status=2)
-    assert "the device 'cuda' is asked for, and PyTorch finds none" in told
+    assert "device 'cuda' is not available to PyTorch" in told
     assert not Path("runs").exists()
     with pytest.raises(UnnoiseError, match="PyTorch finds none"):
         api.train(FULL, {"device": "cuda", "network": "unet:width=1"})

@@ -331,5 +331,5 @@ def test_a_run_begins_from_a_model(make: MakeRecipe, tmp_path: Path) -> None:
     second = trainer.train(make(still, steps=1), tmp_path / "second")
     torch.testing.assert_close(weights(second), weights(first))
     assert pytorch.load(second)[1].trained.startswith(f"{pytorch.load(first)[1].trained}, then 1 steps")
-    with pytest.raises(UnnoiseError, match=r"no start for this recipe: weights of resunet.* do not fit dncnn"):
+    with pytest.raises(UnnoiseError, match=r"cannot be initialized from .*: weights of resunet.* do not fit dncnn"):
         trainer.train(make({"init_from": str(first), "network": DNCNN}, steps=1), tmp_path / "third")

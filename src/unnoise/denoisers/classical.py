@@ -1,7 +1,6 @@
-"""Classical filters behind the contract of a denoiser, on scikit-image and SciPy.
+"""Classical filters as denoisers, from scikit-image and SciPy.
 
-Each is told the noise level where it has a use for it, and turns it into its own parameters by the rule that its
-authors, or scikit-image's documentation, give.
+Those that use sigma derive their parameters from it by the rule of their authors or of scikit-image's documentation.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from unnoise.errors import UnnoiseError
 from unnoise.spec import HasSpec
 
 _BALANCE = 9
-"""Side of the window in which the adaptive median weighs white against black pixels."""
+"""Side of the window in which the adaptive median compares the numbers of white and black pixels."""
 
 
 def _level(sigma: Sigma | None) -> float:
-    """Take one number from a level or a map of levels."""
+    """Return sigma as one number, the mean of a map."""
     return float(np.mean(sigma)) if sigma is not None else 0.0
 
 
@@ -30,14 +29,14 @@ def _check_positive(filter_: HasSpec, field: str) -> None:
     """Raise UnnoiseError unless a field is a finite number above 0."""
     value: Any = getattr(filter_, field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise UnnoiseError(f"{filter_.name}: {field} must be a number above 0, not '{value}'")
+        raise UnnoiseError(f"{filter_.name}: {field} must be a number above 0, got '{value}'")
 
 
 def _check_window(filter_: HasSpec, field: str) -> None:
-    """Raise UnnoiseError unless a field is the side of a window that has a middle."""
+    """Raise UnnoiseError unless a field is a positive odd integer, the side of a window."""
     value: Any = getattr(filter_, field)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or value % 2 == 0:
-        raise UnnoiseError(f"{filter_.name}: {field} must be an odd whole number, not '{value}'")
+        raise UnnoiseError(f"{filter_.name}: {field} must be a positive odd integer, got '{value}'")
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,15 @@ class Median(HasSpec, Denoiser):
 
 @dataclass(frozen=True)
 class AdaptiveMedian(HasSpec, Denoiser):
-    """A median that touches only impulse pixels, in windows that grow until they hold a sound one.
+    """A median that replaces only impulses, in windows that grow until they contain a valid pixel.
 
-    After Hwang and Haddad, IEEE TIP 4(4), 1995. A pixel counts as lost when it is at 0 or 1, is not part of an area
-    that the picture itself holds there, and differs from the median of its neighbours; it becomes the median of the
-    sound pixels in the smallest window that holds any.
+    After Hwang and Haddad, IEEE TIP 4(4), 1995. A pixel counts as an impulse if it is 0 or 1, is not in an area that is
+    mostly of that value, and differs from the median of its neighbors; it is replaced by the median of the valid pixels
+    in the smallest window with any.
 
     Args:
         largest: side of the largest window, in pixels; odd.
-        tolerance: a lost pixel differs from its neighbours by more than this, in 8-bit units.
+        tolerance: an impulse differs from its neighbors by more than this, in 8-bit units.
     """
 
     name = "adaptive-median"
@@ -89,23 +88,23 @@ class AdaptiveMedian(HasSpec, Denoiser):
 
     @property
     def halo(self) -> int:  # type: ignore[override]
-        """Half the largest window twice, to detect and to replace, and half that of the balance."""
+        """Twice half the largest window, to detect and to replace, plus half the window of the balance."""
         return 2 * (self.largest // 2) + _BALANCE // 2
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Replace lost pixels, channel by channel."""
+        """Replace impulses, channel by channel."""
         return np.stack([self._channel(noisy[:, :, c]) for c in range(noisy.shape[2])], axis=2)
 
     def _channel(self, noisy: np.ndarray) -> np.ndarray:
         side = (noisy >= 1).astype(np.float32) - (noisy <= 0)
-        # Impulses are as often white as black: where one of them prevails, it is paper or shadow, and sound.
+        # Impulses are as often white as black: where one of them prevails, it is paper or shadow, and valid.
         suspect = (side != 0) & (side * ndimage.uniform_filter(side, _BALANCE) < 0.5)
-        lost = suspect & (np.abs(noisy - self._middle(noisy, suspect)) > self.tolerance / 255)
-        return self._middle(noisy, lost)
+        lost = suspect & (np.abs(noisy - self._filled(noisy, suspect)) > self.tolerance / 255)
+        return self._filled(noisy, lost)
 
-    def _middle(self, noisy: np.ndarray, lost: np.ndarray) -> np.ndarray:
-        """Give each lost pixel the median of those around it that are not; where there are none it stays as it is."""
-        middle, left = noisy.copy(), lost.copy()
+    def _filled(self, noisy: np.ndarray, lost: np.ndarray) -> np.ndarray:
+        """Replace each lost pixel by the median of the others around it; without any, it is unchanged."""
+        filled, left = noisy.copy(), lost.copy()
         for size in range(3, self.largest + 1, 2):
             if not left.any():
                 break
@@ -115,18 +114,18 @@ class AdaptiveMedian(HasSpec, Denoiser):
             windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))[rows, columns]
             windows = np.sort(windows.reshape(len(rows), size * size))  # NaN comes last
             count, row = np.isfinite(windows).sum(axis=1), np.arange(len(rows))
-            middle[rows, columns] = (windows[row, (count - 1) // 2] + windows[row, count // 2]) / 2
+            filled[rows, columns] = (windows[row, (count - 1) // 2] + windows[row, count // 2]) / 2
             left[rows, columns] = False
-        return middle
+        return filled
 
 
 @dataclass(frozen=True)
 class Bilateral(HasSpec, Denoiser):
-    """Bilateral filter (Tomasi and Manduchi, ICCV 1998): a mean of near pixels of like value.
+    """Bilateral filter (Tomasi and Manduchi, ICCV 1998): a mean of near pixels of similar value.
 
     Args:
-        spatial: deviation in space, in pixels.
-        range: deviation in value (of a colour: root mean square over its channels), as a multiple of the noise level.
+        spatial: standard deviation in space, in pixels.
+        range: standard deviation in value (of colors: root mean square over the channels), as a multiple of sigma.
     """
 
     name = "bilateral"
@@ -146,10 +145,15 @@ class Bilateral(HasSpec, Denoiser):
         if channels not in (1, 3):
             return np.concatenate([self.run(noisy[:, :, c : c + 1], sigma) for c in range(channels)], axis=2)
         low = min(0.0, float(noisy.min()))
-        # scikit-image divides the distance of two colours by 3; this makes it their root mean square difference.
-        like = {"channel_axis": -1, "sigma_color": level / 3**0.5} if channels == 3 else {"sigma_color": level}
-        picture = (noisy if channels == 3 else noisy[:, :, 0]) - low
-        clean = restoration.denoise_bilateral(picture, sigma_spatial=self.spatial, mode="symmetric", **like)
+        # scikit-image divides the distance of two colors by 3; this makes it their root mean square difference.
+        color = channels == 3
+        clean = restoration.denoise_bilateral(
+            (noisy if color else noisy[:, :, 0]) - low,
+            sigma_color=level / 3**0.5 if color else level,
+            sigma_spatial=self.spatial,
+            mode="symmetric",
+            channel_axis=-1 if color else None,
+        )
         return clean.reshape(noisy.shape) + low  # it drops sides of one pixel
 
 
@@ -158,7 +162,7 @@ class NLM(HasSpec, Denoiser):
     """Non-local means (Buades, Coll, Morel, CVPR 2005), scikit-image's fast version.
 
     Args:
-        strength: filter strength as a multiple of the noise level; 0.8 as scikit-image's example of the fast mode.
+        strength: filter strength as a multiple of sigma; 0.8 as in scikit-image's example of the fast mode.
     """
 
     name = "nlm"
@@ -203,7 +207,7 @@ class TV(HasSpec, Denoiser):
     """Total variation (Rudin, Osher, Fatemi, Physica D 60, 1992), by Chambolle's algorithm.
 
     Args:
-        weight: of the variation against the data, as a multiple of the noise level.
+        weight: weight of the variation relative to the data, as a multiple of sigma.
     """
 
     name = "tv"
@@ -215,5 +219,5 @@ class TV(HasSpec, Denoiser):
         _check_positive(self, "weight")
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Minimise."""
+        """Minimize."""
         return restoration.denoise_tv_chambolle(noisy, weight=self.weight * _level(sigma), channel_axis=2)

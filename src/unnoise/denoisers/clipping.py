@@ -1,10 +1,10 @@
-"""What files cut off at black and white, made up for behind a denoiser that only knows whole noise.
+"""Correction of clipping at black and white, after a denoiser that was trained on unclipped noise.
 
-Noise of deviation s on a value x, cut off below 0, has the mean s g(x / s) with g(u) = u Phi(u) + phi(u), Phi and phi
-the normal distribution and its density (Foi, "Clipped noisy images: Heteroskedastic modeling and practical denoising",
-Signal Processing 89(12), 2009). A denoiser takes that mean for the picture. Here g is inverted, as far as there are as
-many values at 0 around as such noise would leave there: where a level is told that the noise does not have, as for the
-smeared noise of cameras, there are none, and nothing is darkened. At white it is the same upside down.
+Noise with standard deviation s at a value x, clipped below 0, has the mean s g(x / s) with g(u) = u Phi(u) + phi(u),
+where Phi and phi are the normal distribution and its density (Foi, "Clipped noisy images: Heteroskedastic modeling and
+practical denoising", Signal Processing 89(12), 2009). A denoiser returns this biased mean. Here g is inverted, to the
+extent that the neighborhood has as many values at 0 as such noise would produce: if sigma is overestimated, as for the
+correlated noise of cameras, there are none, and nothing is darkened. White is corrected symmetrically.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 REACH = 7
-"""Half the side of the squares, in pixels, in which values at 0 and 1 are counted."""
+"""Radius of the square windows, in pixels, in which values at 0 and 1 are counted."""
 
-_LEAST = 1e-4  # share of values at 0, below which nothing is made up for
-_FINE, _FAR = 1024, 4  # the tables' steps for a deviation, and where they end: noise so far from 0 loses nothing
-_FAINT = 1e-6  # no noise, in a map of levels
+_MIN_SHARE = 1e-4  # expected share of values at 0, below which nothing is corrected
+_STEPS, _END = 1024, 4  # steps of the tables per sigma, and their end in sigmas, where clipping is negligible
+_MIN_SIGMA = 1e-6  # in place of 0 in a map of sigma
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return, over the mean that was left, by how much it is too high, and the share at 0, in units of the deviation.
+    """Return the bias of a clipped mean, and the share of values at 0, as functions of the mean, in units of sigma.
 
-    Values below 0 there are none: means below g(0) are taken for 0.
+    True values are not negative: means below g(0) count as that of 0.
     """
-    value = np.linspace(0, _FAR, 4 * _FINE)
-    left = value * ndtr(value) + np.exp(-(value**2) / 2) / np.sqrt(2 * np.pi)
-    mean = np.arange(_FAR * _FINE) / _FINE
-    value = np.interp(mean, left, value)
+    value = np.linspace(0, _END, 4 * _STEPS)
+    clipped = value * ndtr(value) + np.exp(-(value**2) / 2) / np.sqrt(2 * np.pi)
+    mean = np.arange(_END * _STEPS) / _STEPS
+    value = np.interp(mean, clipped, value)
     return np.append(mean - value, 0).astype(np.float32), np.append(ndtr(-value), 0).astype(np.float32)
 
 
-_EXCESS, _SHARE = _tables()
+_BIAS, _SHARE = _tables()
 
 
 def reach(halo: int | None) -> int | None:
-    """Return how far an input pixel reaches, in pixels, where that was `halo` before; None stays everywhere.
+    """Return the halo in pixels of a denoiser with this correction, given its own; None stays None.
 
     >>> reach(92)
     99
@@ -46,29 +46,31 @@ def reach(halo: int | None) -> int | None:
 
 
 def correct_clipping(noisy: np.ndarray, clean: np.ndarray, sigma: float | np.ndarray) -> np.ndarray:
-    """Return a clean picture without the bias of noise that was cut off.
+    """Return a denoised image without the bias of clipped noise.
 
     Args:
-        noisy: the picture as it was found, float32 `[H, W, C]`, cut off where it is exactly 0 or 1.
-        clean: what a denoiser made of it, the same shape.
-        sigma: deviation of the noise before it was cut off, [0, 1] units: a number, a map `[H, W]`, or `[H, W, C]`.
+        noisy: the noisy image, float32 `[H, W, C]`, clipped where it is exactly 0 or 1.
+        clean: the denoised image, the same shape.
+        sigma: standard deviation of the noise before clipping, [0, 1] units: a number, a map `[H, W]`, or `[H, W, C]`.
     """
     black, white = noisy == 0, noisy == 1
-    deviation = np.maximum(np.asarray(sigma, np.float32), np.float32(_FAINT))
-    if deviation.ndim == 2:
-        deviation = deviation[:, :, None]
-    made = clean
+    sigma = np.maximum(np.asarray(sigma, np.float32), np.float32(_MIN_SIGMA))
+    if sigma.ndim == 2:
+        sigma = sigma[:, :, None]
+    corrected = clean
     if black.any():
-        made = made - _excess(black, clean, deviation)
+        corrected = corrected - _bias(black, clean, sigma)
     if white.any():
-        made = made + _excess(white, 1 - clean, deviation)
-    return made
+        corrected = corrected + _bias(white, 1 - clean, sigma)
+    return corrected
 
 
-def _excess(cut: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Return how far the mean of noise that was cut off at 0 stands above the value that it was put on."""
-    place = np.rint(np.clip(mean * (_FINE / deviation), 0, _FAR * _FINE)).astype(np.int32)
-    found, expected = (
-        ndimage.uniform_filter(share, 2 * REACH + 1, axes=(0, 1)) for share in (cut.astype(np.float32), _SHARE[place])
+def _bias(clipped: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return by how much the mean of noise clipped at 0 exceeds the true value."""
+    index = np.rint(np.clip(mean * (_STEPS / sigma), 0, _END * _STEPS)).astype(np.int32)
+    observed, expected = (
+        ndimage.uniform_filter(share, 2 * REACH + 1, axes=(0, 1))
+        for share in (clipped.astype(np.float32), _SHARE[index])
     )
-    return np.clip(found / np.maximum(expected, _LEAST), 0, 1) * (expected > _LEAST) * _EXCESS[place] * deviation
+    weight = np.clip(observed / np.maximum(expected, _MIN_SHARE), 0, 1)
+    return weight * (expected > _MIN_SHARE) * _BIAS[index] * sigma

@@ -1,13 +1,13 @@
-"""Deep Image Prior: a fresh network learns one noisy picture, and is stopped before it has learned the noise.
+"""Deep Image Prior: a network is fitted to one noisy image, and stopped before it fits the noise.
 
-Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, arXiv:1711.10925: an hourglass of convolutions is fed with
-fixed random numbers and fitted to the picture; shapes come out long before noise does. As there, the input is jittered,
-and the result is a running mean of the outputs. When to stop is found without truth: a share of the pixels is held
-back, and the output is kept that predicts these best. They are noisy, but their noise is not that of the others, so
-that their error stops falling when noise is being learned (as in Yaman et al., "Zero-Shot Self-Supervised Learning",
-ICLR 2022). That holds for any noise of pixels on their own, and fails for noise that neighbours share.
+Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, arXiv:1711.10925: a convolutional hourglass network maps
+fixed random input to the image; structure is fitted long before noise. As in the paper, the input is jittered, and the
+result is an exponential moving average of the outputs. Early stopping needs no clean image: a fraction of the pixels is
+held out, and the output that predicts these best is kept. Their noise is independent of that of the other pixels, so
+their error stops falling once noise is being fitted (as in Yaman et al., "Zero-Shot Self-Supervised Learning", ICLR
+2022). This works for any noise that is independent between pixels, and fails for correlated noise.
 
-It is narrower than the authors' network (32 features, not 128), for processors; it is slow all the same.
+The network is narrower than that of the paper (32 features instead of 128), to run on processors; it is still slow.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from unnoise.denoisers.per_image import PerImageDenoiser
 if TYPE_CHECKING:
     import torch
 
-LEVELS = 4  # of halving; fewer for small pictures
-INPUTS = 16  # random planes that the network is fed with
-JITTER = 1 / 30  # deviation of what is added to them at each step; they lie in 0 to 0.1
-SMALLEST = 4  # side, pixels, that the network makes; a smaller picture is a part of that
-SKIPS = 4  # features that each level hands across
-HELD_BACK = 0.03  # share of the pixels
-EVERY = 10  # steps between looks at them
-MEMORY = 0.98  # of the running mean of outputs, per step
-PATIENCE = 0.35  # share of the steps that may pass without a better output
+LEVELS = 4  # of halving; fewer for small images
+INPUTS = 16  # random input channels
+JITTER = 1 / 30  # standard deviation of the noise added to them at each step; they are in 0 to 0.1
+MIN_SIDE = 4  # smallest output of the network, pixels; a smaller image is a crop of it
+SKIPS = 4  # features of each skip connection
+HELD_OUT = 0.03  # fraction of the pixels
+VALIDATE_EVERY = 10  # steps
+DECAY = 0.98  # of the moving average of outputs, per step
+PATIENCE = 0.35  # fraction of the steps without a better output after which training stops
 
 
 @dataclass(frozen=True)
 class DeepPrior(PerImageDenoiser):
-    """A network that learns the picture at hand and no other, stopped by held-back pixels; minutes a picture.
+    """A network fitted to the image at hand, with early stopping on held-out pixels; minutes per image.
 
     Args:
-        steps: of learning, at most; it stops earlier where the held-back pixels have long been predicted worse.
+        steps: maximum number of training steps; training stops early if the held-out pixels are no longer predicted
+            better.
         width: features of the network.
-        seed: of its first weights and its input.
+        seed: seed of its initial weights and its input.
     """
 
     name = "deep_prior"
@@ -50,48 +51,47 @@ class DeepPrior(PerImageDenoiser):
     width: int = 32
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Learn the picture, its values brought to mean 0 and deviation 1."""
-        middle, spread = float(noisy.mean()), float(noisy.std())
-        if spread == 0 or noisy.shape[:2] == (1, 1):
-            return noisy.copy()  # there is nothing to learn
-        return (middle + spread * self._learn((noisy - middle) / spread)).astype(np.float32)
+        """Fit the image, normalized to mean 0 and standard deviation 1."""
+        mean, scale = float(noisy.mean()), float(noisy.std())
+        if scale == 0 or noisy.shape[:2] == (1, 1):
+            return noisy.copy()  # nothing to fit
+        return (mean + scale * self._fit((noisy - mean) / scale)).astype(np.float32)
 
-    def _learn(self, noisy: np.ndarray) -> np.ndarray:
+    def _fit(self, noisy: np.ndarray) -> np.ndarray:
         import torch
 
         from unnoise.networks.base import bf16_pays
 
         generator = torch.Generator().manual_seed(self.seed)
-        half = torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays("cpu"))
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays("cpu"))
         height, width, channels = noisy.shape
-        levels = max(0, min(LEVELS, int(math.log2(max(min(height, width) / SMALLEST, 1)))))
-        tall, wide = (max(side + -side % 2**levels, SMALLEST) for side in (height, width))
+        levels = max(0, min(LEVELS, int(math.log2(max(min(height, width) / MIN_SIDE, 1)))))
+        rows, columns = (max(side + -side % 2**levels, MIN_SIDE) for side in (height, width))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = _hourglass(channels, self.width, levels)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         target = torch.from_numpy(noisy.transpose(2, 0, 1).copy())[None]
-        seen = (torch.rand(target.shape, generator=generator) >= HELD_BACK).float()
-        fixed = 0.1 * torch.rand((1, INPUTS, tall, wide), generator=generator)
+        fitted = (torch.rand(target.shape, generator=generator) >= HELD_OUT).float()
+        fixed = 0.1 * torch.rand((1, INPUTS, rows, columns), generator=generator)
         fixed = fixed.contiguous(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         mean = torch.zeros_like(target)
-        best, lowest, found = mean, math.inf, 0
+        best, best_error, best_step = mean, math.inf, 0
         for step in range(self.steps):
             jitter = JITTER * torch.randn(fixed.shape, generator=generator)
-            with half:
-                made = network(fixed + jitter)[:, :, :height, :width].float()
-            loss = (seen * (made - target) ** 2).sum() / seen.sum().clamp(min=1)
+            with autocast:
+                output = network(fixed + jitter)[:, :, :height, :width].float()
+            loss = (fitted * (output - target) ** 2).sum() / fitted.sum().clamp(min=1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            weight = max(1 - MEMORY, 1 / (step + 1))
-            mean = mean.lerp(made.detach(), weight)
-            if step % EVERY == EVERY - 1 or step == self.steps - 1:
-                missed = float(((1 - seen) * (mean - target) ** 2).sum())
-                if missed < lowest:
-                    best, lowest, found = mean, missed, step
-                elif step - found > PATIENCE * self.steps:
+            mean = mean.lerp(output.detach(), max(1 - DECAY, 1 / (step + 1)))
+            if step % VALIDATE_EVERY == VALIDATE_EVERY - 1 or step == self.steps - 1:
+                error = float(((1 - fitted) * (mean - target) ** 2).sum())
+                if error < best_error:
+                    best, best_error, best_step = mean, error, step
+                elif step - best_step > PATIENCE * self.steps:
                     break
         return best[0].permute(1, 2, 0).numpy()
 
@@ -101,15 +101,15 @@ def _hourglass(channels: int, width: int, levels: int) -> torch.nn.Module:
     import torch
     from torch import nn
 
-    around = "reflect" if levels else "replicate"  # a side of one pixel has no reflection
+    border = "reflect" if levels else "replicate"  # a side of one pixel cannot be reflected
 
     def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-        padding = {"padding": kernel // 2, "padding_mode": around if kernel > 1 else "zeros"}
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, **padding, bias=False)
+        mode = border if kernel > 1 else "zeros"
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode=mode, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2))
 
     class Level(nn.Module):
-        """Half the size, what lies below, and back, with a skip beside."""
+        """Half the size, the levels below, and back, with a skip connection."""
 
         def __init__(self, inputs: int, depth: int) -> None:
             super().__init__()

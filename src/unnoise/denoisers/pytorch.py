@@ -1,4 +1,4 @@
-"""A network as a denoiser, in PyTorch, from memory or from a `.safetensors` file."""
+"""PyTorch networks as denoisers, in memory or from `.safetensors` files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def open_model(path: Path, *, accelerate: bool) -> TorchDenoiser:
 
 
 def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:
-    """Write weights and card to a `.safetensors` file, at once or not at all; as 16-bit floats with `half`."""
+    """Write weights and card to a `.safetensors` file, atomically; as 16-bit floats if `half`."""
     tensors = {
         key: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
         for key, value in network.state_dict().items()
@@ -90,10 +90,10 @@ def save(network: networks.Network, card: Card, path: Path, *, half: bool = Fals
 
 
 def load(path: str | Path) -> tuple[networks.Network, Card]:
-    """Build the network that a `.safetensors` file describes, with its weights.
+    """Build the network of a `.safetensors` file, with its weights.
 
     Raises:
-        UnnoiseError: the file is missing, is not safetensors, carries no card, or its weights do not fit.
+        UnnoiseError: the file is missing, is not safetensors, has no valid card, or its weights do not fit.
     """
     tensors, metadata = _read(path)
     card = Card.from_metadata(metadata, str(path))
@@ -107,21 +107,21 @@ def load(path: str | Path) -> tuple[networks.Network, Card]:
 
 
 def load_state_dict(network: networks.Network, path: str | Path) -> None:
-    """Give a network the weights of a `.pt` file, a state dict as PyTorch saves it.
+    """Load the weights of a network from a `.pt` file with a state dict.
 
-    Only tensors are read: a file that holds, or does, anything else is refused.
+    Only tensors are read; a file with anything else, such as code, is rejected.
 
     Raises:
-        UnnoiseError: the file is missing, holds something else, or its weights do not fit.
+        UnnoiseError: the file is missing, has other contents, or its weights do not fit.
     """
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UnnoiseError(f"cannot read the weights '{path}': {error.strerror or error}") from error
-    except Exception as error:  # a broken file can raise anything
-        raise UnnoiseError(f"'{path}' is refused: it is broken, or holds more than weights") from error
+    except Exception as error:  # a corrupt file can raise anything
+        raise UnnoiseError(f"'{path}' cannot be loaded: it is corrupt, or contains more than weights") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise UnnoiseError(f"'{path}' holds no weights: a state dict of names and tensors is expected")
+        raise UnnoiseError(f"'{path}' contains no weights: expected a state dict of names and tensors")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -129,32 +129,32 @@ def load_state_dict(network: networks.Network, path: str | Path) -> None:
 
 
 def initialize_from(network: networks.Network, start: str | Path) -> str:
-    """Give a network the weights of a trained one; return how those were trained, for the card.
+    """Initialize a network with the weights of a trained one; return how those were trained, for the card.
 
     Raises:
-        UnnoiseError: the model cannot be read, or is of a network that this one cannot begin from.
+        UnnoiseError: the model cannot be read, or its network is incompatible.
     """
     if Path(start).suffix == ".pt":
         load_state_dict(network, start)
         return f"weights of {Path(start).name}, then "
-    begun, card = load(start)
+    trained, card = load(start)
     try:
-        network.initialize_from(begun)
+        network.initialize_from(trained)
     except UnnoiseError as error:
-        raise UnnoiseError(f"'{start}' is no start for this recipe: {error}") from error
+        raise UnnoiseError(f"the network of this recipe cannot be initialized from '{start}': {error}") from error
     return f"{card.trained}, then "
 
 
 def device(wanted: str | None = None) -> str:
-    """Return the device to work on, "cpu" or "cuda"; None is a GPU where there is one.
+    """Return the device to use, "cpu" or "cuda"; None selects a GPU if there is one.
 
     Raises:
-        UnnoiseError: it is "cuda", and there is none.
+        UnnoiseError: `wanted` is "cuda", and there is none.
     """
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise UnnoiseError("the device 'cuda' is asked for, and PyTorch finds none: set it to 'cpu'")
-    return wanted or ("cuda" if there else "cpu")
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UnnoiseError("device 'cuda' is not available to PyTorch: set it to 'cpu'")
+    return wanted or ("cuda" if available else "cpu")
 
 
 def _read(path: str | Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str] | None]:

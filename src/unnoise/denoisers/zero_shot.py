@@ -1,14 +1,13 @@
-"""Zero-Shot Noise2Noise: a tiny network learns one noisy picture, in seconds, without any other.
+"""Zero-Shot Noise2Noise: a small network is trained on one noisy image, in seconds.
 
 Mansour, Heckel, "Zero-Shot Noise2Noise: Efficient Image Denoising without any Data", CVPR 2023, arXiv:2303.11253. The
-means of the two diagonals of all 2x2 squares are two half-size pictures of the same scene with noise of their own: a
-network that makes one of the other learns the scene (equations 3 to 6 there: the symmetric residual loss, and that the
-two halves of the clean picture are to be the clean halves). The network tells the noise, which is taken off.
+means of the two diagonals of all 2x2 squares are two half-size images of the same scene with independent noise: a
+network that predicts one from the other learns the scene (equations 3 to 6: the symmetric residual loss and the
+consistency loss). The network predicts the noise, which is subtracted.
 
-It holds for noise of mean 0 that pixels have on their own, of any distribution and level; noise that neighbours share,
-as developed photographs have, passes for picture, and impulses, whose mean is not 0, are smeared. What differs from the
-authors: it learns from squares of the picture, which bounds its time however large that is, and the learning rate falls
-by a cosine.
+This works for zero-mean noise that is independent between pixels, of any distribution and sigma. Correlated noise, as
+in developed photographs, is kept as image content; impulses, whose mean is not 0, are smeared. Unlike in the paper,
+training uses random crops of the image, so that its time does not depend on the image size, and a cosine schedule.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from unnoise.denoisers.per_image import PerImageDenoiser
 if TYPE_CHECKING:
     import torch
 
-SQUARE = 64  # side of what is learned from at each step, pixels
-RATE = 3e-3  # of learning, at first
-STRIP = 512  # rows that are cleaned at a time
-REACH = 2  # of the network, pixels
+CROP = 64  # side of the crop for each training step, pixels
+LEARNING_RATE = 3e-3  # initial
+STRIP = 512  # rows that are denoised at a time
+REACH = 2  # halo of the network, pixels
 
 
 @dataclass(frozen=True)
 class ZeroShot(PerImageDenoiser):
-    """A network of three layers that learns the picture at hand and no other; seconds a picture.
+    """A network of three layers trained on the image at hand; seconds per image.
 
     Args:
-        steps: of learning.
+        steps: training steps.
         width: features of the network.
-        seed: of its first weights, and of the squares.
+        seed: seed of its initial weights and of the crops.
     """
 
     name = "zero_shot"
@@ -45,13 +44,13 @@ class ZeroShot(PerImageDenoiser):
     width: int = 48
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        """Learn the noise of the picture, its values brought to a range of like size, and take it off."""
-        middle, spread = float(noisy.mean()), 4 * float(noisy.std())
-        if spread == 0 or min(noisy.shape[:2]) < 4:
+        """Train on the normalized image, and subtract the predicted noise."""
+        mean, scale = float(noisy.mean()), 4 * float(noisy.std())
+        if scale == 0 or min(noisy.shape[:2]) < 4:
             return noisy.copy()
-        return (middle + spread * self._learn((noisy - middle) / spread)).astype(np.float32)
+        return (mean + scale * self._fit((noisy - mean) / scale)).astype(np.float32)
 
-    def _learn(self, noisy: np.ndarray) -> np.ndarray:
+    def _fit(self, noisy: np.ndarray) -> np.ndarray:
         import torch
 
         picture = torch.from_numpy(noisy.transpose(2, 0, 1).copy())[None]
@@ -59,15 +58,15 @@ class ZeroShot(PerImageDenoiser):
             torch.manual_seed(self.seed)
             network = _network(noisy.shape[2], self.width)
         rng = np.random.default_rng(self.seed)
-        optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
-            square = picture
+            crop = picture
             for axis in (2, 3):
-                length = min(SQUARE, picture.shape[axis] // 2 * 2)
-                square = square.narrow(axis, int(rng.integers(picture.shape[axis] - length + 1)), length)
+                length = min(CROP, picture.shape[axis] // 2 * 2)
+                crop = crop.narrow(axis, int(rng.integers(picture.shape[axis] - length + 1)), length)
             optimizer.zero_grad(set_to_none=True)
-            _loss(network, square).backward()
+            _loss(network, crop).backward()
             optimizer.step()
             schedule.step()
         clean = []
@@ -80,19 +79,19 @@ class ZeroShot(PerImageDenoiser):
 
 
 def halves(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the means of the two diagonals of each 2x2 square: `[B, C, H, W]`, both even, to two of half the size."""
+    """Return the means of the two diagonals of each 2x2 square: `[B, C, H, W]` to two of half the size; H, W even."""
     corner, right = picture[:, :, ::2, ::2], picture[:, :, ::2, 1::2]
     below, across = picture[:, :, 1::2, ::2], picture[:, :, 1::2, 1::2]
     return (corner + across) / 2, (right + below) / 2
 
 
-def _loss(network: torch.nn.Module, square: torch.Tensor) -> torch.Tensor:
-    """Return the residual and the consistency loss of one square."""
-    one, other = halves(square)
-    clean_one, clean_other = one - network(one), other - network(other)
-    half_one, half_other = halves(square - network(square))
-    pairs = ((clean_one, other), (clean_other, one), (clean_one, half_one), (clean_other, half_other))
-    return sum(((made - wanted) ** 2).mean() for made, wanted in pairs) / 2  # type: ignore[return-value]
+def _loss(network: torch.nn.Module, crop: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the residual and the consistency loss of a crop."""
+    first, second = halves(crop)
+    clean_first, clean_second = first - network(first), second - network(second)
+    half_first, half_second = halves(crop - network(crop))
+    pairs = ((clean_first, second), (clean_second, first), (clean_first, half_first), (clean_second, half_second))
+    return sum(((output - target) ** 2).mean() for output, target in pairs) / 2  # type: ignore[return-value]
 
 
 def _network(channels: int, width: int) -> torch.nn.Module:

@@ -1,22 +1,21 @@
-"""What noise is in a picture: its kind, and the level to denoise at, found from the picture alone.
+"""Blind noise estimation: the kind of noise in an image, and the sigma to denoise it with.
 
 In the flattest 8x8 blocks of a picture, the high frequencies of the discrete cosine transform hold little but noise.
-The blocks are chosen by their low frequencies, on which white noise bears alike everywhere, so that the choice does not
-favour weak noise (Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007).
-They are taken in groups of like brightness, so that noise which grows with the light is seen to grow.
+The blocks are chosen by their low frequencies, which white noise affects equally everywhere, so that the choice is not
+biased to weak noise (Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007).
+They are grouped by brightness, which reveals signal-dependent noise.
 
-This is done on the picture averaged down by 1, 2, 4 and 8, each level multiplied by that number: its *profile*. White
-noise has a flat one. The noise of cameras, smeared over a few pixels by demosaicing, filters and JPEG, hides at the
-finest scale, rises at once, and then rises less; the picture itself goes on rising as steeply. So a profile that bends
-is noise; where texture hides the bend, that of the colour differences, which pictures have little of, may show it. A
-denoiser for white noise does best on such noise when it is told far more than the finest scale shows.
+This is done on the image averaged down by 1, 2, 4 and 8, each sigma multiplied by that factor: the *profile*. That of
+white noise is flat. The noise of cameras, correlated over a few pixels by demosaicing, filters and JPEG, is weak at the
+finest scale, rises at once, and then levels off; image content keeps rising. A profile that bends is therefore noise;
+if texture hides the bend, the profile of the color differences may show it. A denoiser for white noise does best on
+correlated noise with a sigma far above that of the finest scale.
 
-Impulses are taken out of the blocks first (`impulses.py`): beside them there may be other noise. And where JPEG has
-smoothed what is flat, nothing is left to be seen there of noise that still lies on the rest. But its own grid shows
-(`blockiness.py`): what it added and what it hides are then to be taken out alike.
+Impulses are removed from the blocks first (`impulses.py`), since there may be other noise beside them. Where JPEG has
+smoothed flat areas, they no longer show the noise that remains elsewhere. Its block grid does (`blockiness.py`).
 
-The constants were chosen on the PolyU development pairs, and on pictures of BSDS500's training part and of `photos`,
-clean and with noise put in; no test set was looked at.
+The constants were chosen on the PolyU development pairs, and on images of BSDS500's training part and of `photos`,
+clean and with added noise; no test set was used.
 """
 
 from __future__ import annotations
@@ -78,20 +77,19 @@ _LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """What noise is in a picture; levels are standard deviations in [0, 1] units.
+    """The noise in an image; sigmas are standard deviations in [0, 1] units.
 
     Attributes:
-        kind: "none", "gaussian" (white, and alike everywhere), "signal-dependent" (white, and stronger where it is
-            brighter), "impulse" (lost pixels), "correlated" as cameras and JPEG make it, or "mixed" (lost pixels and
+        kind: "none", "gaussian" (white, the same everywhere), "signal-dependent" (white, stronger where it is
+            brighter), "impulse" (salt and pepper), "correlated" (from cameras and JPEG), or "mixed" (impulses and
             other noise).
-        sigma: the level to tell a denoiser for white Gaussian noise, impulses left aside; 0 to leave the picture as
-            it is.
-        profile: the level at scales 1, 2, 4 and 8; shorter for a picture too small for them, or with impulses.
-        impulses: the share of lost pixels, 0 to 1.
-        growth: of signal-dependent noise, the power of the brightness with which its variance grows: 1 is Poisson's, 2
-            is speckle's; 0 for all other kinds.
-        white: of signal-dependent noise, its level on white; 0 for all other kinds.
-        model: the shipped model that fits; None where nothing is to be done, or nobody has looked.
+        sigma: the sigma to call a denoiser for white Gaussian noise with, impulses not included; 0 for no noise.
+        profile: sigma at scales 1, 2, 4 and 8; shorter for small images, or with impulses.
+        impulses: fraction of the pixels replaced by impulses, 0 to 1.
+        exponent: for signal-dependent noise, the variance grows with this power of the signal: 1 for Poisson noise, 2
+            for speckle; 0 for all other kinds.
+        sigma_at_white: sigma of signal-dependent noise at white; 0 for all other kinds.
+        model: the suggested bundled model; None if there is no noise, or if no model was selected.
     """
 
     kind: str
@@ -103,32 +101,32 @@ class NoiseEstimate:
     model: str | None = None
 
     def sigma_at(self, light: np.ndarray) -> np.ndarray:
-        """Return the level of signal-dependent noise on values `light`, float32, the same shape."""
+        """Return sigma of signal-dependent noise at the values `light`, float32, the same shape."""
         return np.float32(self.sigma_at_white) * np.maximum(light, np.float32(DARK)) ** np.float32(self.exponent / 2)
 
     def sigma_map(self, light: np.ndarray) -> np.ndarray:
-        """Return that level over a picture `[H, W, C]`, the root mean square of its channels, `[H, W]`."""
+        """Return sigma for each pixel of an image `[H, W, C]`, the root mean square over its channels, `[H, W]`."""
         return np.sqrt(np.mean(self.sigma_at(light) ** 2, axis=2))
 
     def __str__(self) -> str:
-        """Tell it in 8-bit units, in which levels are spelt."""
+        """Describe the noise in one line, in 8-bit units."""
         if self.kind == "none":
             return "no noise"
-        said = f"{self.kind} noise"
+        text = f"{self.kind} noise"
         if self.impulses:
-            said += f", {100 * self.impulses:.1f} % of the pixels lost"
+            text += f", {100 * self.impulses:.1f} % impulses"
         if self.kind != "impulse":
-            said += f", to be cleaned at level {255 * self.sigma:.1f}"
+            text += f", sigma {255 * self.sigma:.1f}"
         if self.kind == "correlated":
-            said += f" ({255 * self.profile[0]:.1f} at the finest scale)"
-        return said + (f"; the model that fits is {self.model}" if self.model else "")
+            text += f" for denoising ({255 * self.profile[0]:.1f} at the finest scale)"
+        return text + (f"; suggested model: {self.model}" if self.model else "")
 
 
 def estimate_noise(pixels: np.ndarray) -> NoiseEstimate:
-    """Find kind and level of the noise in a picture.
+    """Estimate the kind and the sigma of the noise in an image.
 
     Args:
-        pixels: float32 `[H, W, C]`, nominally in [0, 1]; blocks that hold NaN or infinity are passed over.
+        pixels: float32 `[H, W, C]`, nominally in [0, 1]; blocks with NaN or infinity are ignored.
     """
     blocks = _blocks(pixels)
     lost, share = impulses.find(blocks)
@@ -158,19 +156,19 @@ def estimate_noise(pixels: np.ndarray) -> NoiseEstimate:
 
 
 def estimate_sigma(pixels: np.ndarray) -> float:
-    """Return the level of white Gaussian noise in a picture `[H, W, C]`, in [0, 1] units: that of its finest scale."""
+    """Return sigma of white Gaussian noise in an image `[H, W, C]`, in [0, 1] units: that of the finest scale."""
     return max(_profile(itertools.islice(_scales(pixels), 1)), default=0.0)
 
 
 def noise_against_signal(pixels: np.ndarray, shades: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of the flattest blocks of each shade, and the variance of the noise there; white noise only.
+    """Return the mean of the flattest blocks of each brightness, and their noise variance; for white noise.
 
     Args:
         pixels: float32 `[H, W, C]`, linear or not, in any range.
-        shades: groups of equal brightness; fewer where the picture has fewer than 8 blocks for each.
+        shades: number of brightness groups; fewer if the image has fewer than 8 blocks for each.
 
     Returns:
-        Two arrays `[C, shades]`, empty for a picture smaller than a block.
+        Two arrays `[C, shades]`, empty for an image smaller than a block.
     """
     brightness, variance = _shades(_blocks(pixels, 16 * _BLOCKS), count=shades, flattest=_FLATTEST_OF_MANY)
     return brightness, variance / _BIAS**2

@@ -114,7 +114,7 @@ class Inspection(BaseModel):
     profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Noise levels at scales 1, 2, 4 and 8.")
     impulses: float = Field(examples=[0.0], description="Fraction of pixels with impulse noise.")
     model: str | None = Field(examples=["color"], description="The suggested model; null if there is no noise.")
-    summary: str = Field(examples=["gaussian noise, to be cleaned at level 24.8; the model that fits is color"])
+    summary: str = Field(examples=["gaussian noise, sigma 24.8; suggested model: color"])
 
 
 class ModelInfo(BaseModel):
