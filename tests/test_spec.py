@@ -110,9 +110,9 @@ def test_what_cannot_be_read_is_told_with_its_place(text: str, message: str) -> 
         ("toi", "unknown toy 'toi': did you mean 'toy'?"),
         ("zebra", "unknown toy 'zebra': choose one of: lost, toy"),
         ("toy:sise=3", "unknown option of toy 'sise': did you mean 'size'?"),
-        ("toy | toy", "'|' has no meaning for a toy: 'toy | toy'"),
-        ("toy + toy", "'+' and '*' have no meaning for a toy: 'toy + toy'"),
-        ("2*toy", "'+' and '*' have no meaning for a toy: '2*toy'"),
+        ("toy | toy", "'|' is not supported in a toy: 'toy | toy'"),
+        ("toy + toy", "'+' and '*' are not supported in a toy: 'toy + toy'"),
+        ("2*toy", "'+' and '*' are not supported in a toy: '2*toy'"),
     ],
 )
 def test_what_cannot_be_made(text: str, message: str) -> None:

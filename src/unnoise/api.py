@@ -152,8 +152,8 @@ def evaluate(
         engine: as for `denoise`.
     """
     opened = {str(model): denoisers.make(model, ensemble=ensemble, engine=engine) for model in models}
-    made = [noises.make(spec) for spec in noise] or [None]
-    return list(benchmark.evaluate(opened, datasets.make(data), made, data=data, seed=seed, blind=blind))
+    parsed = [noises.make(spec) for spec in noise] or [None]
+    return list(benchmark.evaluate(opened, datasets.make(data), parsed, data=data, seed=seed, blind=blind))
 
 
 def train(
@@ -166,13 +166,13 @@ def train(
     """Run a recipe and return the `.safetensors` file of the model. Needs the extra `train`.
 
     Args:
-        recipe: a file, a mapping, or a `Recipe`; a config.json of the restoration framework is one, too.
+        recipe: a file, a mapping, or a `Recipe`; or a config.json of the restoration framework.
         overrides: dotted key -> value.
-        out: folder of the run; by default the one that a config.json names, or `runs/NAME`.
-        resume: go on where the folder's run was broken off.
+        out: folder of the run; by default that of a config.json, or `runs/NAME`.
+        resume: continue the interrupted run in that folder.
 
     Raises:
-        UnnoiseError: the recipe does not fit, or the run fails; or a config.json asks for a test (see `measure`).
+        UnnoiseError: the recipe is invalid, the run fails, or a config.json has the mode "test" (see `measure`).
     """
     require("torch", extra="train")
     from unnoise.training import recipe as recipes, trainer
@@ -191,18 +191,18 @@ def measure(
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
-    """Measure the model that a config.json of the restoration framework loads, on the test part of its data.
+    """Evaluate the model of a config.json of the restoration framework on the test split of its data.
 
     Args:
-        config: the file, or its keys; `load_weight_path` names the model.
+        config: the file, or its keys; `load_weight_path` is the model.
         overrides: as for `train`.
-        progress: called with a line per picture.
+        progress: called with one line per image.
 
     Returns:
-        Two rows for each of the framework's noises: one of the noisy "input" itself, one of the model.
+        Two rows for each noise of the framework: one for the noisy "input", one for the model.
 
     Raises:
-        UnnoiseError: it is another file; or there is no such model, device or data.
+        UnnoiseError: it is not a config.json, or there is no such model, device or data.
     """
     require("torch", extra="train")
     from unnoise import networks
@@ -227,8 +227,8 @@ def measure(
 
 
 class _Input(Denoiser):
-    """Leaves a picture as it is."""
+    """Returns its input."""
 
     def run(self, noisy: np.ndarray, sigma: Any) -> np.ndarray:
-        """Return the picture."""
+        """Return the image."""
         return noisy

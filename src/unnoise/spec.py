@@ -1,16 +1,16 @@
-"""The small language in which noises, losses and networks are spelt, and the tables of their names.
+"""The spec language for noises, losses, networks and the like, and the registries of their names.
 
     gaussian:25                      a name and its first argument
     dncnn:depth=17,channels=1        named arguments
     gaussian:0..55                   a range: one value is drawn from it per image
     resunet:widths=32/64/128         a list of values
-    poisson:30 + gaussian:10 + clip  "then"
-    gaussian:25 | salt-pepper:0.03   "one of them, drawn per image"
-    0.8*l1 + 0.2*ssim                weights, where a sum is meant (losses)
+    poisson:30 + gaussian:10 + clip  a sequence
+    gaussian:25 | salt-pepper:0.03   alternatives, drawn per image
+    0.8*l1 + 0.2*ssim                a weighted sum (losses)
 
-The same text is the argument of a command, the value in a recipe, the heading in a table and the note in a model file:
-`make(str(x)) == x`. An object of the language keeps each constructor argument under its own name, so that `spell` can
-read it back. `|` binds weaker than `+`, and `+` weaker than `*`.
+The same text is used as an argument of a command, a value in a recipe, a heading in a table and in a model file:
+`make(str(x)) == x`. An object with a spec keeps each constructor argument as an attribute of the same name, which
+`format_spec` reads. `|` binds weaker than `+`, and `+` weaker than `*`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from unnoise.errors import UnnoiseError
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"  # a sign inside an exponent is not "then"
+    r"\s*(?:(?P<number>-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"  # a sign inside an exponent is not `+`
     r"|(?P<word>[A-Za-z_]\w*(?:-\w+)*)"
     r"|(?P<sign>\.\.|[:,=/+|*]))"
 )
@@ -41,19 +41,19 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers from `low` to `high`, spelt `low..high`; each image draws its own."""
+    """The numbers from `low` to `high`, written `low..high`; one is drawn for each image."""
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        """Refuse a range that holds nothing."""
+        """Reject an empty range."""
         if self.low > self.high:
             raise UnnoiseError(f"the range {self} is empty: write the smaller number first")
 
     def __str__(self) -> str:
-        """Spell the range as it is written in a spec."""
-        return f"{_spell_value(self.low)}..{_spell_value(self.high)}"
+        """Return the range as written in a spec."""
+        return f"{_format_value(self.low)}..{_format_value(self.high)}"
 
     def draw(self, rng: np.random.Generator) -> float:
         """Draw one value, uniformly."""
@@ -71,18 +71,18 @@ class Call:
 
 
 def parse(text: str) -> list[list[Call]]:
-    """Read a spec: a list of alternatives (`|`), each a list of terms (`+`).
+    """Parse a spec to a list of alternatives (`|`), each a list of terms (`+`).
 
     Raises:
-        UnnoiseError: `text` does not follow the grammar; the message shows the place.
+        UnnoiseError: syntax error.
     """
     return _Parser(text).alternatives()
 
 
 def format_spec(thing: HasSpec) -> str:
-    """Write an object of the language as the shortest spec that makes it again.
+    """Return the shortest spec of an object.
 
-    Arguments that have their default value are left out; the first positional one stands without its name.
+    Arguments with their default value are left out; the first positional argument is written without its name.
     """
     bare, named = "", []
     for position, parameter in enumerate(_arguments(type(thing)).values()):
@@ -90,20 +90,20 @@ def format_spec(thing: HasSpec) -> str:
         if value == parameter.default:
             continue
         if position == 0 and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            bare = _spell_value(value)
+            bare = _format_value(value)
         else:
-            named.append(f"{parameter.name}={_spell_value(value)}")
+            named.append(f"{parameter.name}={_format_value(value)}")
     arguments = ",".join([bare, *named] if bare else named)
     return f"{thing.name}:{arguments}" if arguments else thing.name
 
 
 class HasSpec:
-    """Something that the small language can name; `str` of it is its spec."""
+    """An object with a spec, which `str` returns."""
 
     name: ClassVar[str]
 
     def __str__(self) -> str:
-        """Spell the object as a spec."""
+        """Return the spec."""
         return format_spec(self)
 
 
@@ -112,8 +112,8 @@ class Argument:
     """One argument of a member.
 
     Attributes:
-        name: of the argument.
-        default: as a spec spells it; None if the argument is required.
+        name: name of the argument.
+        default: default as written in a spec; None if the argument is required.
         keyword_only: whether it has to be given by name.
     """
 
@@ -127,10 +127,10 @@ class Member:
     """What a registry knows about one of its names.
 
     Attributes:
-        name: as it is written in a spec.
+        name: name in a spec.
         summary: first sentence of the docstring of its class.
-        arguments: of its constructor, in order.
-        package: the distribution that provides it by an entry point; "" for members of this package.
+        arguments: arguments of its constructor, in order.
+        package: distribution that provides it by an entry point; "" for members of this package.
     """
 
     name: str
@@ -146,16 +146,16 @@ class Member:
 
 
 class Registry(Generic[T]):
-    """The names of one kind of thing, each with the place of its class; imported when first made.
+    """The names of one kind of object and the locations of their classes, which are imported when needed.
 
     Other packages add members by entry points of the group `unnoise.KINDs` ("unnoise.noises", "unnoise.losses").
     They are looked up only when a name is unknown and when names are listed; the names of this package come first.
 
     Args:
-        kind: what the members are, for messages ("noise").
+        kind: kind of the members, for messages ("noise").
         members: name -> "module:Class".
-        join: makes one object of weighted terms, `join([(weight, object), ...])`; None where `+` means nothing.
-        choose: makes one object of alternatives; None where `|` means nothing.
+        join: combines weighted terms to one object, `join([(weight, object), ...])`; None if `+` is not supported.
+        choose: combines alternatives to one object; None if `|` is not supported.
     """
 
     def __init__(
@@ -177,14 +177,14 @@ class Registry(Generic[T]):
         return iter(sorted({*self.members, *self._plugins()}))
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a member of that name; plug-ins are asked only if it is not one of ours."""
+        """Return whether there is a member of that name; plug-ins are searched only if this package has none."""
         return name in self.members or name in self._plugins()
 
     def find(self, name: str) -> type[T]:
         """Return the class behind a name, importing its module.
 
         Raises:
-            UnnoiseError: no member has that name, and the nearest one is offered; or a plug-in cannot be loaded.
+            UnnoiseError: there is no such member, or a plug-in cannot be loaded.
         """
         if name in self.members:
             module, _, attribute = self.members[name].partition(":")
@@ -212,7 +212,7 @@ class Registry(Generic[T]):
         arguments = tuple(
             Argument(
                 key,
-                None if parameter.default is parameter.empty else _spell_value(parameter.default),
+                None if parameter.default is parameter.empty else _format_value(parameter.default),
                 parameter.kind is parameter.KEYWORD_ONLY,
             )
             for key, parameter in _arguments(cls).items()
@@ -226,27 +226,27 @@ class Registry(Generic[T]):
         return {entry.name: entry for entry in found}
 
     def make(self, spec: str | T) -> T:
-        """Make the object that `spec` spells; an object is returned as it is.
+        """Return the object that a spec describes; an object is returned as it is.
 
         Raises:
-            UnnoiseError: the spec cannot be read, or names something that does not exist.
+            UnnoiseError: the spec is invalid or contains an unknown name.
         """
         if not isinstance(spec, str):
             return spec
-        made = [self._chain(terms, spec) for terms in parse(spec)]
-        if len(made) == 1:
-            return made[0]
+        options = [self._chain(terms, spec) for terms in parse(spec)]
+        if len(options) == 1:
+            return options[0]
         if self._choose is None:
-            raise UnnoiseError(f"'|' has no meaning for a {self.kind}: '{spec}'")
-        return self._choose(made)
+            raise UnnoiseError(f"'|' is not supported in a {self.kind}: '{spec}'")
+        return self._choose(options)
 
     def _chain(self, terms: list[Call], spec: str) -> T:
-        made = [(term.weight, self._call(term)) for term in terms]
-        if len(made) == 1 and made[0][0] == 1:
-            return made[0][1]
+        weighted = [(term.weight, self._call(term)) for term in terms]
+        if len(weighted) == 1 and weighted[0][0] == 1:
+            return weighted[0][1]
         if self._join is None:
-            raise UnnoiseError(f"'+' and '*' have no meaning for a {self.kind}: '{spec}'")
-        return self._join(made)
+            raise UnnoiseError(f"'+' and '*' are not supported in a {self.kind}: '{spec}'")
+        return self._join(weighted)
 
     def _call(self, term: Call) -> T:
         cls = self.find(term.name)
@@ -256,13 +256,13 @@ class Registry(Generic[T]):
                 raise UnnoiseError(unknown(f"option of {term.name}", key, parameters))
         try:
             return cls(*term.arguments, **dict(term.options))
-        except TypeError as error:  # a missing or surplus argument, told in Python's words
+        except TypeError as error:  # a missing or surplus argument, in Python's words
             accepted = ", ".join(parameters) or "none"
             raise UnnoiseError(f"{self.kind} '{term.name}': {error} (arguments: {accepted})") from error
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is unknown, and offer the nearest one, or all."""
+    """Return the message for an unknown name, which suggests the closest known one, or lists all."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     offer = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(names) or 'none'}"
@@ -284,9 +284,9 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     return {key: one for key, one in inspect.signature(cls).parameters.items() if one.kind not in rest}
 
 
-def _spell_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, tuple):
-        return "/".join(map(_spell_value, value))
+        return "/".join(map(_format_value, value))
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -295,7 +295,7 @@ def _spell_value(value: Any) -> str:
 
 
 class _Parser:
-    """Recursive descent over the tokens of one spec."""
+    """Recursive descent parser for a spec."""
 
     def __init__(self, text: str) -> None:
         self.text = text = " ".join(text.split())  # one line, for the messages

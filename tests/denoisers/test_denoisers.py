@@ -184,7 +184,7 @@ def test_the_spec_comes_back(spec: str) -> None:
     [
         ("mediam", "unknown model 'mediam': did you mean 'median'?"),
         ("nlm:force=2", "unknown option of nlm 'force': choose one of: strength"),
-        ("nlm:1 | tv", "'|' has no meaning for a denoiser: 'nlm:1 | tv'"),
+        ("nlm:1 | tv", "'|' is not supported in a denoiser: 'nlm:1 | tv'"),
         ("gone.onnx", "there is no model file 'gone.onnx'"),
         ("gone.safetensors", "there is no model file 'gone.safetensors'"),
         ("median:4", "median: size must be a positive odd integer, got '4'"),

@@ -149,7 +149,7 @@ def test_a_level_is_a_map_of_itself(spec: str) -> None:
         pytest.skip("is not told the noise level")
     torch.testing.assert_close(network(noisy, sigma), network(noisy, sigma.expand(2, 1, *noisy.shape[2:])))
     assert not torch.equal(network(noisy, sigma), network(noisy, 2 * sigma))
-    with pytest.raises(UnnoiseError, match="needs the noise level"):
+    with pytest.raises(UnnoiseError, match="this network needs sigma"):
         network(noisy)
 
 
@@ -314,23 +314,23 @@ def test_an_autoencoder_cleans_square_by_square() -> None:
         ("dncn", "did you mean 'dncnn'"),
         ("dncnn:dept=3", "did you mean 'depth'"),
         ("dncnn:depth=1", "depth must be at least 2"),
-        ("dncnn:depth=2.5", "depth takes whole numbers of at least 1, not '2.5'"),
-        ("dncnn:width=0", "width takes whole numbers"),
-        ("encoder_decoder:widths=8", "two levels or more"),
-        ("encoder_decoder:skips=2", "skips is true or false, not '2'"),
+        ("dncnn:depth=2.5", "depth takes integers of at least 1, got '2.5'"),
+        ("dncnn:width=0", "width takes integers"),
+        ("encoder_decoder:widths=8", "at least two levels"),
+        ("encoder_decoder:skips=2", "skips must be true or false, got '2'"),
         ("resunet:widths=4", "the same levels, two or more"),
         ("resunet:widths=4/8,blocks=1/1/1", "the same levels, two or more"),
-        ("resunet:widths=4/-8,blocks=1/1", "not '4/-8'"),
-        ("autoencoder:0", "code takes whole numbers"),
-        ("autoencoder:hidden=128/x", "hidden takes whole numbers of at least 1, not '128/x'"),
-        ("autoencoder:decoder=mirror", "decoder takes whole numbers, none or mirrored, not 'mirror'"),
-        ("unet:width=0", "width takes whole numbers"),
-        ("vae:size=20", "size must be a multiple of 8, not 20"),
-        ("vae:code=0", "code takes whole numbers"),
-        ("dncnn + dncnn", "no meaning for a network"),
+        ("resunet:widths=4/-8,blocks=1/1", "got '4/-8'"),
+        ("autoencoder:0", "code takes integers"),
+        ("autoencoder:hidden=128/x", "hidden takes integers of at least 1, got '128/x'"),
+        ("autoencoder:decoder=mirror", "decoder takes integers, none or mirrored, got 'mirror'"),
+        ("unet:width=0", "width takes integers"),
+        ("vae:size=20", "size must be a multiple of 8, got 20"),
+        ("vae:code=0", "code takes integers"),
+        ("dncnn + dncnn", "not supported in a network"),
         ("resunet:kind=dense", "kind must be one of plain, merged, naf, not 'dense'"),
-        ("resunet:fold=0", "fold takes whole numbers"),
-        ("dncnn | resunet", "no meaning for a network"),
+        ("resunet:fold=0", "fold takes integers"),
+        ("dncnn | resunet", "not supported in a network"),
     ],
 )
 def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:

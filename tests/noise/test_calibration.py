@@ -66,7 +66,7 @@ def test_saturated_and_lonely_frames_do_not_count(tmp_path: Path) -> None:
     flats, darks = take(tmp_path, "sensor:2000,read=0.5,black=4", exposures=(0.3, 0.7, 1.3, 2.0))
     found = calibrate([*flats[1:]], darks)
     assert found.noise.peak == pytest.approx(2000, rel=0.05)  # type: ignore[attr-defined]
-    assert found.doubts == ("1 flat frames are alone at their exposure, and left aside",)
+    assert found.doubts == ("1 flat frames without a second one of the same exposure are ignored",)
 
 
 def test_hot_pixels_and_a_flickering_lamp_do_not_count(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_one_dark_and_darks_cut_off_are_told(tmp_path: Path) -> None:
     camera, rng = Sensor(2000, read=0.5), np.random.default_rng(3)
     flats = [store(tmp_path / f"flat{shot}.tif", camera(scene(0.5, 0), rng)) for shot in range(2)]
     found = calibrate(flats, [store(tmp_path / "dark.tif", camera(scene(0, 0), rng))])
-    assert ["one dark frame" in doubt or "cut off at 0" in doubt for doubt in found.doubts] == [True, True]
+    assert ["one dark frame" in doubt or "clipped at 0" in doubt for doubt in found.doubts] == [True, True]
 
 
 @pytest.mark.parametrize(("blurred", "within"), [(20, 0.05), (0, 0.12)], ids=["smooth", "photograph"])
@@ -152,7 +152,7 @@ def test_mistakes_are_told_in_one_line(call, tmp_path: Path, photograph: np.ndar
         (names[0], names[1]): "need dark ones",
         (names[0], "--dark", names[2], names[3]): "two or more of one exposure",
         (names[2], names[3], "--dark", names[4], names[5]): "",
-        (names[0], "other.tif", "--dark", names[2]): "differs in size or depth",
+        (names[0], "other.tif", "--dark", names[2]): "differs in size or data type",
         ("tiny.tif",): "too small",
         ("tiny.tif", "--dark", "tiny.tif"): "too small",
         ("gone.tif",): "gone.tif",

@@ -115,7 +115,7 @@ def test_what_a_network_says_beside_its_prediction_does_no_harm() -> None:
         ("charbonier", "did you mean 'charbonnier'"),
         ("charbonnier:0", "epsilon must be above 0"),
         ("psnr:0", "epsilon must be above 0"),
-        ("l1 | mse", "no meaning for a loss"),
+        ("l1 | mse", "not supported in a loss"),
         ("0.8 l1", "expected"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Networks: PyTorch modules that learn to denoise.
+"""Networks: PyTorch modules for denoising.
 
-`make("dncnn:depth=17,channels=1")` builds one with fresh weights. To add a network, write its class in a file of its
-name here and its row in the table below.
+`make("dncnn:depth=17,channels=1")` builds one with random weights. To add a network, write its class in a file of this
+package and add a row to `NETWORKS`.
 """
 
 from __future__ import annotations

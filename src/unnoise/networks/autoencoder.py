@@ -1,12 +1,11 @@
-"""A dense autoencoder: a small picture as one vector, squeezed through a short code and unfolded again.
+"""A dense autoencoder: a small image as one vector, compressed to a short code and decoded again.
 
 The denoising autoencoder (Vincent, Larochelle, Bengio, Manzagol, "Extracting and Composing Robust Features with
-Denoising Autoencoders", ICML 2008) in the plain form that tutorials on MNIST give it: ReLU after every layer but the
-last, a sigmoid there, weights drawn after Glorot and Bengio (AISTATS 2010) from a uniform distribution and biases of
-zero, as Keras' `Dense` has them.
+Denoising Autoencoders", ICML 2008) in the plain form of MNIST tutorials: ReLU after every layer but the last, a sigmoid
+there, Glorot uniform weights (Glorot and Bengio, AISTATS 2010) and zero biases, as in Keras' `Dense`.
 
-It predicts the picture, not the noise, knows squares of one size only, and cleans any other picture square by square,
-each for itself. All that it can draw is what the code can tell: it does not leave what it has not learned as it is.
+It predicts the image, not the noise. It takes squares of one size only; any other image is denoised square by square,
+each by itself. Its output is limited to what the code can represent: unfamiliar content is not kept as it is.
 """
 
 from __future__ import annotations
@@ -29,12 +28,11 @@ class Autoencoder(Network):
     """Dense layers down to a code and up again.
 
     Args:
-        code: nodes of the layer in the middle.
-        hidden: nodes of each layer between picture and code, the picture's side first; None for none.
-        decoder: nodes of each layer between code and picture, the code's side first; "mirrored" for those of `hidden`
-            backwards.
+        code: units of the layer in the middle.
+        hidden: units of each layer from the image to the code, in order; None for no layers.
+        decoder: units of each layer from the code to the image, in order; "mirrored" for those of `hidden` reversed.
         size: side of the squares, in pixels.
-        channels: channels of the picture.
+        channels: number of channels.
     """
 
     name: ClassVar[str] = "autoencoder"
@@ -51,7 +49,7 @@ class Autoencoder(Network):
     ) -> None:
         super().__init__()
         if isinstance(decoder, str) and decoder != MIRRORED:
-            raise UnnoiseError(f"autoencoder: decoder takes whole numbers, none or {MIRRORED}, not '{decoder}'")
+            raise UnnoiseError(f"autoencoder: decoder takes integers, none or {MIRRORED}, got '{decoder}'")
         down = _listed(hidden)
         up = down[::-1] if isinstance(decoder, str) else _listed(decoder)
         check_counts(self.name, code=code, hidden=down, decoder=up, size=size, channels=channels)
@@ -67,14 +65,14 @@ class Autoencoder(Network):
         self.layers = nn.Sequential(*layers[:-1], nn.Sigmoid())
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`, every square for itself, to values in [0, 1]; `sigma` is not used."""
+        """Denoise `[B, C, H, W]`, each square by itself, to values in [0, 1]; `sigma` is not used."""
         squares = cut_squares(noisy, self.size)
         clean = self.layers(squares.flatten(start_dim=1)).reshape(squares.shape)
         return join_squares(clean, *noisy.shape[2:])
 
 
 def _listed(nodes: Layers) -> tuple[int, ...]:
-    """Return layers as a list; the small language spells a list of one as a number."""
+    """Return layers as a list; in a spec, a list of one is a number."""
     if nodes is None:
         return ()
     return nodes if isinstance(nodes, tuple) else (nodes,)

@@ -1,4 +1,4 @@
-"""What a network is, and the facts that it states about itself."""
+"""The base class of networks and the facts that they state."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from unnoise.spec import HasSpec
 
 
 class Network(HasSpec, nn.Module):
-    """A module that maps noisy pictures to clean ones.
+    """A module that maps noisy images to clean ones.
 
-    Members keep each constructor argument under its own name, so that `str(network)` is the spec that builds it again.
+    Subclasses keep each constructor argument as an attribute of its name, so that `str(network)` is the spec that
+    builds it again.
 
     Attributes:
-        channels: channels of the picture, in and out.
+        channels: number of channels of the input and the output.
         multiple_of: height and width must be multiples of this.
-        halo: how far, in pixels, an input pixel can reach into the output; None when it reaches everywhere.
-        wants_sigma: whether `forward` needs the noise level.
-        margin: mirrored pixels that a picture is given beyond each border, where the network's world ends in zeros.
+        halo: distance in pixels up to which an input pixel affects the output; None if it affects all of it.
+        wants_sigma: whether `forward` needs sigma.
+        margin: reflected pixels that are added beyond each border, since the network pads with zeros.
     """
 
     name: ClassVar[str]
@@ -36,25 +37,26 @@ class Network(HasSpec, nn.Module):
 
     @abstractmethod
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean a batch.
+        """Denoise a batch.
 
         Args:
             noisy: `[B, C, H, W]`, nominally in [0, 1]; H and W multiples of `multiple_of`.
-            sigma: noise deviation in [0, 1] units, `[B, 1, 1, 1]` or a map `[B, 1, H, W]`, where `wants_sigma`.
+            sigma: standard deviation of the noise in [0, 1] units, `[B, 1, 1, 1]` or a map `[B, 1, H, W]`; required if
+                `wants_sigma`.
 
         Returns:
-            The clean batch, `[B, C, H, W]`.
+            The denoised batch, `[B, C, H, W]`.
         """
 
     def forward_train(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """Clean a batch and return beside the `prediction` whatever else a loss of this network needs."""
+        """Denoise a batch; return the `prediction` and whatever else a loss of this network needs."""
         return {"prediction": self(noisy, sigma)}
 
     def initialize_from(self, other: Network) -> None:
-        """Take over the weights of a trained network, to go on from.
+        """Initialize the weights from a trained network.
 
         Raises:
-            UnnoiseError: it is another network than this, and not one that this one knows to begin from.
+            UnnoiseError: its architecture is different, and not one that this network can be initialized from.
         """
         if str(other) != str(self):
             raise UnnoiseError(f"weights of {other} do not fit {self}")
@@ -62,7 +64,7 @@ class Network(HasSpec, nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """Number of learned values."""
+        """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -97,30 +99,30 @@ def multiply_adds(network: Network) -> float:
 
 
 def check_counts(network: str, **counts: int | tuple[int, ...]) -> None:
-    """Raise UnnoiseError unless each argument, or each member of one, is a whole number of at least 1."""
+    """Raise UnnoiseError unless each argument, or each item of a list, is an integer of at least 1."""
     for argument, value in counts.items():
         members = value if isinstance(value, tuple) else (value,)
         if not all(type(member) is int and member >= 1 for member in members):
-            spelt = "/".join(map(str, members))
-            raise UnnoiseError(f"{network}: {argument} takes whole numbers of at least 1, not '{spelt}'")
+            text = "/".join(map(str, members))
+            raise UnnoiseError(f"{network}: {argument} takes integers of at least 1, got '{text}'")
 
 
 def sigma_map(noisy: torch.Tensor, sigma: torch.Tensor | None) -> torch.Tensor:
-    """Spread the noise level to a map `[B, 1, H, W]` beside the picture.
+    """Expand sigma to a map `[B, 1, H, W]` of the size of the image.
 
     Raises:
         UnnoiseError: `sigma` is missing.
     """
     if sigma is None:
-        raise UnnoiseError("this network needs the noise level: pass sigma")
+        raise UnnoiseError("this network needs sigma: pass the noise level")
     return sigma.to(noisy.dtype).expand(noisy.shape[0], 1, *noisy.shape[2:])
 
 
 @cache
 def bf16_pays(device: str) -> bool:
-    """Say whether a device, "cuda", "mps" or "cpu", is faster in bfloat16 than in float32.
+    """Return whether a device, "cuda", "mps" or "cpu", is faster in bfloat16 than in float32.
 
-    Of processors, only some of those that have it are: a convolution is tried, and has to be a quarter faster.
+    Not all processors with bfloat16 are: a convolution is timed, and has to be 25 % faster.
     """
     if device != "cpu":
         return device == "mps" or torch.cuda.is_bf16_supported()
@@ -134,7 +136,7 @@ def bf16_pays(device: str) -> bool:
 
     def fastest(*, bf16: bool) -> float:
         seconds = []
-        for _ in range(4):  # the first one warms up
+        for _ in range(4):  # the first is a warm-up
             start = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 torch.conv2d(features, kernels, padding=1)
@@ -146,10 +148,10 @@ def bf16_pays(device: str) -> bool:
 
 
 def check_compiler(device: torch.device) -> None:
-    """See that PyTorch's compiler finds what it needs.
+    """Check that PyTorch's compiler works.
 
     Raises:
-        UnnoiseError: it does not.
+        UnnoiseError: it does not, for example because there is no C compiler.
     """
     try:
         torch.compile(torch.sin)(torch.zeros(1, device=device))

@@ -1,4 +1,4 @@
-"""Parts that several networks are made of."""
+"""Building blocks of networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def conv3x3(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
 
 
 def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
-    """Set a convolution to zero, so that what it adds begins as nothing (Zhang et al., Fixup, ICLR 2019)."""
+    """Initialize a convolution with zeros, so that a residual branch starts as 0 (Zhang et al., Fixup, ICLR 2019)."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -23,10 +23,10 @@ def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def widen_weights(fresh: torch.Tensor, given: torch.Tensor, *, transposed: bool = False) -> torch.Tensor:
-    """Return the weights of a layer for more features that makes the same first ones as a narrower layer did.
+    """Return the weights of a wider layer whose first features are those of a narrower one.
 
-    Kernels `[outputs, inputs, ...]` (`[inputs, outputs, ...]` where `transposed`) or biases. The first features are
-    made of the first ones alone, the further ones as in the `fresh` layer (after Chen, Goodfellow, Shlens, "Net2Net",
+    Kernels `[outputs, inputs, ...]` (`[inputs, outputs, ...]` if `transposed`) or biases. The first outputs depend on
+    the first inputs only; the other ones are those of the `fresh` layer (after Chen, Goodfellow, Shlens, "Net2Net",
     ICLR 2016, arXiv:1511.05641, who copy features instead).
     """
     if fresh.shape == given.shape:
@@ -40,7 +40,7 @@ def widen_weights(fresh: torch.Tensor, given: torch.Tensor, *, transposed: bool 
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))), `[B, width, H, W]` to the same; the identity when fresh."""
+    """x + conv(relu(conv(x))) on `[B, width, H, W]`; initially the identity."""
 
     reach = 2  # pixels, at the block's own resolution
 
@@ -50,15 +50,15 @@ class ResidualBlock(nn.Module):
         self.second = zero_init(conv3x3(width, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add what two convolutions find."""
+        """Add the residual branch."""
         return x + self.second(torch.relu(self.first(x)))
 
 
 class MergedConv3x3(nn.Conv2d):
-    """A 3x3 convolution that is learned as a sum of three, and computed as one: for training alone it is another.
+    """A 3x3 convolution whose kernel is trained as a sum of three; it runs as one convolution.
 
-    To its own kernel are added one of 1x1, and one of 3x3 after one of 1x1, before the picture meets them (online
-    re-parameterisation: Hu et al., CVPR 2022, arXiv:2204.00826; there with normalisation, too).
+    Its own kernel, a 1x1 kernel, and the product of a 1x1 and a 3x3 kernel are added (online re-parameterization: Hu et
+    al., CVPR 2022, arXiv:2204.00826; there with normalization).
     """
 
     def __init__(self, width: int) -> None:
@@ -68,14 +68,14 @@ class MergedConv3x3(nn.Conv2d):
         self.outer = conv3x3(width, width, bias=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Convolve with the sum."""
-        in_a_row = torch.einsum("omhw,mi->oihw", self.outer.weight, self.inner.weight[:, :, 0, 0])
-        kernel = self.weight + F.pad(self.point.weight, (1, 1, 1, 1)) + in_a_row
+        """Convolve with the sum of the kernels."""
+        product = torch.einsum("omhw,mi->oihw", self.outer.weight, self.inner.weight[:, :, 0, 0])
+        kernel = self.weight + F.pad(self.point.weight, (1, 1, 1, 1)) + product
         return F.conv2d(input, kernel, self.bias, padding=1)
 
 
 class MergedBlock(nn.Module):
-    """`ResidualBlock` of merged convolutions."""
+    """A `ResidualBlock` of merged convolutions."""
 
     reach = ResidualBlock.reach
 
@@ -87,15 +87,15 @@ class MergedBlock(nn.Module):
             zero_init(layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add what two convolutions find."""
+        """Add the residual branch."""
         return x + self.second(torch.relu(self.first(x)))
 
 
 class NAFBlock(nn.Module):
-    """A block without activations, products in their place, `[B, width, H, W]` to the same; the identity when fresh.
+    """A block with gating instead of activations, on `[B, width, H, W]`; initially the identity.
 
-    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, arXiv:2204.04676; without its attention to the
-    mean of the whole picture, so that it does not see further than its neighbours.
+    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, arXiv:2204.04676; without its channel attention,
+    which depends on the whole image, so that the receptive field stays finite.
     """
 
     reach = 1
@@ -108,7 +108,7 @@ class NAFBlock(nn.Module):
         self.project = nn.ModuleList(zero_init(nn.Conv2d(width, width, kernel_size=1)) for _ in range(2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add what is found around every pixel, and then what is found at it."""
+        """Add a spatial branch, then a pointwise branch."""
         x = x + self.project[0](_gate(self.around(self.expand[0](self._normed(0, x)))))
         return x + self.project[1](_gate(self.expand[1](self._normed(1, x))))
 
@@ -117,8 +117,8 @@ class NAFBlock(nn.Module):
 
 
 def _gate(x: torch.Tensor) -> torch.Tensor:
-    one, other = x.chunk(2, dim=1)
-    return one * other
+    first, second = x.chunk(2, dim=1)
+    return first * second
 
 
 BLOCKS: dict[str, Any] = {"plain": ResidualBlock, "merged": MergedBlock, "naf": NAFBlock}
@@ -126,22 +126,22 @@ BLOCKS: dict[str, Any] = {"plain": ResidualBlock, "merged": MergedBlock, "naf": 
 
 
 def residual_blocks(width: int, count: int, kind: str = "plain") -> nn.Sequential:
-    """Return `count` residual blocks of a kind in a row."""
+    """Return a sequence of `count` residual blocks of a kind."""
     return nn.Sequential(*(BLOCKS[kind](width) for _ in range(count)))
 
 
 class ImpulseFill(nn.Module):
-    """Fill the pixels of `[B, C, H, W]` that are at 0 or 1 by the mean of the sound ones around, the nearest above all.
+    """Replaces pixels of `[B, C, H, W]` that are 0 or 1 by a weighted mean of the valid pixels around them.
 
-    Normalised convolution (Knutsson, Westin, CVPR 1993), with weights of distance to the power of -6. Salt and pepper
-    come in equal parts: where there is far more of one, it is the picture's own, sky or print, and stays as it is. So
-    does what has nothing sound around, and values beyond, which are other noise. With `width`, four convolutions of so
-    many features learn what is to be added at 0 and 1, at full size, and there alone.
+    Normalized convolution (Knutsson, Westin, CVPR 1993) with the weights distance^-6. Salt and pepper are equally
+    frequent: where one prevails, it is image content, such as sky or print, and is kept. Pixels without valid ones
+    around them, and values outside [0, 1], are kept as well. With `width`, four convolutions of that many features at
+    full resolution predict a correction of the replaced pixels.
     """
 
     radius = 3  # of the mean
-    window = 7  # radius of the square in which salt and pepper are counted
-    uneven = 4.0  # deviations of a fair coin, from which they are the picture's own
+    window = 7  # radius of the window in which salt and pepper are counted
+    uneven = 4.0  # standard deviations of a fair coin above which they are image content
     layers = 4
     kernel: torch.Tensor
     ones: torch.Tensor
@@ -161,7 +161,7 @@ class ImpulseFill(nn.Module):
         return nn.Sequential(conv3x3(inputs, width), nn.ReLU(), *between, zero_init(conv3x3(width, outputs)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is filled, and `[B, 2 C, H, W]`: 1 where black was, then where white was, and 0 elsewhere."""
+        """Return the filled image, and masks `[B, 2 C, H, W]` of the pixels that were 0, then of those that were 1."""
         black, white = (x == 0).to(x.dtype), (x == 1).to(x.dtype)
         edge, edges = black + white, torch.cat([black, white], dim=1)
         sound, kernel = 1 - edge, self.kernel.to(x.dtype)
@@ -172,7 +172,7 @@ class ImpulseFill(nn.Module):
         even = (whites - blacks).square() <= self.uneven**2 * (whites + blacks)
         filled = torch.where((edge > 0) & (weight > 0) & even, mean, x)
         if self.refine is not None:
-            seen = torch.cat([filled - 0.5, edges], dim=1)  # around 0, which is what the border is padded with
+            seen = torch.cat([filled - 0.5, edges], dim=1)  # centered at 0, the value of the padding
             filled = filled + edge * self.refine(seen.contiguous(memory_format=torch.channels_last))
         return filled, edges
 
@@ -183,19 +183,19 @@ class ImpulseFill(nn.Module):
 
 
 DEFAULT_SIGMA = 10 / 255
-"""The noise level that a network which is not told one supposes at first, where it begins from one that is."""
+"""Initial sigma of a blind network that is initialized from one with sigma as an input."""
 MAX_SIGMA = 100 / 255
-"""No level is guessed higher."""
+"""Largest estimate of sigma."""
 
 
 class SigmaEstimator(nn.Module):
-    """A map of the noise level `[B, 1, H, W]` in [0, 1] units, guessed from `[B, C, H, W]`; `SUPPOSED` when fresh.
+    """Estimates a map of sigma `[B, 1, H, W]` in [0, 1] units from `[B, C, H, W]`; initially `DEFAULT_SIGMA`.
 
-    Convolutions on the picture folded 4x4, then at half of that: one value for each cell of 8x8 pixels.
+    Convolutions on the image after 4x4 pixel unshuffling, then at half that size: one value per cell of 8x8 pixels.
     """
 
     cell = 8
-    reach = 4 + 2 * cell + cell  # 3x3 convolutions at both sizes, and what cells round
+    reach = 4 + 2 * cell + cell  # 3x3 convolutions at both sizes, and the size of a cell
 
     def __init__(self, channels: int, width: int = 24) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ class SigmaEstimator(nn.Module):
         self.last = zero_init(nn.Conv2d(width, 1, kernel_size=1))
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Guess the level at every pixel."""
+        """Estimate sigma at every pixel."""
         features = torch.relu(self.first(F.pixel_unshuffle(noisy, self.cell // 2)))
         features = self.down(features)
         for layer in self.then:
@@ -215,14 +215,14 @@ class SigmaEstimator(nn.Module):
 
 
 def cut_squares(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Cut pictures `[B, C, H, W]` into squares `[B * H/side * W/side, C, side, side]`, for networks of one size."""
+    """Cut images `[B, C, H, W]` into squares `[B * H/side * W/side, C, side, side]`, for networks of one size."""
     batch, channels, height, width = x.shape
     grid = x.reshape(batch, channels, height // side, side, width // side, side)
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, side, side)
 
 
 def join_squares(squares: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Put squares that `cut_squares` cut back together to pictures `[B, C, H, W]`."""
+    """Join the squares of `cut_squares` to images `[B, C, H, W]`."""
     channels, side = squares.shape[1], squares.shape[-1]
     grid = squares.reshape(-1, height // side, width // side, channels, side, side)
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, height, width)

@@ -1,8 +1,8 @@
 """DnCNN: a plain stack of convolutions that predicts the noise.
 
 Zhang, Zuo, Chen, Meng, Zhang, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", IEEE
-TIP 26(7), 2017, arXiv:1608.03981. As in the paper: 3x3 convolutions of 64 features, ReLU, batch normalisation in every
-layer but the first and last, and the residual R = noise as output, x = y - R. It is not told the level.
+TIP 26(7), 2017, arXiv:1608.03981. As in the paper: 3x3 convolutions of 64 features, ReLU, batch normalization in every
+layer but the first and last, and the residual R = noise as output, x = y - R. It is blind: sigma is not an input.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class DnCNN(Network):
     """Denoising convolutional network with residual learning.
 
     Args:
-        channels: channels of the picture.
-        depth: number of convolutions; the paper has 17 for one known level and 20 for a blind or colour network.
+        channels: number of channels.
+        depth: number of convolutions; the paper has 17 for one known sigma and 20 for a blind or color network.
         width: features of each hidden layer.
-        norm: batch normalisation in the hidden layers.
+        norm: use batch normalization in the hidden layers.
     """
 
     name: ClassVar[str] = "dncnn"
@@ -34,7 +34,7 @@ class DnCNN(Network):
         super().__init__()
         check_counts(self.name, channels=channels, depth=depth, width=width)
         if depth < 2:
-            raise UnnoiseError(f"dncnn: depth must be at least 2, not {depth}")
+            raise UnnoiseError(f"dncnn: depth must be at least 2, got {depth}")
         self.channels, self.depth, self.width, self.norm = channels, depth, width, norm
         self.halo = depth
         layers: list[nn.Module] = [conv3x3(channels, width), nn.ReLU(inplace=True)]
@@ -52,15 +52,15 @@ class DnCNN(Network):
                 _start_small(layer.weight)
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`; `sigma` is not used."""
+        """Denoise `[B, C, H, W]`; `sigma` is not used."""
         return noisy - self.layers(noisy)
 
 
 @torch.no_grad()
 def _start_small(scale: torch.Tensor) -> None:
-    """Draw the scales of a normalisation as the authors' code does: small, and none nearer to zero than 0.025.
+    """Initialize the scales of a normalization as in the authors' code: small, but at least 0.025 in magnitude.
 
-    From scales of 1 a training stands still, at the PSNR of the noisy picture, for its first hundreds of steps.
+    With scales of 1, training stays at the PSNR of the noisy image for its first hundreds of steps.
     """
     nn.init.normal_(scale, std=math.sqrt(2 / (9 * len(scale))))
     scale.copy_(torch.where(scale < 0, scale.clamp(max=-0.025), scale.clamp(min=0.025)))

@@ -2,12 +2,12 @@
 
 Convolutions and max pooling down, transposed convolutions and convolutions up, and a 1x1 convolution as the head of a
 pixel-wise regression: the form of a segmentation network (Noh, Hong, Han, "Learning Deconvolution Network for Semantic
-Segmentation", ICCV 2015, arXiv:1505.04366) with the values of the clean picture in the place of classes. What differs:
-transposed convolutions in place of unpooling with remembered places, and no normalisation.
+Segmentation", ICCV 2015, arXiv:1505.04366) with the values of the clean image in place of classes. Unlike there,
+transposed convolutions replace unpooling with stored indices, and there is no normalization.
 
-Plain, all that it knows of a picture must pass the coarsest level, and fine detail is lost there. With `skips` it is
-a RED-Net (Mao, Shen, Yang, NIPS 2016, arXiv:1603.09056) with pooling: the features of each level are added to those of
-the same size on the way up, and the picture to what the head predicts. It is not told the noise level.
+Without skips, everything passes through the coarsest level, where fine detail is lost. With `skips` it is a RED-Net
+(Mao, Shen, Yang, NIPS 2016, arXiv:1603.09056) with pooling: the features of each level are added to those of the same
+size in the decoder, and the input to the output of the head. It is blind: sigma is not an input.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class EncoderDecoder(Network):
     """Encoder-decoder for pixel-wise regression.
 
     Args:
-        channels: channels of the picture.
-        widths: features at each level, full size first; between two levels the size is halved.
-        convolutions: at each level, on the way down and again on the way up.
-        skips: add the features of the way down to those of the way up, and the picture to the prediction.
+        channels: number of channels.
+        widths: features at each level, full size first; the size is halved between two levels.
+        convolutions: number of convolutions at each level, in the encoder and in the decoder.
+        skips: add the features of the encoder to those of the decoder, and the input to the output.
     """
 
     name: ClassVar[str] = "encoder_decoder"
@@ -46,10 +46,10 @@ class EncoderDecoder(Network):
     ) -> None:
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, convolutions=convolutions)
-        if not isinstance(widths, tuple):  # a list of one is spelt as a number
-            raise UnnoiseError("encoder_decoder: widths needs two levels or more, as in widths=32/64")
+        if not isinstance(widths, tuple):  # in a spec, a list of one is a number
+            raise UnnoiseError("encoder_decoder: widths needs at least two levels, such as widths=32/64")
         if not isinstance(skips, bool):
-            raise UnnoiseError(f"encoder_decoder: skips is true or false, not '{skips}'")
+            raise UnnoiseError(f"encoder_decoder: skips must be true or false, got '{skips}'")
         self.channels, self.widths, self.convolutions, self.skips = channels, widths, convolutions, skips
         self.multiple_of = 2 ** (len(widths) - 1)
         self.halo = self._reach()
@@ -57,7 +57,7 @@ class EncoderDecoder(Network):
         self.encoders = nn.ModuleList(
             _convolve(before, width, convolutions) for before, width in itertools.pairwise((channels, *widths))
         )
-        # No bias: the convolution that follows brings one, and its gradient is slow on processors.
+        # No bias: the next convolution has one, and its gradient is slow on processors.
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2, bias=False) for fine, coarse in steps
         )
@@ -67,7 +67,7 @@ class EncoderDecoder(Network):
             zero_init(self.head)
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`; `sigma` is not used."""
+        """Denoise `[B, C, H, W]`; `sigma` is not used."""
         features, levels = noisy, []
         for encode in self.encoders:
             features = encode(F.max_pool2d(features, 2) if levels else features)
@@ -78,7 +78,7 @@ class EncoderDecoder(Network):
         return noisy + self.head(features) if self.skips else self.head(features)
 
     def _reach(self) -> int:
-        """Follow every place of the grid down and up again: how far its influence ends on the farther side."""
+        """Return the halo: the farthest output pixel that any input pixel affects, over all positions in the grid."""
         levels, farthest = len(self.widths), 0
         for place in range(self.multiple_of):
             low = high = place
@@ -92,7 +92,7 @@ class EncoderDecoder(Network):
 
 
 def _convolve(inputs: int, width: int, count: int) -> nn.Sequential:
-    """Return `count` 3x3 convolutions, each with its ReLU."""
+    """Return `count` 3x3 convolutions, each followed by ReLU."""
     layers: list[nn.Module] = []
     for before in (inputs, *[width] * (count - 1)):
         convolution = conv3x3(before, width)

@@ -1,15 +1,15 @@
-"""A residual U-Net on the pixel-unshuffled picture: the fast network that we ship.
+"""A residual U-Net on the pixel-unshuffled image: the architecture of the bundled models.
 
 A U-Net (Ronneberger, Fischer, Brox, MICCAI 2015, arXiv:1505.04597) of plain residual blocks, as in DRUNet (Zhang et
-al., TPAMI 2021, arXiv:2008.13751), on a picture that is first folded 2x2 into channels, with the noise level beside it
-as a map, as in FFDNet (Zhang, Zuo, Zhang, TIP 2018, arXiv:1710.04026). What differs: strided 2x2 convolutions down and
-transposed ones up, additions as skips, and every residual branch starting at zero, so that the fresh network is the
-identity and learns at a high rate without normalisation.
+al., TPAMI 2021, arXiv:2008.13751), after 2x2 pixel unshuffling, with a map of sigma as an additional channel, as in
+FFDNet (Zhang, Zuo, Zhang, TIP 2018, arXiv:1710.04026). Unlike there: strided 2x2 convolutions down and transposed ones
+up, additive skips, and residual branches that start at zero, so that the initial network is the identity and trains at
+a high learning rate without normalization.
 
-It does not look at the whole picture (`halo` is finite), and it does not guess the noise level: that is told, or, with
-`told=false`, it learns to clean what it is shown. With `guess=true`, a small network guesses a map of the level first,
-as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686). For impulse noise, `fill=true` first fills what is surely lost,
-and `refine=16` does so better: that is a matter of single pixels, which are finer than all features of the U-Net.
+Its receptive field is finite (`halo`). Sigma is an input, or, with `told=false`, the network is blind. With
+`guess=true`, a small network estimates a map of sigma first, as in CBDNet (Guo et al., CVPR 2019, arXiv:1807.04686).
+For impulse noise, `fill=true` first replaces pixels at 0 and 1 from their neighbors, and `refine=16` improves the
+result at full resolution, since single pixels are finer than the features of the U-Net.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The U-Net: down by pooling, up by transposed convolutions, and every level handed across.
+"""The U-Net: down by pooling, up by transposed convolutions, with skip connections at every level.
 
 Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
 arXiv:1505.04597. As in the paper: two 3x3 convolutions with ReLU at each of five levels of 64 to 1024 features, 2x2
-max-pooling between them, and skips by concatenation. What differs: the convolutions keep the size, so that the picture
-that comes out is as large as the one that went in, and the last layer gives colours instead of classes.
+max-pooling between them, and skips by concatenation. Unlike there, convolutions are padded, so that the output has the
+size of the input, and the last layer returns colors instead of classes.
 
-It has no normalisation and is not told the noise level; the whole output is made by the layers, nothing is added to the
-noisy picture. At its full width it has 31 million values; `width` makes it small.
+It has no normalization, no residual connection from input to output, and is blind: sigma is not an input. At its full
+width it has 31 million parameters.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from unnoise.networks.base import Network, check_counts
 from unnoise.networks.blocks import conv3x3
 
 LEVELS = 4  # of pooling
-CONVOLUTIONS = 2  # a level, each way
+CONVOLUTIONS = 2  # per level, in the encoder and in the decoder
 
 
 class UNet(Network):
     """U-Net of four poolings.
 
     Args:
-        channels: channels of the picture.
-        width: features at full size; they double with every pooling, 16 times as many at the bottom.
+        channels: number of channels.
+        width: features at full size; they double with every pooling, to 16 times as many at the coarsest level.
     """
 
     name: ClassVar[str] = "unet"
@@ -42,7 +42,7 @@ class UNet(Network):
         self.halo = _reach()
         widths = [width * 2**level for level in range(LEVELS + 1)]
         self.down = nn.ModuleList(map(_convolutions, [channels, *widths[:-1]], widths))
-        # No bias: the convolution that follows brings one, and on processors its gradient takes longer than the rest.
+        # No bias: the next convolution has one, and on processors its gradient takes longer than the rest.
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(2 * one, one, kernel_size=2, stride=2, bias=False) for one in widths[:-1]
         )
@@ -50,7 +50,7 @@ class UNet(Network):
         self.tail = nn.Conv2d(width, channels, kernel_size=1)
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`; `sigma` is not used."""
+        """Denoise `[B, C, H, W]`; `sigma` is not used."""
         features, skips = self.down[0](noisy), []
         for level in self.down[1:]:
             skips.append(features)
@@ -61,7 +61,7 @@ class UNet(Network):
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    """Return a level's two convolutions, with weights that keep the size of the values (He et al., ICCV 2015)."""
+    """Return the two convolutions of a level, with Kaiming initialization (He et al., ICCV 2015)."""
     layers: list[nn.Module] = []
     for one in [inputs] + [outputs] * (CONVOLUTIONS - 1):
         convolution = conv3x3(one, outputs)
@@ -71,9 +71,9 @@ def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _reach() -> int:
-    """Follow the pixels that an output pixel is made of back to the input, through the bottom; return the farthest."""
+    """Return the halo: the farthest input pixel that any output pixel depends on, over all positions in the grid."""
     farthest = 0
-    for pixel in range(2**LEVELS):  # where it lies in the grid of the bottom matters
+    for pixel in range(2**LEVELS):  # the position in the coarsest grid matters
         first = last = pixel
         for _ in range(LEVELS):
             first, last = (first - CONVOLUTIONS) // 2, (last + CONVOLUTIONS) // 2

@@ -1,11 +1,11 @@
-"""A convolutional variational autoencoder: the picture through a code of a few numbers and back.
+"""A convolutional variational autoencoder: the image is encoded as a few numbers and decoded again.
 
 Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114: the encoder gives mean and log-variance
-of each number of the code, training draws the code from there, and the loss `kl` holds it near a standard normal. The
-encoder is three strided 4x4 convolutions and a linear layer, the decoder the same backwards, ending in a sigmoid.
+of each number of the code, training samples the code from these, and the loss `kl` keeps it close to a standard normal.
+The encoder is three strided 4x4 convolutions and a linear layer, the decoder the reverse, ending in a sigmoid.
 
-What it is not: a good denoiser. 128 numbers cannot hold the 49,152 values of a picture of 128x128, so it gives back,
-blurred, what such pictures look like; that is what it is here to show.
+It is not a good denoiser, and included as an example: 128 numbers cannot represent the 49,152 values of an image of
+128x128, so the output is a blurred version of what such images look like.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from unnoise.networks.base import Network, check_counts
 from unnoise.networks.blocks import cut_squares, join_squares
 
 LEVELS = 3
-_SPREAD = 20.0  # largest log-variance: its exponential must stay a number
+_SPREAD = 20.0  # largest log-variance, so that its exponential is finite
 
 
 class VAE(Network):
-    """Variational autoencoder of pictures of one size; larger ones are cleaned square by square.
+    """Variational autoencoder of images of one size; larger ones are denoised square by square.
 
-    When it learns (`train()`), the code is drawn anew with each call; when it works (`eval()`), it is the mean.
+    In training mode the code is sampled in each call; in evaluation mode it is the mean.
 
     Args:
-        channels: channels of the picture.
+        channels: number of channels.
         size: side of a square, in pixels, a multiple of 8.
-        code: numbers in the code.
+        code: length of the code.
         width: features at half size; they double with each further level.
     """
 
@@ -42,7 +42,7 @@ class VAE(Network):
         super().__init__()
         check_counts(self.name, channels=channels, size=size, code=code, width=width)
         if size % 2**LEVELS:
-            raise UnnoiseError(f"vae: size must be a multiple of {2**LEVELS}, not {size}")
+            raise UnnoiseError(f"vae: size must be a multiple of {2**LEVELS}, got {size}")
         self.channels, self.size, self.code, self.width = channels, size, code, width
         self.multiple_of = self.halo = size
         widths = [width * 2**level for level in range(LEVELS)]
@@ -61,11 +61,11 @@ class VAE(Network):
         self.decoder = nn.Sequential(*up[:-1], nn.Sigmoid())
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`; `sigma` is not used."""
+        """Denoise `[B, C, H, W]`; `sigma` is not used."""
         return self.forward_train(noisy, sigma)["prediction"]
 
     def forward_train(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """Clean a batch and return the `prediction`, and `mean` and `log_variance` of its codes, `[squares, code]`."""
+        """Denoise a batch; return the `prediction`, and `mean` and `log_variance` of its codes, `[squares, code]`."""
         features = self.encoder(cut_squares(noisy, self.size))
         mean, log_variance = self.mean(features), self.log_variance(features).clamp(max=_SPREAD)
         drawn = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean) if self.training else mean

@@ -1,7 +1,7 @@
-"""Noise: what spoils a picture, as values that can be spelt, chained and drawn from.
+"""Noise models: degradations of images that can be written as specs, chained, and sampled.
 
 `make("poisson:30 + gaussian:10 + clip")` is a `Noise`; calling it with an image and a NumPy generator gives the noisy
-image. To add a noise, write its class in a file here and its row in the table below.
+image. To add a noise, write its class in a file of this package and add a row to `NOISES`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a noise is: an immutable value that spoils an image with randomness that the caller owns.
+"""The base class of noise models: immutable, with random numbers from a generator of the caller.
 
-Levels are spelt in the literature's 8-bit units (`gaussian:25` is sigma 25/255). `level` here is the one place that
-divides by 255; everything behind it works in [0, 1].
+Arguments are in the 8-bit units of the literature (`gaussian:25` is sigma 25/255). `level` converts them; images are in
+[0, 1].
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from unnoise.units import from_8bit
 
 
 class Noise(HasSpec, ABC):
-    """One degradation of an image; members are frozen dataclasses whose fields are numbers or ranges of them.
+    """A degradation of an image; subclasses are frozen dataclasses with fields that are numbers or ranges.
 
-    A noise never clips unless its chain says `clip`.
+    Noise does not clip; that is the step `clip` of a chain.
     """
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator | int) -> np.ndarray:
-        """Spoil an image.
+        """Degrade an image.
 
         Args:
-            image: float32 `[H, W, C]`, nominally in [0, 1]. NaN and infinity are left where they are.
-            rng: the source of all randomness, or a seed for one.
+            image: float32 `[H, W, C]`, nominally in [0, 1]. NaN and infinity are kept in place.
+            rng: a random number generator, or a seed.
 
         Returns:
-            The noisy image, float32 `[H, W, C]`; the input is left as it is.
+            The noisy image, float32 `[H, W, C]`; the input is not changed.
         """
         rng = np.random.default_rng(rng)
         image = np.asarray(image, dtype=np.float32)
@@ -43,17 +43,17 @@ class Noise(HasSpec, ABC):
         return np.where(finite, noisy.astype(np.float32, copy=False), image)
 
     def draw(self, rng: np.random.Generator) -> Noise:
-        """Settle what is left to chance per image: each range becomes a number, each choice one of its members."""
+        """Draw what varies per image: each range becomes a number, each choice one of its members."""
         ranges = {key: value.draw(rng) for key, value in vars(self).items() if isinstance(value, Range)}
         return dataclasses.replace(self, **ranges) if ranges else self  # type: ignore[type-var]
 
     @abstractmethod
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Spoil a float32 image `[H, W, C]` by this noise, all of whose values are settled."""
+        """Degrade a float32 image `[H, W, C]`; all ranges and choices have been drawn."""
 
     @property
     def sigma(self) -> float | None:
-        """What a denoiser is told, in [0, 1] units: the deviation where it is one number for all pixels, else None."""
+        """Sigma for a denoiser, in [0, 1] units; None if it is not the same for all pixels, or not drawn yet."""
         return None
 
     def __add__(self, then: Noise) -> Noise:
@@ -67,41 +67,41 @@ class Noise(HasSpec, ABC):
 
 @dataclass(frozen=True)
 class Chain(Noise):
-    """Several noises, one after the other; spelt `a + b`."""
+    """Several noises applied in order; written `a + b`."""
 
     name: ClassVar[str] = "chain"
     steps: tuple[Noise, ...]
 
     def draw(self, rng: np.random.Generator) -> Noise:
-        """Settle every step."""
+        """Draw every step."""
         return Chain(tuple(step.draw(rng) for step in self.steps))
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Apply the steps in their order."""
+        """Apply the steps in order."""
         for step in self.steps:
             image = step.apply(image, rng)
         return image
 
     @property
     def sigma(self) -> float | None:
-        """Root of the summed variances, where every step has a deviation."""
+        """Square root of the summed variances; None if a step has no sigma."""
         parts = [step.sigma for step in self.steps]
         return None if None in parts else float(np.sqrt(sum(part**2 for part in parts if part is not None)))
 
     def __str__(self) -> str:
-        """Spell the chain."""
+        """Return the spec."""
         return " + ".join(map(str, self.steps))
 
 
 @dataclass(frozen=True)
 class Choice(Noise):
-    """One of several noises, drawn anew for every image; spelt `a | b`."""
+    """One of several noises, drawn for each image; written `a | b`."""
 
     name: ClassVar[str] = "choice"
     options: tuple[Noise, ...]
 
     def draw(self, rng: np.random.Generator) -> Noise:
-        """Pick one, each as likely as the next, and settle it."""
+        """Pick one, all with the same probability, and draw it."""
         return self.options[int(rng.integers(len(self.options)))].draw(rng)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -109,25 +109,25 @@ class Choice(Noise):
         return self.draw(rng).apply(image, rng)
 
     def __str__(self) -> str:
-        """Spell the choice."""
+        """Return the spec."""
         return " | ".join(map(str, self.options))
 
 
 def chain(terms: list[tuple[float, Noise]]) -> Noise:
-    """Join noises by "then"; nested chains become one."""
+    """Chain noises with `+`; nested chains are flattened."""
     steps: list[Noise] = []
     for weight, noise in terms:
         if weight != 1:
-            raise UnnoiseError(f"a noise has no weight: write {noise} with the level that you mean")
+            raise UnnoiseError(f"a noise has no weight: scale the arguments of {noise} instead")
         if isinstance(noise, Choice):
-            raise UnnoiseError("'|' binds weaker than '+': write the choice of whole chains")
+            raise UnnoiseError("'|' binds weaker than '+': write out each chain of the choice")
         steps.extend(noise.steps if isinstance(noise, Chain) else [noise])
     return Chain(tuple(steps))
 
 
 def choice(options: list[Noise]) -> Noise:
-    """Join noises by "one of them"; nested choices become one."""
-    flat = [one for option in options for one in (option.options if isinstance(option, Choice) else (option,))]
+    """Combine noises with `|`; nested choices are flattened."""
+    flat = [noise for option in options for noise in (option.options if isinstance(option, Choice) else (option,))]
     return Choice(tuple(flat))
 
 
@@ -138,14 +138,14 @@ def check(noise: Noise, field: str, low: float, high: float = float("inf")) -> N
     numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
     if not numbers or not all(low <= end <= high and end < float("inf") for end in ends):
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
-        raise UnnoiseError(f"{noise.name}: {field} must be a number {limits}, not '{value}'")
+        raise UnnoiseError(f"{noise.name}: {field} must be a number {limits}, got '{value}'")
 
 
 def check_flag(noise: Noise, field: str) -> None:
     """Raise UnnoiseError unless a field is true or false."""
     value: Any = getattr(noise, field)
     if not isinstance(value, bool):
-        raise UnnoiseError(f"{noise.name}: {field} must be true or false, not '{value}'")
+        raise UnnoiseError(f"{noise.name}: {field} must be true or false, got '{value}'")
 
 
 def level(value: float | Range) -> float:

@@ -1,8 +1,8 @@
-"""How far the grid of JPEG stands out in a picture.
+"""The strength of JPEG block artifacts in an image.
 
-JPEG rounds every block of 8x8 pixels without a look at its neighbours. So where a picture is smooth, pixels differ more
-across the edge of a block than beside it (Wang, Bovik, Evans, "Blind measurement of blocking artifacts in images", ICIP
-2000). A picture that was cut keeps its grid, wherever that begins now.
+JPEG quantizes each block of 8x8 pixels independently. In smooth areas, neighboring pixels therefore differ more across
+a block boundary than inside a block (Wang, Bovik, Evans, "Blind measurement of blocking artifacts in images", ICIP
+2000). The grid may start anywhere, since the image may have been cropped.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 SMOOTH = 8 / 255
-"""Differences above this are the picture's own edges."""
+"""Larger differences are edges of the image."""
 SURE = 3.0
-"""It must stand out by so many deviations of what is beside it: in small and noisy pictures, chance does, too."""
+"""Minimum strength in standard deviations over the other phases; small and noisy images vary by chance."""
 
-_SIDE = 8  # of JPEG's blocks, pixels
-_LEAST = 4 * _SIDE  # side of a picture, pixels
-_PIXELS = 2**20  # looked at each way
+_SIDE = 8  # of a JPEG block, pixels
+_LEAST = 4 * _SIDE  # smallest side of an image, pixels
+_PIXELS = 2**20  # examined in each direction
 
 
 def measure(pixels: np.ndarray) -> float:
-    """Return by how much neighbours differ more across the grid than beside it, in [0, 1] units; 0 where there is none.
+    """Return the extra difference of neighbors across block boundaries, in [0, 1] units; 0 without a visible grid.
 
     Args:
-        pixels: float32 `[H, W, C]`, nominally in [0, 1]; NaN and infinity are passed over.
+        pixels: float32 `[H, W, C]`, nominally in [0, 1]; NaN and infinity are ignored.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < _LEAST:
@@ -34,7 +34,7 @@ def measure(pixels: np.ndarray) -> float:
 
 
 def _across(lines: np.ndarray) -> float:
-    """Return what stands out in the differences along lines, `[N, length]`, at the phase where most does."""
+    """Return the extra difference along lines, `[N, length]`, at the phase of the grid where it is largest."""
     step = np.abs(np.diff(lines, axis=1))
     step[~(step <= SMOOTH)] = np.nan
     sharper = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
@@ -44,6 +44,6 @@ def _across(lines: np.ndarray) -> float:
     sums, seen = (each[:, :whole].sum(axis=0).reshape(-1, _SIDE).sum(axis=0) for each in (sharper, counts))
     phases = sums / np.maximum(seen, 1)
     edge = int(np.argmax(phases))
-    others = np.roll(phases, 1 - edge)[3:]  # those beside the edge are lowered by it
+    others = np.roll(phases, 1 - edge)[3:]  # without the phases beside the boundary, which it lowers
     out = float(phases[edge] - others.mean())
     return out if out > SURE * others.std() else 0.0

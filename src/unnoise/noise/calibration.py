@@ -1,10 +1,10 @@
-"""Photon transfer: gain, read noise and row noise of a camera out of flat and dark frames, or out of one picture.
+"""Photon transfer: gain, read noise and row noise of a camera from flat and dark frames, or from one image.
 
-The variance of a sensor's counts grows with their mean along a line: its slope is the gain, and where there is no light
-it is that of the read noise (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288, release 4.0, chapter 6).
-Two frames of one exposure are subtracted, so that dust, vignetting and the pattern of the sensor fall out; what is left
-has twice the variance of one. It is taken within pieces of rows, which row noise only shifts, on tiles; the median over
-the tiles passes over hot pixels and saturated corners.
+The variance of a sensor's counts is a linear function of their mean: the slope is the gain, and the value without light
+is the variance of the read noise (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288, release 4.0,
+chapter 6). Two frames of the same exposure are subtracted, which cancels dust, vignetting and fixed pattern noise; the
+difference has twice the variance of one frame. It is measured in segments of rows, which row noise only shifts, on
+tiles; the median over the tiles ignores hot pixels and saturated corners.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from unnoise.units import FULL_SCALE
 TILE = 32
 """Side of the tiles, pixels."""
 ALIKE = 1.1
-"""Flats whose light differs by less than this factor are of one exposure."""
+"""Flats whose mean differs by less than this factor have the same exposure."""
 _ROUNDING = 1 / 12  # variance of rounding to whole counts
-_SURE = 3.0  # standard errors, from which row noise is believed
-_CLIPPED = 0.01  # share of the pixels of a dark frame at 0, from which its lower half is missed
-_CUT = 0.003  # share of the pixels of a tile at the largest count, from which the tile is saturated
-_SMOOTH = 1.4  # times the line: blocks whose variance is higher hold texture
+_SURE = 3.0  # standard errors above which row noise is significant
+_CLIPPED = 0.01  # fraction of the pixels of a dark frame at 0 above which it counts as clipped
+_CUT = 0.003  # fraction of the pixels of a tile at the largest count above which it counts as saturated
+_SMOOTH = 1.4  # times the line: blocks with a higher variance contain texture
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a camera's noise is made of; `counts` are steps of the file's integers, or units of its floats.
+    """The noise of a camera; `counts` are steps of the file's integers, or units of its floats.
 
     Attributes:
-        noise: the same as a noise of the small language, for `add`, `train` and `evaluate`.
-        counts_per_electron: the gain; None where the noise does not grow with the light.
+        noise: the same as a noise model, for `add`, `train` and `evaluate`.
+        counts_per_electron: gain; None if the noise does not depend on the signal.
         black: counts without light.
-        read: deviation of the read noise, counts; that of rounding is left aside.
-        rows: deviation of what the pixels of a row share, counts; 0 where it is not seen.
-        frames: pictures that it rests on.
-        doubts: what makes it less sure, a line each.
+        read: standard deviation of the read noise without quantization noise, counts.
+        rows: standard deviation of the row noise, counts; 0 if it is not significant.
+        frames: number of frames used.
+        doubts: limitations of the result, one line each.
     """
 
     noise: Noise
@@ -61,23 +61,23 @@ class Calibration:
     doubts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Tell it in counts and in electrons."""
+        """Describe the noise in one line, in counts and electrons."""
         gain = self.counts_per_electron
         electrons = "" if gain is None else f" ({self.read / gain:.3g} electrons)"
-        light = "no noise of light" if gain is None else f"gain {gain:.4g} counts per electron"
+        light = "no shot noise" if gain is None else f"gain {gain:.4g} counts per electron"
         parts = (light, f"read noise {self.read:.4g} counts{electrons}", f"row noise {self.rows:.3g}")
-        return f"{', '.join(parts)}, black {self.black:.5g}, of {self.frames} frames"
+        return f"{', '.join(parts)}, black {self.black:.5g}, from {self.frames} frames"
 
 
 @dataclass(frozen=True)
 class _Shots:
-    """The temporal noise of frames of one exposure: per tile and channel its mean and variance; that of row means."""
+    """Temporal noise of frames of one exposure: mean and variance per tile and channel, and that of the row means."""
 
     mean: np.ndarray
     variance: np.ndarray
-    whole: np.ndarray  # tiles that are not cut off at the top
+    whole: np.ndarray  # tiles that are not saturated
     rows: float
-    unsure: float  # standard error of `rows`, a variance too
+    unsure: float  # standard error of `rows`; both are variances
 
 
 def calibrate(
@@ -86,9 +86,9 @@ def calibrate(
     """Measure a camera.
 
     Args:
-        flats: files of an evenly lit, blurred surface; two or more shots of each exposure, one or more exposures. Raw,
-            linear counts: what a camera has developed follows no line. Pages of a file are frames of their own.
-        darks: files without light; two or more, for one holds the pattern of the sensor as well.
+        flats: files of an evenly lit, blurred surface; two or more frames of each exposure, one or more exposures. Raw,
+            linear counts: images processed by the camera do not follow the model. Each page of a file is a frame.
+        darks: files without light; two or more, since a single one includes fixed pattern noise.
         max_pixels: as for `io.read`.
 
     Raises:
@@ -98,21 +98,21 @@ def calibrate(
     dark, flat = reader.frames(darks), reader.frames(flats)
     doubts: list[str] = []
     if len(dark) == 1:
-        doubts.append("one dark frame: its read and row noise hold the fixed pattern of the sensor, too")
+        doubts.append("only one dark frame: read and row noise include the fixed pattern noise of the sensor")
     if reader.zeros(dark) > _CLIPPED:
-        doubts.append("the dark frames are cut off at 0: the read noise is larger than found")
+        doubts.append("the dark frames are clipped at 0: the read noise is underestimated")
     without = _shots([reader.frame(one) for one in dark])
     black = float(np.median(without.mean))
     read = float(np.median(without.variance))
     groups = [group for group in _exposures(flat, reader, black) if len(group) > 1]
     if not groups:
-        raise UnnoiseError("flat frames are compared in pairs: give two or more of one exposure, not dark")
+        raise UnnoiseError("at least two flat frames of the same exposure, brighter than the dark frames, are needed")
     gain = _gain([_shots([reader.frame(one) for one in group]) for group in groups], black, read)
     rows = without.rows if without.rows > _SURE * without.unsure else 0.0
     read = max(read - (_ROUNDING if reader.whole else 0.0), 0.0)
     count = len(dark) + sum(map(len, groups))
     if left := len(flat) + len(dark) - count:
-        doubts.append(f"{left} flat frames are alone at their exposure, and left aside")
+        doubts.append(f"{left} flat frames without a second one of the same exposure are ignored")
     full = reader.full
     peak, levels = full / gain, [FULL_SCALE / full * value for value in (math.sqrt(read), math.sqrt(rows), black)]
     noise = Sensor(*(_four(value) for value in (peak, *levels)))
@@ -120,13 +120,13 @@ def calibrate(
 
 
 def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration:
-    """Find the line of noise against signal in one picture: in the flattest blocks of each shade.
+    """Fit noise against signal in one image, from the flattest blocks of each brightness.
 
-    What cannot be told apart in one picture is put together: black level and read noise, of which only the one that is
-    needed is above 0; row noise is not looked for.
+    Black level and read noise cannot be separated in one image: at most one of them is above 0. Row noise is not
+    measured.
 
     Args:
-        source: a raw, linear picture, with parts of many shades that are flat.
+        source: a raw, linear image with flat areas of many brightnesses.
         max_pixels: as for `io.read`.
 
     Raises:
@@ -137,11 +137,11 @@ def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration
     pixels = picture.pixels / np.float32(white)
     brightness, variance = estimation.noise_against_signal(pixels)
     if not variance.size:
-        raise UnnoiseError(f"{source}: is too small to find its noise: 8 pixels a side, at least")
-    doubts = ["one picture: black level and read noise cannot be told apart, and row noise is not looked for"]
+        raise UnnoiseError(f"{source}: too small: at least 8 x 8 pixels are needed")
+    doubts = ["only one image: black level and read noise cannot be separated, and row noise is not measured"]
     kind = estimation.estimate_noise(pixels[:, :, :3]).kind
     if kind in ("correlated", "impulse", "mixed"):
-        doubts.append(f"its noise looks {kind}: a developed picture follows no line; see the noise 'camera'")
+        doubts.append(f"its noise looks {kind}: processed images do not follow this model, see the noise 'camera'")
     slope, start = line(brightness.ravel(), variance.ravel())
     full = _full(picture.dtype) * white
     if slope <= 0:
@@ -155,11 +155,11 @@ def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration
 
 
 class _Reader:
-    """Frames of one size and depth, in counts; the files read last are kept.
+    """Frames of one size and data type, in counts; the last files are cached.
 
     Attributes:
         full: counts at white, 1 for floats.
-        whole: whether counts are whole numbers.
+        whole: whether counts are integers.
     """
 
     def __init__(self, max_pixels: int) -> None:
@@ -169,7 +169,7 @@ class _Reader:
         self.full, self.whole = 1.0, False
 
     def frames(self, paths: Sequence[str | Path]) -> list[tuple[Path, int]]:
-        """Return file and page of every frame."""
+        """Return the file and the page of every frame."""
         return [(Path(path), page) for path in paths for page in range(len(self._pages(Path(path))))]
 
     def frame(self, place: tuple[Path, int]) -> np.ndarray:
@@ -177,7 +177,7 @@ class _Reader:
         return self._pages(place[0])[place[1]]
 
     def zeros(self, places: Sequence[tuple[Path, int]]) -> float:
-        """Return the share of pixels at 0."""
+        """Return the fraction of pixels at 0."""
         return float(np.mean([(self.frame(place) <= 0).mean() for place in places])) if self.whole else 0.0
 
     def _read(self, path: Path) -> list[np.ndarray]:
@@ -185,25 +185,25 @@ class _Reader:
         pages = np.split(picture.pixels, picture.header.pages)
         kind = (pages[0].shape, picture.dtype)
         if self._kind not in (None, kind):
-            raise UnnoiseError(f"{path}: differs in size or depth from the frames before it: take all by one camera")
+            raise UnnoiseError(f"{path}: differs in size or data type from the other frames: use frames of one camera")
         self._kind, self.full, self.whole = kind, _full(picture.dtype), picture.dtype.kind != "f"
         if min(pages[0].shape[:2]) < TILE:
-            raise UnnoiseError(f"{path}: is too small for a calibration: {TILE} pixels a side, at least")
+            raise UnnoiseError(f"{path}: too small for a calibration: at least {TILE} x {TILE} pixels are needed")
         return [page * np.float32(self.full) for page in pages]
 
 
 def _full(dtype: np.dtype[Any]) -> float:
-    """Return the number that stands for white in files of a type."""
+    """Return the value of white in files of a data type."""
     return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def _four(value: float) -> float:
-    """Round to four digits."""
+    """Round to four significant digits."""
     return float(f"{value:.4g}")
 
 
 def _exposures(flat: list[tuple[Path, int]], reader: _Reader, black: float) -> Iterator[list[tuple[Path, int]]]:
-    """Yield the frames of each exposure, the darkest first; those without light are left out."""
+    """Yield the frames of each exposure, darkest first, without those that have no light."""
     light = {place: float(reader.frame(place).mean()) - black for place in flat}
     group: list[tuple[Path, int]] = []
     for place in sorted((place for place in flat if light[place] > 0), key=lambda place: light[place]):
@@ -216,7 +216,7 @@ def _exposures(flat: list[tuple[Path, int]], reader: _Reader, black: float) -> I
 
 
 def _shots(frames: list[np.ndarray]) -> _Shots:
-    """Measure frames of one exposure by their differences, each with the next; one frame is measured by itself."""
+    """Measure frames of one exposure by their successive differences; a single frame is measured by itself."""
     pairs = list(itertools.pairwise(frames)) or [(frames[0],)]
     mean = np.mean([_tiles(frame).mean(axis=(1, 3)) for frame in frames], axis=0)
     variance = 0.0
@@ -228,7 +228,7 @@ def _shots(frames: list[np.ndarray]) -> _Shots:
     means -= means.mean(axis=0) if len(frames) > 1 else 0
     means -= means.mean(axis=1, keepdims=True)  # the lamp flickers
     freedom = max(len(frames) - 1, 1) * (height - 1)
-    alone = float(np.median(variance)) / width  # what row means vary by without row noise
+    alone = float(np.median(variance)) / width  # variance of row means without row noise
     rows = float((means**2).sum(axis=(0, 1)).mean()) / freedom - alone
     top = np.max([frame.max(axis=(0, 1)) for frame in frames], axis=0)
     cut = np.max([(_tiles(frame) >= top).mean(axis=(1, 3)) for frame in frames], axis=0)
@@ -236,13 +236,13 @@ def _shots(frames: list[np.ndarray]) -> _Shots:
 
 
 def _tiles(frame: np.ndarray) -> np.ndarray:
-    """Cut `[H, W, C]` into `[rows, TILE, columns, TILE, C]`; what is left at the right and below falls off."""
+    """Cut `[H, W, C]` into `[rows, TILE, columns, TILE, C]`; the remainder at the right and bottom is dropped."""
     height, width = (side // TILE for side in frame.shape[:2])
     return frame[: height * TILE, : width * TILE].reshape(height, TILE, width, TILE, frame.shape[2])
 
 
 def _gain(exposures: list[_Shots], black: float, read: float) -> float:
-    """Return the slope of variance over mean, through the darks; beyond the largest variance, all is saturated."""
+    """Return the slope of variance over mean, through the darks; exposures above the largest variance are saturated."""
     middles = [float(np.median(shots.variance)) for shots in exposures]
     slopes, weights = [], []
     for shots in exposures[: int(np.argmax(middles)) + 1]:
@@ -253,15 +253,15 @@ def _gain(exposures: list[_Shots], black: float, read: float) -> float:
             slopes.append(slope)
             weights.append(sound.sum() / (slope + read / float(np.median(light[sound]))) ** 2)
     if not slopes:
-        raise UnnoiseError("the flats are no noisier than the darks, or all saturated: give others, of raw counts")
+        raise UnnoiseError("the flats are not noisier than the darks, or all saturated: use frames of raw counts")
     return float(np.average(slopes, weights=weights))
 
 
 def line(light: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
-    """Fit variance = slope light + start to shades, each with an error in proportion to its variance.
+    """Fit variance = slope * light + start, where the error of each variance is proportional to it.
 
-    Shades that stand far above the line hold texture, and are left out. Where the light hardly differs, or the slope is
-    not upward, it is 0.
+    Values far above the line come from texture and are left out. If the light hardly varies, or the slope is not
+    positive, the slope is 0.
     """
     seen = variance > 0
     if not seen.any():

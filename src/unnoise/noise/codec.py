@@ -1,4 +1,4 @@
-"""What storing does to a picture: clipping, rounding to few levels, JPEG."""
+"""Degradations by file formats: clipping, quantization, JPEG."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unnoise.spec import Range
 
 @dataclass(frozen=True)
 class Clip(Noise):
-    """Cut off what lies outside [0, 1], as every sensor and every integer file does."""
+    """Clip to [0, 1], as every sensor and every integer file does."""
 
     name: ClassVar[str] = "clip"
 
     @property
     def sigma(self) -> float:
-        """Nothing is added: what is not cut off keeps its noise."""
+        """0: clipping adds no noise."""
         return 0.0
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -30,18 +30,18 @@ class Clip(Noise):
 
 @dataclass(frozen=True)
 class Quantize(Noise):
-    """Round to 2^`bits` levels from 0 to 1, error at most half a step; what lies outside keeps the same steps."""
+    """Round to 2^`bits` levels from 0 to 1, with an error of at most half a step; values outside use the same step."""
 
     name: ClassVar[str] = "quantize"
     bits: float | Range = 8
 
     def __post_init__(self) -> None:
-        """Check the depth."""
+        """Check the bit depth."""
         check(self, "bits", 1, 16)
 
     @property
     def sigma(self) -> float | None:
-        """Deviation of an error that is anywhere within half a step alike (Bennett, Bell Syst. Tech. J. 27, 1948)."""
+        """Standard deviation of an error uniform within half a step (Bennett, Bell Syst. Tech. J. 27, 1948)."""
         return None if isinstance(self.bits, Range) else 1 / (2 ** round(self.bits) - 1) / 12**0.5
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -52,11 +52,11 @@ class Quantize(Noise):
 
 @dataclass(frozen=True)
 class Jpeg(Noise):
-    """Store as JPEG and read back; clips to [0, 1] and 8 bits, as the format does.
+    """Encode as JPEG and decode; clips to [0, 1] and rounds to 8 bits.
 
     Args:
-        quality: libjpeg's, 1 to 100.
-        full_color: keep the colour at full size (4:4:4); else halve it (4:2:0), as most cameras do.
+        quality: quality setting of libjpeg, 1 to 100.
+        full_color: store color at full resolution (4:4:4); otherwise at half (4:2:0), as most cameras do.
     """
 
     name: ClassVar[str] = "jpeg"
@@ -69,7 +69,7 @@ class Jpeg(Noise):
         check_flag(self, "full_color")
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Encode and decode; more than three channels, or two, are stored one by one."""
+        """Encode and decode; images of two, or more than three, channels are encoded channel by channel."""
         height, width, channels = image.shape
         if channels not in (1, 3):
             planes = [self.apply(image[:, :, c : c + 1], rng) for c in range(channels)]

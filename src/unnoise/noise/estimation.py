@@ -29,35 +29,35 @@ import numpy as np
 from unnoise.noise import blockiness, impulses
 
 BEND = 0.5
-"""How far, in natural logarithms, a profile stands above a straight line before its noise counts as correlated."""
+"""By how much, in natural logarithms, a profile exceeds a straight line before its noise counts as correlated."""
 RISE = 1.8
-"""Or: how many times scale 1 is in scale 2 ..."""
+"""Or: minimum ratio of scale 2 to scale 1 ..."""
 EARLY = 1.5 / 255
-"""... when that stands above the geometric mean of this and scale 4, too: the picture itself rises later ..."""
+"""... if scale 2 also exceeds the geometric mean of this and scale 4: image content rises later ..."""
 PLAIN = 2 / 255
-"""... and above this."""
+"""... and this."""
 MOTTLED = 0.25
-"""Or, below `FAINT`: how far, in logarithms, scale 4 of the colour differences stands above scales 2 and 8 ..."""
+"""Or, below `FAINT`: by how much, in logarithms, scale 4 of the color differences exceeds scales 2 and 8 ..."""
 MOTTLES = 4 / 255
-"""... and their level there."""
-TOLD = 3.0
-"""What a denoiser for white noise is told of noise that bends, as a multiple of its level at scale 4."""
+"""... and their sigma there."""
+CORRELATED_GAIN = 3.0
+"""Sigma to denoise correlated noise with, as a multiple of sigma at scale 4."""
 LARGEST = 15 / 255
-"""Correlated noise is not told higher: what looks stronger is mostly picture."""
+"""Largest sigma for correlated noise: what looks stronger is mostly image content."""
 VISIBLE = 1 / 3 / 255
-"""White noise below this is that of rounding to 8 bits, or none; a grid of JPEG below it does not count."""
+"""White noise below this is quantization to 8 bits, or none; a weaker JPEG grid is ignored."""
 BLOCKY = 8.0
-"""What a denoiser for white noise is told of JPEG, as a multiple of how far its grid stands out."""
+"""Sigma to denoise JPEG artifacts with, as a multiple of the strength of the block grid."""
 FAINT = 2.5 / 255
-"""Below this, what grows with the scale by more than half is the picture, and not noise."""
+"""Below this, what grows with the scale by more than half is image content, not noise."""
 GROWTH = 0.55
-"""Power of the brightness with which the variance grows, from which noise counts as signal-dependent."""
+"""Minimum exponent of the variance as a power of the signal for signal-dependent noise."""
 ALIGNED = 0.85
-"""Correlation, both axes logarithmic, from which that growth is believed."""
+"""Minimum correlation of that fit, both axes logarithmic."""
 DARK = 0.02
-"""Light below this counts as this: rounding and read noise are all that grows no less."""
+"""Smaller signal values count as this, since rounding and read noise do not vanish."""
 BESIDE = 3 / 255
-"""Noise from this level on, beside impulses, makes them mixed."""
+"""Minimum sigma of noise beside impulses for the kind "mixed"."""
 
 _SCALES = (1, 2, 4, 8)
 _SIDE = 8  # of a block, pixels
@@ -175,25 +175,25 @@ def noise_against_signal(pixels: np.ndarray, shades: int = 16) -> tuple[np.ndarr
 
 
 def _smeared(profile: tuple[float, ...]) -> float | None:
-    """Return the level to tell of correlated noise; None where the profile shows none."""
+    """Return sigma to denoise correlated noise with; None if the profile shows none."""
     if len(profile) < len(_SCALES):
         return None
     one, two, four, eight = profile
     if _bend(one, two, eight) > BEND:
-        return max(one, min(TOLD * four, LARGEST))
+        return max(one, min(CORRELATED_GAIN * four, LARGEST))
     return one if two > max(RISE * one, PLAIN) and two**2 > EARLY * four else None
 
 
 def _bend(one: float, two: float, eight: float) -> float:
-    """Return how far scale 2 stands above the line through scales 1 and 8, both axes logarithmic."""
+    """Return by how much scale 2 exceeds the line through scales 1 and 8, both axes logarithmic."""
     one, two, eight = np.log(np.maximum((one, two, eight), 0.05 / 255))
     return float(two - (2 * one + eight) / 3)
 
 
 def _growth(brightness: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
-    """Return the power of the brightness with which the variance grows, and the deviation that it comes to at white.
+    """Return the exponent of the variance as a power of the signal, and sigma at white.
 
-    The power is 0 where it is not believed.
+    The exponent is 0 if the fit is poor.
     """
     seen = (brightness > 0) & (variance > 0)
     x, y = np.log(np.maximum(brightness[seen], DARK)), np.log(variance[seen])
@@ -205,21 +205,21 @@ def _growth(brightness: np.ndarray, variance: np.ndarray) -> tuple[float, float]
 
 
 def _mottled(scales: Sequence[np.ndarray]) -> bool:
-    """Say whether the colour differences hold noise that is smeared over a few pixels."""
+    """Return whether the color differences contain correlated noise."""
     differences = [np.stack([blocks[:, 0] - blocks[:, 1], blocks[:, 2] - blocks[:, 1]], axis=1) for blocks in scales]
     _, two, four, eight = np.maximum(_profile(differences), 0.05 / 255) / np.sqrt(2)
     return bool(four > MOTTLES and np.log(four) - np.log(two * eight) / 2 > MOTTLED)
 
 
 def _profile(scales: Iterable[np.ndarray]) -> tuple[float, ...]:
-    """Return the level at each scale."""
+    """Return sigma at each scale."""
     return tuple(
         scale * _level(_shades(blocks, finest=scale == 1)[1]) for scale, blocks in zip(_SCALES, scales, strict=False)
     )
 
 
 def _scales(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield blocks, `[N, C, 8, 8]`, of each scale that still has one."""
+    """Yield the blocks, `[N, C, 8, 8]`, of each scale that has any."""
     for _ in _SCALES:
         if min(pixels.shape[:2]) < _SIDE:
             return
@@ -229,7 +229,7 @@ def _scales(pixels: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _halved(pixels: np.ndarray) -> np.ndarray:
-    """Return the means of 2x2 pixels; an odd last row or column is left out."""
+    """Return the means of 2x2 pixels; an odd last row or column is dropped."""
     height, width = (side // 2 for side in pixels.shape[:2])
     half = np.empty((height, width, pixels.shape[2]), pixels.dtype)
     for top in range(0, height, 64):  # few enough rows to stay in the processor's cache
@@ -241,17 +241,16 @@ def _halved(pixels: np.ndarray) -> np.ndarray:
 
 
 def _level(variance: np.ndarray) -> float:
-    """Return the deviation in the quieter shades of each channel, mean over the channels."""
+    """Return sigma in the quieter brightness groups of each channel, averaged over the channels."""
     return float(np.quantile(np.sqrt(variance), 0.25, axis=1).mean()) / _BIAS if variance.size else 0.0
 
 
 def _shades(
     blocks: np.ndarray, *, finest: bool = True, count: int = _SHADES, flattest: float = _FLATTEST
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean brightness and variance of the high frequencies in the flat blocks of each shade, both `[C, shades]`.
+    """Return brightness and high-frequency variance of the flat blocks of each brightness group, both `[C, shades]`.
 
-    At the finest scale, blocks that are clipped in part hold less than their noise, and are left out, unless hardly any
-    others are there.
+    At the finest scale, partly clipped blocks show too little noise; they are left out unless there are few others.
     """
     total, channels = blocks.shape[:2]
     shades = min(count, max(1, total // 8)) if total else 0
@@ -272,7 +271,7 @@ def _shades(
 
 
 def _blocks(pixels: np.ndarray, count: int = _BLOCKS) -> np.ndarray:
-    """Cut finite blocks on an even grid, `[N, C, 8, 8]`; none from a picture smaller than a block."""
+    """Return finite blocks on a regular grid, `[N, C, 8, 8]`; none for an image smaller than a block."""
     if min(pixels.shape[:2]) < _SIDE:
         return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
     height, width = (side - _SIDE + 1 for side in pixels.shape[:2])

@@ -1,12 +1,11 @@
-"""Lost pixels: those that impulse noise (salt and pepper) has put to white or black.
+"""Detection of impulses (salt and pepper) in blocks of an image.
 
-They are looked for in small blocks. A pixel is lost when it is at 0 or 1 and far from the median of those of its block
-that are not, by the measure of their own spread. Saturated sky, shadow and print are at 0 and 1, too; but there either
-too little else is in the block, or its spread is wide. Salt and pepper come in equal parts, stars and hot pixels are
-but bright: so only as many pixels count on either side as the rarer side has.
+A pixel is an impulse if it is 0 or 1 and far from the median of the other pixels of its block, relative to their
+spread. Saturated sky, shadow and print are at 0 and 1 as well, but there the block has too few other pixels, or their
+spread is wide. Salt and pepper are equally frequent, while stars and hot pixels are only bright: the count is therefore
+twice that of the rarer side.
 
-A page of print is all black and white. There, what is black with nothing but white around it is pepper; print has
-strokes.
+A printed page is all black and white. There, a black pixel surrounded by white is pepper; print has strokes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 RARE = 0.005
-"""Smaller shares are those of pictures without impulses."""
+"""Smaller fractions also occur in images without impulses."""
 
 _SPREAD = 4.0  # deviations of a block, from which a pixel is far from its median
 _NEAR = 8 / 255  # what is nearer is never lost
@@ -24,13 +23,13 @@ _JUDGED = 0.01  # of the blocks, or of the pixels for pepper on white: if fewer 
 
 
 def find(blocks: np.ndarray) -> tuple[np.ndarray, float]:
-    """Find lost pixels.
+    """Find impulses.
 
     Args:
         blocks: `[N, C, height, width]`, finite.
 
     Returns:
-        Which pixels are lost, and their share in the picture, 0 to 1; 0 where it is smaller than `RARE`.
+        The mask of impulses, and their fraction in the image, 0 to 1; 0 if it is smaller than `RARE`.
     """
     if not len(blocks):
         return np.zeros(blocks.shape, bool), 0.0
@@ -68,9 +67,9 @@ def _on_white(blocks: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def without(blocks: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Fill lost pixels by the median of the others in their block, and widen the others' spread to make up for it.
+    """Replace impulses by the median of their block, and scale the other pixels to keep the variance.
 
-    A block of nothing else becomes even.
+    A block of nothing but impulses becomes constant.
     """
     axes = (2, 3)
     middle = _median(blocks.reshape(*blocks.shape[:2], -1), lost.reshape(*lost.shape[:2], -1))[:, :, None, None]
@@ -80,7 +79,7 @@ def without(blocks: np.ndarray, lost: np.ndarray) -> np.ndarray:
 
 
 def _median(values: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Return the median along the last axis of what is not left out; infinity where nothing remains."""
+    """Return the median along the last axis without the pixels `left_out`; infinity if none remain."""
     ordered = np.sort(np.where(left_out, np.inf, values), axis=-1)
     count = np.maximum((~left_out).sum(axis=-1, keepdims=True), 1)
     pair = [np.take_along_axis(ordered, index, axis=-1)[..., 0] for index in ((count - 1) // 2, count // 2)]

@@ -1,4 +1,4 @@
-"""The noise of a sensor in its own counts, before anything is developed: what `unnoise calibrate` measures."""
+"""The noise of a sensor in raw, linear counts, as measured by `unnoise calibrate`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from unnoise.spec import Range
 
 @dataclass(frozen=True)
 class Sensor(Noise):
-    """Raw, linear counts: electrons that light sets free, and the noise of reading them; neither clips nor rounds.
+    """Shot, read and row noise of raw, linear counts, without clipping or rounding.
 
-    Mean x; variance (x - black) / peak + read^2 + rows^2, of which the last part is shared by a row and its channels.
-    This is the model of photon transfer (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288).
+    Mean x; variance (x - black) / peak + read^2 + rows^2, where the last term is shared by a row and its channels. This
+    is the photon transfer model (Janesick, "Photon Transfer", SPIE Press 2007; EMVA Standard 1288).
 
     Args:
-        peak: electrons from black to white, 1e-3 to 1e9; the gain is 1 / peak of white for an electron.
-        read: deviation of the read noise, 8-bit units, from 0.
-        rows: deviation of what all pixels of a row share, 8-bit units, from 0.
-        black: the value without light, 8-bit units, from 0; what lies below has no light.
+        peak: electrons from black to white, 1e-3 to 1e9; the gain is 1 / peak of white per electron.
+        read: standard deviation of the read noise, 8-bit units, from 0.
+        rows: standard deviation of the row noise, 8-bit units, from 0.
+        black: value without light, 8-bit units, from 0; values below it count as no light.
     """
 
     name: ClassVar[str] = "sensor"
@@ -39,7 +39,7 @@ class Sensor(Noise):
         check(self, "black", 0)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Count the electrons, and read them."""
+        """Draw electron counts, and add read and row noise."""
         black, peak = np.float32(level(self.black)), float(self.peak)  # type: ignore[arg-type]
         light = np.maximum(image - black, 0)
         noisy = black + (rng.poisson(light * peak) / peak).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Noises of the textbooks, each with its moments given the clean value x in [0, 1]."""
+"""Textbook noise models; moments are given for the clean value x in [0, 1]."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Gaussian(Noise):
     sd: float | Range
 
     def __post_init__(self) -> None:
-        """Check the deviation."""
+        """Check the standard deviation."""
         check(self, "sd", 0)
 
     @property
     def sigma(self) -> float | None:
-        """The deviation in [0, 1] units, once it is settled."""
+        """Standard deviation in [0, 1] units; None for a range."""
         return None if isinstance(self.sd, Range) else level(self.sd)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add it."""
+        """Add the noise."""
         noise = rng.standard_normal(image.shape, dtype=np.float32)
         noise *= np.float32(level(self.sd))
         noise += image
@@ -38,47 +38,49 @@ class Gaussian(Noise):
 
 @dataclass(frozen=True)
 class Correlated(Noise):
-    """Additive Gaussian noise that is smooth: mean x, standard deviation `sd`, and alike in neighbouring pixels.
+    """Additive Gaussian noise that is correlated between pixels: mean x, standard deviation `sd`.
 
-    White noise behind a Gaussian blur, at its deviation again; opposite borders count as neighbours, so that it is the
-    same noise everywhere.
+    White noise after a Gaussian blur, scaled back to its standard deviation; the blur wraps around at the borders, so
+    that the noise is stationary.
 
     Args:
-        sd: the deviation of a pixel (8-bit units).
-        smooth: deviation of the blur in pixels, 0 to 10.
-        alike: the share of the variance that all channels have in common, 0 to 1.
-        told: what a denoiser is told of it, as a multiple of the deviation, 0 to 100: one for white noise looks for
-            less at the coarse scales, where smooth noise is, and does better when it is told more.
+        sd: standard deviation of a pixel (8-bit units).
+        smooth: standard deviation of the blur in pixels, 0 to 10.
+        alike: fraction of the variance that all channels share, 0 to 1.
+        sigma_factor: `sigma`, which denoisers are given, as a multiple of `sd`, 0 to 100: a denoiser for white noise
+            expects less noise at the coarse scales, where this noise is, and does better with an overestimated sigma.
     """
 
     name: ClassVar[str] = "correlated"
     sd: float | Range
     smooth: float | Range = 1.0
     alike: float | Range = 0.0
-    told: float | Range = 1.0
+    sigma_factor: float | Range = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         check(self, "sd", 0)
         check(self, "smooth", 0, 10)
         check(self, "alike", 0, 1)
-        check(self, "told", 0, 100)
+        check(self, "sigma_factor", 0, 100)
 
     @property
     def sigma(self) -> float | None:
-        """What a denoiser is told, in [0, 1] units, once it is settled."""
-        return None if isinstance(self.sd, Range) or isinstance(self.told, Range) else level(self.sd) * self.told
+        """Sigma for a denoiser, in [0, 1] units; None for a range."""
+        if isinstance(self.sd, Range) or isinstance(self.sigma_factor, Range):
+            return None
+        return level(self.sd) * self.sigma_factor
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add it."""
+        """Add the noise."""
         alike, width = float(self.alike), float(self.smooth)  # type: ignore[arg-type]
         noise = np.sqrt(np.float32(1 - alike)) * rng.standard_normal(image.shape, dtype=np.float32)
         noise += np.sqrt(np.float32(alike)) * rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
         impulse = np.zeros(image.shape[:2])
         impulse[0, 0] = 1
-        left = np.linalg.norm(ndimage.gaussian_filter(impulse, width, mode="wrap"))  # of the deviation, by the blur
+        gain = np.linalg.norm(ndimage.gaussian_filter(impulse, width, mode="wrap"))  # of sigma, by the blur
         smooth = ndimage.gaussian_filter(noise, (width, width, 0), mode="wrap")
-        return image + smooth * np.float32(level(self.sd) / left)
+        return image + smooth * np.float32(level(self.sd) / gain)
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,11 @@ class Uniform(Noise):
 
     @property
     def sigma(self) -> float | None:
-        """The deviation in [0, 1] units, once it is settled."""
+        """Standard deviation in [0, 1] units; None for a range."""
         return None if isinstance(self.width, Range) else level(self.width) / 3**0.5
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add it."""
+        """Add the noise."""
         unit = rng.random(image.shape, dtype=np.float32)
         return image + np.float32(level(self.width)) * (2 * unit - 1)
 
@@ -111,11 +113,11 @@ class Speckle(Noise):
     sd: float | Range
 
     def __post_init__(self) -> None:
-        """Check the deviation."""
+        """Check the standard deviation."""
         check(self, "sd", 0)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add it in proportion to the image."""
+        """Add noise in proportion to the image."""
         return image + image * np.float32(level(self.sd)) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
@@ -123,7 +125,7 @@ class Speckle(Noise):
 class Poisson(Noise):
     """Photon noise, Poisson(peak x) / peak with `peak` photons at white: mean x, variance x / peak.
 
-    Negative values, which no light can have, count as black.
+    Negative values count as black.
     """
 
     name: ClassVar[str] = "poisson"
@@ -134,17 +136,17 @@ class Poisson(Noise):
         check(self, "peak", 1e-3, 1e9)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Count the photons."""
+        """Draw photon counts."""
         return (rng.poisson(np.maximum(image, 0) * float(self.peak)) / float(self.peak)).astype(np.float32)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class SaltPepper(Noise):
-    """Impulse noise: a `share` of the pixels (0 to 1) is lost, half of them to white and half to black.
+    """Impulse noise: a `share` of the pixels (0 to 1) is replaced, half of them by white and half by black.
 
     Args:
-        share: the probability that a pixel is lost.
-        independent: each channel is lost by its own draw; else all channels of a pixel together.
+        share: probability that a pixel is replaced.
+        independent: draw each channel by itself; otherwise all channels of a pixel are replaced together.
     """
 
     name: ClassVar[str] = "salt-pepper"
@@ -157,7 +159,7 @@ class SaltPepper(Noise):
         check_flag(self, "independent")
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Lose pixels: u < share/2 is pepper, u >= 1 - share/2 is salt."""
+        """Replace pixels: u < share/2 is pepper, u >= 1 - share/2 is salt."""
         u = rng.random(image.shape if self.independent else (*image.shape[:2], 1), dtype=np.float32)
         half = float(self.share) / 2  # type: ignore[arg-type]
         noisy = np.where(u < half, np.float32(0), image)
