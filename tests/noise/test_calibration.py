@@ -105,7 +105,7 @@ def test_one_picture_shows_the_line_of_its_noise(tmp_path: Path, spec: str, blur
     levels = np.array([0.1, 0.3, 0.6, 0.9])
     drawn = [[one(np.full((SIDE, SIDE, 1), x, np.float32), 1).std() for x in levels] for one in (found.noise, truth)]
     np.testing.assert_allclose(drawn[0], drawn[1], rtol=within)
-    assert any("one picture" in doubt for doubt in found.doubts)
+    assert any("only one image" in doubt for doubt in found.doubts)
 
 
 def test_a_developed_photograph_is_doubted(tmp_path: Path, photograph: np.ndarray) -> None:
@@ -149,8 +149,8 @@ def test_mistakes_are_told_in_one_line(call, tmp_path: Path, photograph: np.ndar
     store(tmp_path / "tiny.tif", photograph[:4, :4])
     names = [path.name for path in (*flats, *darks)]
     for words, told in {
-        (names[0], names[1]): "need dark ones",
-        (names[0], "--dark", names[2], names[3]): "two or more of one exposure",
+        (names[0], names[1]): "need dark frames",
+        (names[0], "--dark", names[2], names[3]): "two flat frames of the same exposure",
         (names[2], names[3], "--dark", names[4], names[5]): "",
         (names[0], "other.tif", "--dark", names[2]): "differs in size or data type",
         ("tiny.tif",): "too small",

@@ -323,7 +323,7 @@ def test_a_device_that_is_not_there_is_told(here: Path, unnoise: Call, monkeypat
     told = unnoise("train", str(config), SMALL["U-net"], status=2)
     assert "device 'cuda' is not available to PyTorch" in told
     assert not Path("runs").exists()
-    with pytest.raises(UnnoiseError, match="PyTorch finds none"):
+    with pytest.raises(UnnoiseError, match="is not available to PyTorch"):
         api.train(FULL, {"device": "cuda", "network": "unet:width=1"})
 
 

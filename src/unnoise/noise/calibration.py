@@ -106,7 +106,7 @@ def calibrate(
     read = float(np.median(without.variance))
     groups = [group for group in _exposures(flat, reader, black) if len(group) > 1]
     if not groups:
-        raise UnnoiseError("at least two flat frames of the same exposure, brighter than the dark frames, are needed")
+        raise UnnoiseError("give at least two flat frames of the same exposure, brighter than the dark frames")
     gain = _gain([_shots([reader.frame(one) for one in group]) for group in groups], black, read)
     rows = without.rows if without.rows > _SURE * without.unsure else 0.0
     read = max(read - (_ROUNDING if reader.whole else 0.0), 0.0)
