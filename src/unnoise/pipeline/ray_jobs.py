@@ -1,12 +1,12 @@
-"""Batches on Ray: the jobs of an archive, done by the actors of a cluster.
+"""Run the jobs of an output folder on a Ray cluster.
 
-What is done is what `archive` and `pipeline` do on one machine, byte for byte. An actor opens the model once. It writes
-each clean picture beside its target under a temporary name, complete and synced, and tells the driver, which puts the
-line into the manifest and then the picture into its place: there is one manifest and one that writes it, and no moment
-at which an output is there and nobody knows whose it is. The folders are such as all machines see under one name, or
-addresses (`stores`): then the actor works on copies, and what it made waits in the store.
+The results are those of `resume` and `process` on one machine, byte for byte. Each actor opens the model once. It
+writes a result next to its target under a temporary name, complete and synced, and returns its manifest entry to the
+driver, which first writes that to the manifest and then renames the result: there is one manifest with one writer, and
+at no time an output without an entry. All machines must see the folders under the same paths; or they are remote (see
+`io.remote`): then actors work on local copies, and results are staged in the object store.
 
-A picture that brings down every worker that takes it becomes a row with an error.
+An image that crashes every worker becomes a result with an error.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ from unnoise.pipeline.runner import error_line, run_jobs
 from unnoise.system import cpu_count
 
 JOBS_PER_TASK = 4
-"""Pictures that an actor takes at once: what is lost with it, and how seldom Ray is asked."""
-PATIENCE = 5.0
-"""Seconds that finished outputs of a store wait for others, to take their places together."""
+"""Images that an actor takes at once: all of them are lost if it crashes, but larger tasks have less overhead."""
+BATCH_SECONDS = 5.0
+"""Seconds that remote outputs wait for others, to be committed together."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class RayRun:
-    """What actors are told, in values that can be sent.
+    """The configuration of a run, which is sent to the actors.
 
     Attributes:
         model: as for `denoisers.make`.
         ensemble: as for `denoisers.make`.
         engine: as for `denoisers.make`.
-        settings: of which all but the denoiser counts.
-        asked: as for `Archive`.
+        options: their denoiser is ignored.
+        recorded: as for `ResumableRun`.
     """
 
     model: str
     ensemble: bool
     engine: str | None
-    settings: DenoiseOptions
-    options: dict[str, Any]
+    options: DenoiseOptions
+    recorded: dict[str, Any]
 
     def make(self) -> DenoiseOptions:
-        """Open the model, on one thread: an actor has one core."""
-        opened = denoisers.make(self.model, ensemble=self.ensemble, engine=self.engine, concurrency=cpu_count())
-        return replace(self.settings, denoiser=opened)
+        """Open the model, on one thread, as an actor has one core, and return the options with it."""
+        denoiser = denoisers.make(self.model, ensemble=self.ensemble, engine=self.engine, concurrency=cpu_count())
+        return replace(self.options, denoiser=denoiser)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the denoiser behind, which every actor opens itself."""
-        return {**vars(self), "settings": replace(self.settings, denoiser=None)}
+        """Drop the denoiser: every actor opens its own."""
+        return {**vars(self), "options": replace(self.options, denoiser=None)}
 
     def run(
         self,
@@ -77,65 +77,61 @@ class RayRun:
         *,
         workers: int | None = None,
     ) -> Iterator[JobResult]:
-        """Do jobs as `pipeline.run` does with the work of an `Archive`; the outcomes come in any order.
+        """Run jobs as `run_jobs` does with a `ResumableRun`; results come in any order.
 
         Args:
-            jobs: what `plan` made.
-            manifest: of the folder of outputs.
-            progress: called with a job and how many are done.
-            workers: how many actors; None for as many as the cluster has cores or GPUs for.
+            jobs: as `plan_jobs` returns them.
+            manifest: of the output folder.
+            progress: called with a job and the number of jobs done.
+            workers: number of actors; None for as many as the cluster has cores or GPUs for.
         """
         left = dict(enumerate(jobs))
         done = 0
-        how: dict[str, Any] = {
-            "workers": workers,
-            "gpus": int(self.engine == "torch" and ray_pool.resource_count("GPU") >= 1),
-        }
+        gpus = int(self.engine == "torch" and ray_pool.resource_count("GPU") >= 1)
         arguments = (self, os.getcwd())
         try:
-            for held in (
-                JOBS_PER_TASK,
-                1,
-                None,
-            ):  # at last each alone, so that one that kills its worker takes no other along
+            # The last attempt is one job at a time, so that a job that crashes its worker takes no other with it.
+            for jobs_per_task in (JOBS_PER_TASK, 1, None):
                 items = [_item(number, job, manifest) for number, job in left.items()]
-                for some in [items] if held else [[item] for item in items]:
-                    made = ray_pool.map_rows(some, DenoiseActor, arguments, held=held or 1, **how)
-                    new = ((job, row) for row, _ in made if (job := left.pop(row["number"], None)) is not None)
-                    for outcome in _commit_results(new, manifest):
+                for batch in [items] if jobs_per_task else [[item] for item in items]:
+                    rows = ray_pool.map_rows(
+                        batch, DenoiseActor, arguments, rows_per_task=jobs_per_task or 1, workers=workers, gpus=gpus
+                    )
+                    new = ((job, row) for row, _ in rows if (job := left.pop(row["number"], None)) is not None)
+                    for result in _commit_results(new, manifest):
                         done += 1
-                        progress(outcome.job, done)
-                        yield outcome
+                        progress(result.job, done)
+                        yield result
             for job in left.values():
                 error = f"{job.source}: every worker that took it crashed: it needs more memory, or crashes the decoder"
-                outcome = JobResult(job, error)
-                ResumableRun(manifest, self.options).fail(outcome)
-                yield outcome
+                result = JobResult(job, error)
+                ResumableRun(manifest, self.recorded).fail(result)
+                yield result
         finally:
-            manifest.remove_stale(job.target.parent for job in jobs)  # what the lost have left
+            manifest.remove_stale(job.target.parent for job in jobs)  # left by crashed workers
 
 
 def _item(number: int, job: Job, manifest: Manifest) -> Row:
-    """Spell a job with all that the manifest knows of its target."""
+    """Return a job, with what the manifest has on its target, as JSON values."""
     entry = manifest.last(job.target)
     return {
         "number": number,
         "source": [str(job.source), manifest.relative_name(job.source)],
         "target": [str(job.target), manifest.relative_name(job.target)],
-        "held": (waits := manifest.staging_path(job.target)) and str(waits),
-        "ours": job.replace_existing,
+        "staged": (staged := manifest.staging_path(job.target)) and str(staged),
+        "replace_existing": job.replace_existing,
         "entry": None if entry is None else dataclasses.asdict(entry),
         "written": sorted(manifest.written(job.target)),
     }
 
 
 class _JobManifest(ManifestView):
-    """What a manifest knows of one job, in the place of a `Manifest`; the line that is added is kept."""
+    """The part of a `Manifest` that is about one job; a new entry is kept for the driver."""
 
     def __init__(self, item: Row) -> None:
         self._names = dict(map(tuple, (item["source"], item["target"])))
         self._entry, self._written = item["entry"], item["written"]
-        self.copies: dict[Path, Path] = {}  # on this disk, of what lies in a store
+        self.copies: dict[Path, Path] = {}  # local copy -> remote file
         self.added: Entry | None = None
 
     def relative_name(self, path: Path) -> str:
@@ -151,100 +147,100 @@ class _JobManifest(ManifestView):
         return sha256 in self._written
 
     def record(self, entry: Entry) -> None:
-        """Keep a line for the driver."""
+        """Keep an entry for the driver."""
         self.added = entry
 
 
 class DenoiseActor:
-    """Does the jobs of an archive up to where an output takes its place."""
+    """Does jobs up to the commit of the output, which is left to the driver."""
 
-    def __init__(self, order: RayRun, here: str) -> None:
-        ray_pool.chdir(here)
-        self._settings, self._options = order.make(), order.options
+    def __init__(self, run: RayRun, folder: str) -> None:
+        ray_pool.chdir(folder)
+        self._options, self._recorded = run.make(), run.recorded
 
     def __call__(self, item: Row) -> list[tuple[Row, bytes]]:
-        """Do one job; return what became of it, the line for the manifest, and where the output waits."""
-        job = Job(remote.to_path(item["source"][0]), remote.to_path(item["target"][0]), item["ours"])
-        known, waiting = _JobManifest(item), []
+        """Do one job; return its result, its manifest entry, and where the output is staged."""
+        job = Job(remote.to_path(item["source"][0]), remote.to_path(item["target"][0]), item["replace_existing"])
+        manifest, staged_files = _JobManifest(item), []
 
         def prepare(
             job: Job,
-            settings: DenoiseOptions,
+            options: DenoiseOptions,
             progress: ProgressCallback,
             before_commit: Callable[[JobResult, Path], None],
         ) -> JobResult:
-            settings = replace(settings, overwrite=settings.overwrite or job.replace_existing)
-            check_target(job.target, overwrite=settings.overwrite, make_parents=True)
-            held = atomic.staging_path(job.target)
+            options = replace(options, overwrite=options.overwrite or job.replace_existing)
+            check_target(job.target, overwrite=options.overwrite, make_parents=True)
+            staged = atomic.staging_path(job.target)
             try:
-                outcome = process.denoise_file(
-                    replace(job, target=held), settings, progress,
-                    lambda outcome, file: before_commit(replace(outcome, job=job), file),
+                result = process.denoise_file(
+                    replace(job, target=staged), options, progress,
+                    lambda result, file: before_commit(replace(result, job=job), file),
                 )  # fmt: skip
             except UnnoiseError as error:
-                raise UnnoiseError(str(error).replace(os.fspath(held), os.fspath(job.target))) from error
-            if item["held"]:
-                remote.put(held, remote.to_path(item["held"]))
-            waiting.append(item["held"] or os.fspath(held))
-            return replace(outcome, job=job)
+                raise UnnoiseError(str(error).replace(os.fspath(staged), os.fspath(job.target))) from error
+            if item["staged"]:
+                remote.put(staged, remote.to_path(item["staged"]))
+            staged_files.append(item["staged"] or os.fspath(staged))
+            return replace(result, job=job)
 
-        archive = ResumableRun(known, self._options, clean=prepare)
+        run = ResumableRun(manifest, self._recorded, denoise=prepare)
 
-        def work(job: Job, settings: DenoiseOptions, progress: ProgressCallback) -> JobResult:
+        def work(job: Job, options: DenoiseOptions, progress: ProgressCallback) -> JobResult:
             try:
-                with remote.local_copies(job.source, job.target, known=bool(item["written"])) as (here, there):
-                    known.copies = {here: job.source, there: job.target}
-                    return archive.clean(replace(job, source=here, target=there), settings, progress)
+                with remote.local_copies(job.source, job.target, known=bool(item["written"])) as (source, target):
+                    manifest.copies = {source: job.source, target: job.target}
+                    return run.clean(replace(job, source=source, target=target), options, progress)
             except Exception as error:
-                if known.added is None or not known.added.error:
-                    archive.fail(JobResult(job, error_line(job, error)))
+                if manifest.added is None or not manifest.added.error:
+                    run.fail(JobResult(job, error_line(job, error)))
                 raise
 
-        (outcome,) = run_jobs([job], self._settings, work=work)
-        told = {
-            field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome) if field.name != "job"
+        (result,) = run_jobs([job], self._options, work=work)
+        values = {
+            field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "job"
         }
-        entry = None if known.added is None else dataclasses.asdict(known.added)
-        for row in filter(None, (told, entry)):
-            for here, named in known.copies.items():
-                row["error"] = row["error"] and row["error"].replace(os.fspath(here), str(named))
-        held = waiting[0] if waiting else None
-        return [({"number": item["number"], "outcome": told, "entry": entry, "held": held}, b"")]
+        entry = None if manifest.added is None else dataclasses.asdict(manifest.added)
+        for row in filter(None, (values, entry)):
+            for copy, address in manifest.copies.items():
+                row["error"] = row["error"] and row["error"].replace(os.fspath(copy), str(address))
+        staged = staged_files[0] if staged_files else None
+        return [({"number": item["number"], "result": values, "entry": entry, "staged": staged}, b"")]
 
 
-def _commit_results(made: Iterable[tuple[Job, Row]], manifest: Manifest) -> Iterator[JobResult]:
-    """Put lines into the manifest, as many together as it likes, and then the outputs into their places."""
+def _commit_results(rows: Iterable[tuple[Job, Row]], manifest: Manifest) -> Iterator[JobResult]:
+    """Write entries to the manifest in batches, then commit their outputs."""
 
-    def place(job: Job, row: Row, error: Exception | None) -> JobResult:
+    def commit(job: Job, row: Row, error: Exception | None) -> JobResult:
         try:
-            if error is None and row["held"] is not None:
-                manifest.commit(row["held"], job.target)
+            if error is None and row["staged"] is not None:
+                manifest.commit(row["staged"], job.target)
         except (UnnoiseError, OSError) as failed:
             error = failed
-        outcome = JobResult(job, **row["outcome"])
-        return outcome if error is None else replace(outcome, error=error_line(job, error))
+        result = JobResult(job, **row["result"])
+        return result if error is None else replace(result, error=error_line(job, error))
 
     with ThreadPoolExecutor(manifest.commit_batch) as pool:
-        for some in _some(made, manifest.commit_batch):
+        for batch in _batches(rows, manifest.commit_batch):
             error = None
             try:
-                for _, row in some:
+                for _, row in batch:
                     if row["entry"] is not None:
                         manifest.record(Entry(**row["entry"]))
                 manifest.flush()
             except UnnoiseError as failed:
                 error = failed
-            yield from pool.map(place, *zip(*some, strict=True), itertools.repeat(error))
+            yield from pool.map(commit, *zip(*batch, strict=True), itertools.repeat(error))
 
 
-def _some(made: Iterable[_T], most: int) -> Iterator[list[_T]]:
-    """Gather what comes within `PATIENCE`, `most` at a time at most."""
-    some: list[_T] = []
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Group items that arrive within `BATCH_SECONDS`, up to `size` of them."""
+    batch: list[_T] = []
     since = time.monotonic()
-    for one in made:
-        some.append(one)
-        if len(some) == most or time.monotonic() - since > PATIENCE:
-            yield some
-            some, since = [], time.monotonic()
-    if some:
-        yield some
+    for item in items:
+        batch.append(item)
+        if len(batch) == size or time.monotonic() - since > BATCH_SECONDS:
+            yield batch
+            batch, since = [], time.monotonic()
+    if batch:
+        yield batch

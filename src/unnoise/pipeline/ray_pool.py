@@ -1,7 +1,7 @@
-"""Work on Ray: rows of things to do, shared among the actors of a cluster by Ray Data; and tables, whose rows they are.
+"""Map rows through a pool of actors on a Ray cluster, by Ray Data.
 
-Ray Data cuts the rows, sizes the pool of actors, holds back what nobody has read yet, and repeats what a lost worker or
-machine had in hand. What an archive makes of it stands in `orders`.
+Ray Data splits the rows into blocks, sizes the pool, applies backpressure, and repeats the tasks of lost workers and
+machines. `ray_jobs` runs the jobs of an output folder on it, `tables.ray` the rows of image tables.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from unnoise.system import cpu_count
 log = logging.getLogger(__name__)
 
 BLOCKS = 10_000
-"""Pieces that the rows are cut into, at most; with more, Ray's own books take the time."""
+"""Largest number of blocks; with more, the overhead of Ray dominates."""
 TRIES = 3
-"""How often a piece is begun again after a worker or machine was lost."""
+"""How often a block is retried after a worker or machine was lost."""
 CPU_REQUEST = 0.5
-"""Of a core or GPU, what an actor asks Ray for, though it fills one: where a machine is lost, the others have room for
-its actors. Without it they would wait for another machine, and what they had in hand with them."""
+"""Fraction of a core or GPU that an actor requests, although it uses all of it: if a machine is lost, its actors fit on
+the others. Otherwise they, and their tasks, would wait for a new machine."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of what it tells of lost workers, on standard output
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # no messages on lost workers on standard output
 }
 Row = dict[str, Any]
-"""Of values that JSON knows."""
+"""JSON values."""
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Be part of a cluster.
+    """Connect to a Ray cluster, or start one.
 
     Args:
-        address: "HOST:PORT" or "ray://HOST:PORT" of one, "auto" for the one of this machine, "local" for a new one on
-            its cores; None for that of RAY_ADDRESS, else a new one.
+        address: "HOST:PORT" or "ray://HOST:PORT" of one, "auto" for the running one of this machine, "local" for
+            a new one on its cores; None for that of RAY_ADDRESS, or else a new one.
 
     Raises:
         UnnoiseError: Ray is not installed, or there is no such cluster.
@@ -63,9 +63,9 @@ def ray_session(address: str | None) -> Iterator[None]:
         quiet |= {"num_cpus": cpu_count(), "include_dashboard": False}
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
-        if host and port.isdigit():  # Ray itself would knock for minutes
+        if host and port.isdigit():  # Ray itself would retry for minutes
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        with _hushed():
+        with _no_stderr():
             ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         raise UnnoiseError(f"no Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from error
@@ -76,16 +76,16 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Let nothing onto standard error, whoever writes there: Ray tells that it was told to be quiet."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _no_stderr() -> Iterator[None]:
+    """Discard everything on standard error, from any library."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
 def map_rows(
@@ -93,26 +93,26 @@ def map_rows(
     actor: type,
     arguments: tuple[Any, ...],
     *,
-    held: int = 1,
+    rows_per_task: int = 1,
     workers: int | None = None,
     gpus: int = 0,
     ordered: bool = False,
 ) -> Iterator[tuple[Row, bytes]]:
-    """Send rows through a pool of actors; yield what they make of them, in any order unless `ordered`.
+    """Map rows through a pool of actors, and yield the results, in any order unless `ordered`.
 
-    What is lost with its worker more than `TRIES` times is missing in what comes back, or ends it if `ordered`.
+    Rows whose worker is lost more than `TRIES` times are missing in the results, or raise an error if `ordered`.
 
     Args:
-        items: the rows, of values that JSON knows.
-        actor: called with a row, returns rows, each with some bytes.
+        items: the rows.
+        actor: class; its instances are called with a row, and return rows, each with some bytes.
         arguments: of its constructor.
-        held: rows that an actor takes at once; more where there would be too many pieces.
-        workers: how many actors; None for as many as the cluster has cores or GPUs for.
-        gpus: of each, beside one core; see `ROOM`.
+        rows_per_task: rows that an actor takes at once; more if there would be too many blocks.
+        workers: number of actors; None for as many as the cluster has cores or GPUs for.
+        gpus: of each actor, besides one core; see `CPU_REQUEST`.
         ordered: yield in the order of the rows.
 
     Raises:
-        UnnoiseError: an actor cannot begin its work.
+        UnnoiseError: an actor cannot be constructed.
     """
     if not items:
         return
@@ -122,21 +122,21 @@ def map_rows(
     context.execution_options.preserve_order = ordered
     context.max_errored_blocks = 0 if ordered else -1
     for handler in logging.getLogger("ray.data").handlers:
-        own = type(handler).__module__.startswith("ray.")  # others listen there, too
-        if own and isinstance(handler, logging.StreamHandler):  # what it has to say stands in its log
+        own = type(handler).__module__.startswith("ray.")  # other handlers are left alone
+        if own and isinstance(handler, logging.StreamHandler):  # its log file has the messages
             handler.setLevel(logging.CRITICAL)
     count = max(1, min(workers or int(resource_count("GPU" if gpus else "CPU")), len(items)))
-    blocks = min(BLOCKS, math.ceil(len(items) / min(held, math.ceil(len(items) / count))))
-    named: list[str] = []
+    blocks = min(BLOCKS, math.ceil(len(items) / min(rows_per_task, math.ceil(len(items) / count))))
+    names: list[str] = []
 
     def name() -> dict[str, str]:
-        named.append(f"unnoise-{secrets.token_hex(8)}")
-        return {"name": named[-1]}
+        names.append(f"unnoise-{secrets.token_hex(8)}")
+        return {"name": names[-1]}
 
     texts = [{"text": json.dumps(item)} for item in items]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray Data wants other names for the last two, and has none
-        made = data.from_items(texts, override_num_blocks=blocks).map_batches(
+        warnings.simplefilter("ignore")  # Ray Data deprecates the last two arguments, without a replacement
+        results = data.from_items(texts, override_num_blocks=blocks).map_batches(
             _Actor,
             fn_constructor_args=(actor, arguments),
             batch_size=None,
@@ -148,39 +148,39 @@ def map_rows(
             max_task_retries=TRIES,
         )
     try:
-        for batch in made.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
             for text, data in zip(batch["text"], batch["data"], strict=True):
                 yield json.loads(text.as_py()), data.as_py()
     except ray.exceptions.RayError as error:
         log.debug("", exc_info=True)
         raise UnnoiseError(f"the Ray cluster failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
-        for one in named:  # Ray forgets those that it began again, and they would hold their cores
+        for actor_name in names:  # Ray does not stop actors that it restarted, and they would keep their cores
             with contextlib.suppress(ValueError):
-                ray.kill(ray.get_actor(one))
+                ray.kill(ray.get_actor(actor_name))
 
 
 class _Actor:
-    """Calls what it makes once with every row."""
+    """Constructs the actor once, and calls it with every row."""
 
     def __init__(self, actor: type, arguments: tuple[Any, ...]) -> None:
         self._call = actor(*arguments)
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[Any]:
-        """Make rows of rows; each is JSON, so that no two blocks differ in their columns."""
+        """Map rows to rows, as JSON text, so that all blocks have the same columns."""
         arrow = require("pyarrow", extra="ray")
         for text in batch["text"]:
-            made = [(json.dumps(row), data) for row, data in self._call(json.loads(text))]
-            texts, parts = zip(*made, strict=True) if made else ((), ())
+            results = [(json.dumps(row), data) for row, data in self._call(json.loads(text))]
+            texts, parts = zip(*results, strict=True) if results else ((), ())
             yield arrow.table({"text": arrow.array(texts, arrow.string()), "data": arrow.array(parts, arrow.binary())})
 
 
-def chdir(here: str) -> None:
-    """Work where the driver does, if that is there; else relative names lead nowhere, and every row tells so."""
+def chdir(folder: str) -> None:
+    """Change to the working directory of the driver, if it exists; otherwise relative paths fail, row by row."""
     with contextlib.suppress(OSError):
-        os.chdir(here)
+        os.chdir(folder)
 
 
 def resource_count(resource: str) -> float:
-    """Return how much of "CPU" or "GPU" the cluster has."""
+    """Return the number of "CPU" or "GPU" of the cluster."""
     return require("ray", extra="ray").cluster_resources().get(resource, 0.0)

@@ -1,7 +1,7 @@
-"""Archives: a folder of outputs that is brought up to date, however often the work is broken off.
+"""Resume an output folder: files that are done and unchanged are skipped, however often a run is interrupted.
 
-What is done is told by the manifest and its hashes, never by names. An output that the manifest knows may be replaced
-by a better one; a file that it does not know never is.
+The manifest and its hashes decide what is done, never the names of files. Outputs that are in the manifest may be
+replaced; other files never are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
 from unnoise.pipeline.runner import error_line
 from unnoise.units import from_8bit, to_8bit
 
-_Clean = Callable[[Job, DenoiseOptions, ProgressCallback, Callable[[JobResult, Path], None]], JobResult]
+_DenoiseFile = Callable[[Job, DenoiseOptions, ProgressCallback, Callable[[JobResult, Path], None]], JobResult]
 
 
 class ManifestView(Protocol):
@@ -44,31 +44,33 @@ class ManifestView(Protocol):
 
 
 class ResumableRun:
-    """Does the jobs of one output folder that are not done yet; its `clean` is a `pipeline.Work`.
+    """Does the jobs of an output folder that are not done yet; its `clean` is a `runner.JobFunction`.
 
     Args:
         manifest: of the folder.
-        options: all that decides on the pixels, beside the inputs, in values that JSON knows.
-        clean: does what `pipeline.clean_file` does.
+        recorded: everything besides the input that determines the pixels, as JSON values.
+        denoise: does what `process.denoise_file` does.
     """
 
-    def __init__(self, manifest: ManifestView, options: dict[str, Any], clean: _Clean = process.denoise_file) -> None:
-        self.manifest, self.options, self._clean = manifest, options, clean
+    def __init__(
+        self, manifest: ManifestView, recorded: dict[str, Any], denoise: _DenoiseFile = process.denoise_file
+    ) -> None:
+        self.manifest, self.recorded, self._denoise = manifest, recorded, denoise
 
-    def clean(self, job: Job, settings: DenoiseOptions, progress: ProgressCallback) -> JobResult:
-        """Clean a file as `pipeline.clean_file` does and record what became of it, unless that has been done before."""
-        source = _sha256(job.source)  # before it is read: one that changes meanwhile is done anew next time
-        standing = _sha256(job.target)
-        if entry := self._done(job, source, standing):
+    def clean(self, job: Job, options: DenoiseOptions, progress: ProgressCallback) -> JobResult:
+        """Denoise a file and record the result, unless an earlier run has done it."""
+        source = _sha256(job.source)  # before it is read: if it changes meanwhile, the next run does it again
+        existing = _sha256(job.target)
+        if entry := self._done(job, source, existing):
             sigma = from_8bit(entry.sigma)
             return JobResult(job, None, entry.model, sigma, entry.megapixels, entry.seconds, skipped=True)
-        replace_existing = standing is not None and not _in_place(job) and self.manifest.wrote(job.target, standing)
+        replace_existing = existing is not None and not _in_place(job) and self.manifest.wrote(job.target, existing)
 
-        def before_commit(outcome: JobResult, file: Path) -> None:
-            self._record(outcome, source, atomic.sha256(file))
+        def before_commit(result: JobResult, file: Path) -> None:
+            self._record(result, source, atomic.sha256(file))
 
         try:
-            return self._clean(replace(job, replace_existing=replace_existing), settings, progress, before_commit)
+            return self._denoise(replace(job, replace_existing=replace_existing), options, progress, before_commit)
         except Exception as error:
             try:
                 self._record(JobResult(job, error_line(job, error)), source, None)
@@ -76,43 +78,43 @@ class ResumableRun:
                 raise UnnoiseError(f"{error_line(job, error)} ({unrecorded})") from error
             raise
 
-    def fail(self, outcome: JobResult) -> None:
-        """Record that a job failed, whose input is not at hand."""
-        self._record(outcome, None, None)
+    def fail(self, result: JobResult) -> None:
+        """Record a failed job whose input could not be read."""
+        self._record(result, None, None)
 
-    def _done(self, job: Job, source: str | None, standing: str | None) -> Entry | None:
-        """Return the line that says that a job is done, and is true."""
+    def _done(self, job: Job, source: str | None, existing: str | None) -> Entry | None:
+        """Return the entry of a job that is done, with the same input and options; None otherwise."""
         entry = self.manifest.last(job.target)
-        if entry is None or entry.error or standing is None or entry.target_sha256 != standing:
+        if entry is None or entry.error or existing is None or entry.target_sha256 != existing:
             return None
-        same = entry.settings == self.options and entry.source == self.manifest.relative_name(job.source)
+        same = entry.settings == self.recorded and entry.source == self.manifest.relative_name(job.source)
         expected = entry.target_sha256 if _in_place(job) else entry.source_sha256
         return entry if same and source == expected else None
 
-    def _record(self, outcome: JobResult, source: str | None, target: str | None) -> None:
-        level = None if outcome.sigma is None else round(to_8bit(outcome.sigma), 2)
+    def _record(self, result: JobResult, source: str | None, target: str | None) -> None:
+        sigma = None if result.sigma is None else round(to_8bit(result.sigma), 2)
         entry = Entry(
-            source=self.manifest.relative_name(outcome.job.source),
+            source=self.manifest.relative_name(result.job.source),
             source_sha256=source,
-            settings=self.options,
-            target=self.manifest.relative_name(outcome.job.target),
+            settings=self.recorded,
+            target=self.manifest.relative_name(result.job.target),
             target_sha256=target,
-            seconds=round(outcome.seconds, 3),
-            model=outcome.model,
-            sigma=level,
-            megapixels=round(outcome.megapixels, 3),
-            error=outcome.error,
+            seconds=round(result.seconds, 3),
+            model=result.model,
+            sigma=sigma,
+            megapixels=round(result.megapixels, 3),
+            error=result.error,
         )
         self.manifest.record(entry)
 
 
 def _in_place(job: Job) -> bool:
-    """Tell whether a file was to be replaced by its own clean picture."""
+    """Tell whether a file is replaced by its own result."""
     return job.target.exists() and job.source.exists() and job.target.samefile(job.source)
 
 
 def _sha256(path: Path) -> str | None:
-    """Return the hash of a file; None where there is none, or it cannot be read."""
+    """Return the hash of a file; None if it does not exist or cannot be read."""
     try:
         return atomic.sha256(path)
     except OSError:
