@@ -53,12 +53,12 @@ def loaded(block: bytes | None) -> Image.Exif:
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
 def test_what_is_put_into_a_tiff_is_read_by_pillow_and_taken_again(order: str, options: dict) -> None:
     file = flat(**options)
-    exif.put(file, tags(order).tobytes())
+    exif.write_block(file, tags(order).tobytes())
     with Image.open(file) as image:
         assert told(image.getexif()) == told(tags())
         assert (np.asarray(image) == 77).all()
         assert image.getexif().get_ifd(ExifTags.IFD.Interop) == {1: "R98"}
-    again = exif.take(file)
+    again = exif.read_block(file)
     assert told(loaded(again)) == told(tags())
     assert loaded(again).get_ifd(ExifTags.IFD.Interop) == {1: "R98"}
     file.seek(0)
@@ -70,7 +70,7 @@ def test_pages_and_what_the_file_says_already_stay() -> None:
     tifffile.imwrite(file, np.full((3, 20, 30), 77, np.uint8), software="ours", photometric="minisblack", metadata=None)
     block = tags()
     block[0x0131] = "theirs"
-    exif.put(file, block.tobytes())
+    exif.write_block(file, block.tobytes())
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         assert len(tiff.pages) == 3
@@ -84,7 +84,7 @@ def test_pages_and_what_the_file_says_already_stay() -> None:
 def test_it_goes_through_pictures_in_memory(source: str, target: str) -> None:
     file = flat()
     if source == ".tif":
-        exif.put(file, tags().tobytes())
+        exif.write_block(file, tags().tobytes())
     else:
         Image.new("RGB", (30, 20)).save(file := io.BytesIO(), "JPEG", exif=tags())
     picture = image_io.read(file.getvalue())
@@ -94,14 +94,14 @@ def test_it_goes_through_pictures_in_memory(source: str, target: str) -> None:
 
 
 def test_where_there_is_none_there_is_none() -> None:
-    assert exif.take(flat(metadata=None, software=False)) is None
-    assert exif.take(io.BytesIO(b"no TIFF at all")) is None
+    assert exif.read_block(flat(metadata=None, software=False)) is None
+    assert exif.read_block(io.BytesIO(b"no TIFF at all")) is None
 
 
 def test_a_maker_note_too_large_for_a_jpeg_is_left_out() -> None:
     file = flat()
-    exif.put(file, tags(maker_note=bytes(59_900)).tobytes())
-    found = loaded(exif.take(file))
+    exif.write_block(file, tags(maker_note=bytes(59_900)).tobytes())
+    found = loaded(exif.read_block(file))
     assert found[0x010F] == "A maker of cameras"
     assert 0x927C not in found.get_ifd(ExifTags.IFD.Exif)
 
@@ -110,9 +110,9 @@ def test_directories_in_a_circle_end() -> None:
     """The directory of the shot points to itself."""
     entry = struct.pack("<HHII", 0x8769, 4, 1, 8)
     block = b"II" + struct.pack("<HIH", 42, 8, 1) + entry + bytes(4)
-    assert exif.take(io.BytesIO(block)) is not None
+    assert exif.read_block(io.BytesIO(block)) is not None
     file = flat()
-    exif.put(file, block)
+    exif.write_block(file, block)
     assert (tifffile.imread(io.BytesIO(file.getvalue())) == 77).all()
 
 
@@ -124,7 +124,7 @@ def test_broken_blocks_and_files_do_no_harm(rng: np.random.Generator) -> None:
             data[place] = rng.integers(256)
         block = bytes(data[: rng.integers(6, len(data) + 1)])
         file = flat()
-        exif.put(file, block)
+        exif.write_block(file, block)
         assert (tifffile.imread(io.BytesIO(file.getvalue())) == 77).all()
-        taken = exif.take(io.BytesIO(block.removeprefix(exif.MARK)))
-        assert taken is None or len(taken) <= exif.LARGEST
+        taken = exif.read_block(io.BytesIO(block.removeprefix(exif.MARK)))
+        assert taken is None or len(taken) <= exif.MAX_BLOCK_SIZE

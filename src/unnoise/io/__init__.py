@@ -1,6 +1,6 @@
-"""Image files to arrays and back, with everything that is not noise kept.
+"""Read and write image files; metadata, alpha, bit depth and pages are kept.
 
-`read` and `write` are the two halves of it; a `Picture` holds pixels and what stands around them.
+`read` returns a `Picture`, which holds pixels and metadata, and `write` writes one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds of things that a picture can be in Python: each is opened as a `Picture`, and made again from one."""
+"""Convert paths, bytes, file objects, arrays and PIL images to `Picture`, and back."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ Source = TypeVar("Source", str, Path, bytes, IO[bytes], np.ndarray, "Image", Pic
 
 
 def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
-    """Return a `Picture` of anything that is one; see `api.denoise`.
+    """Return an image of any supported type as a `Picture`; see `api.denoise`.
+
+    Args:
+        source: a path, bytes, a binary file object, an array, a PIL image or a `Picture`.
+        channel_axis: of an array with three axes.
 
     Raises:
-        UnnoiseError: it is none, or cannot be read.
+        UnnoiseError: the type is not supported, or the image cannot be read.
     """
     if isinstance(source, Picture):
         return source
@@ -43,7 +47,7 @@ def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
 
 
 def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
-    """Return a picture as the kind of thing that it came from."""
+    """Return an image as the type of `source`; paths become a `Picture`."""
     if isinstance(source, str | os.PathLike | Picture):
         return picture
     if isinstance(source, bytes | bytearray | memoryview):
@@ -66,17 +70,17 @@ def _encoded(picture: Picture, like: bytes) -> bytes:
 
 
 def _bytes_of(file: IO[bytes]) -> bytes:
-    """Read a file object from where it stands, and leave it there."""
-    place = file.tell()
+    """Read a file object from its current position, which is restored."""
+    position = file.tell()
     data = file.read()
-    file.seek(place)
+    file.seek(position)
     if not isinstance(data, bytes):
         raise UnnoiseError("a file opened as text is not an image: open it in binary mode, open(path, 'rb')")
     return data
 
 
 def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
-    """Return `[H, W]` as it is, and three axes with the channels last."""
+    """Return `[H, W]` unchanged, or `[H, W, C]`."""
     if array.ndim == 2:
         return array
     if channel_axis is None or array.ndim != 3:
@@ -89,7 +93,7 @@ def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
 
 
 def _plain(image: Image) -> Image:
-    """Turn a PIL image into one whose array is grey, RGB, or either with alpha, where nothing is lost by that."""
+    """Convert a PIL image losslessly to gray or RGB, with alpha if it has any."""
     if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
         return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     mode = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, whatever ends the process; what a killed one left is swept up.
+"""Atomic file writes, and removal of the temporary files that killed processes leave.
 
 A file is written under a temporary name in the folder of its target, synced, and renamed. Where the system has `flock`,
-the temporary file is locked meanwhile: one that can be locked by others belongs to nobody any more.
+the temporary file stays locked until then: an unlocked one is stale.
 """
 
 from __future__ import annotations
@@ -22,63 +22,62 @@ except ImportError:  # Windows, where a file that is open cannot be removed anyw
     fcntl = None
 
 CommitHook = Callable[[Path], None]
-"""Called with the temporary file when all is in it and synced, just before it takes its place; what it raises stops
-that."""
+"""Called with the temporary file when it is complete and synced, before it is renamed; an exception cancels that."""
 
 _TEMPORARY = re.compile(r"\.unnoise-[0-9a-f]{16}\.(part|held\.\w+)")
 
 
 @contextlib.contextmanager
 def atomic_write(target: str | Path, before_commit: CommitHook | None = None) -> Iterator[Path]:
-    """Give a temporary file beside the target, to be written; then it is synced and takes the target's place.
+    """Yield a temporary file next to the target; afterwards it is synced and renamed to the target.
 
-    A file that is replaced passes on its permissions; a link is followed.
+    The permissions of an existing target are kept; a symbolic link is followed.
 
     Raises:
-        OSError: the disk fails. What stood at `target` is then still there, as it is when anything else is raised.
+        OSError: the disk fails. An existing target is then unchanged, as after any other exception.
     """
-    place = Path(target).resolve()
-    temporary = place.with_name(f".unnoise-{secrets.token_hex(8)}.part")
+    resolved = Path(target).resolve()
+    temporary = resolved.with_name(f".unnoise-{secrets.token_hex(8)}.part")
     try:
-        with open(temporary, "xb") as held:
-            lock(held)
+        with open(temporary, "xb") as locked:
+            lock(locked)
             yield temporary
             with open(temporary, "rb+") as written:  # some libraries replace the file instead of writing to it
                 os.fsync(written.fileno())
-            if place.exists():
-                shutil.copymode(place, temporary)
+            if resolved.exists():
+                shutil.copymode(resolved, temporary)
             if before_commit is not None:
                 before_commit(temporary)
             if fcntl is None:
-                held.close()  # what is open cannot be renamed there
-            os.replace(temporary, place)
-        sync_folder(place.parent)
+                locked.close()  # Windows cannot rename an open file
+            os.replace(temporary, resolved)
+        sync_folder(resolved.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def staging_path(target: Path) -> Path:
-    """Return a temporary name, of the same kind of file, for what waits beside its target to be placed there."""
-    place = target.resolve()
-    return place.with_name(f".unnoise-{secrets.token_hex(8)}.held{place.suffix}")
+    """Return a temporary name next to the target, with the same suffix, for an output that is committed later."""
+    resolved = target.resolve()
+    return resolved.with_name(f".unnoise-{secrets.token_hex(8)}.held{resolved.suffix}")
 
 
-def commit(held: str | Path, target: str | Path) -> None:
-    """Let a file that is complete and synced take the place of its target, as `replacing` does.
+def commit(staged: str | Path, target: str | Path) -> None:
+    """Rename a complete and synced file to its target, as `atomic_write` does.
 
     Raises:
-        OSError: it cannot.
+        OSError: it cannot be renamed.
     """
-    place = Path(target).resolve()
-    if place.exists():
-        shutil.copymode(place, held)
-    os.replace(held, place)
-    sync_folder(place.parent)
+    resolved = Path(target).resolve()
+    if resolved.exists():
+        shutil.copymode(resolved, staged)
+    os.replace(staged, resolved)
+    sync_folder(resolved.parent)
 
 
 def lock(file: IO[bytes]) -> bool:
-    """Lock an open file until it is closed, or its process ends; return False where another has locked it."""
+    """Lock an open file until it is closed or the process ends; return False if another process has locked it."""
     if fcntl is None:
         return True
     try:
@@ -91,23 +90,23 @@ def lock(file: IO[bytes]) -> bool:
 
 
 def remove_stale(folders: Iterable[Path]) -> None:
-    """Remove the temporary files that killed processes have left in these folders; not what is in folders below."""
+    """Remove the temporary files of killed processes from these folders, not from their subfolders."""
     for folder in set(folders):
         with contextlib.suppress(OSError):
-            for left in [entry.path for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]:
-                with contextlib.suppress(OSError), open(left, "rb") as file:
+            for path in [entry.path for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]:
+                with contextlib.suppress(OSError), open(path, "rb") as file:
                     if lock(file):
-                        os.unlink(left)
+                        os.unlink(path)
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlive a loss of power, where the system can do that."""
+    """Sync the entries of a folder to disk, where the system supports it."""
     with contextlib.suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            os.fsync(descriptor)
         finally:
-            os.close(opened)
+            os.close(descriptor)
 
 
 def sha256(path: str | Path) -> str:

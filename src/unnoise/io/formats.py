@@ -1,4 +1,4 @@
-"""Kinds of picture files: how each is recognised, what it can hold, and how libvips is asked to write it."""
+"""Image file formats: how each is detected, what it can store, and the options that libvips writes it with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyvips
 
 from unnoise.errors import UnnoiseError
 
-SCREEN = 72 / 25.4  # pixels per millimetre, what programs assume of a picture that states no resolution
+SCREEN = 72 / 25.4  # pixels per millimeter: the usual default for images without a resolution
 SAMPLES = {
     "uchar": np.dtype(np.uint8),
     "char": np.dtype(np.int8),
@@ -27,20 +27,20 @@ COLOUR_SPACES = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk")
 
 
 class UnknownKindError(UnnoiseError):
-    """What is no picture of a kind that unnoise reads."""
+    """The data are not an image in a supported format."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture without its pixels.
+    """Everything about an image except its pixels.
 
     Attributes:
-        height: in pixels, of all pages, which lie below each other.
+        height: in pixels, of all pages, which are stacked vertically.
         width: in pixels.
-        colours: 1 for grey, 3 for RGB, 4 for CMYK.
-        alpha: whether there is transparency beside them.
-        dtype: one of `SAMPLES`: the samples of the file.
-        metadata: fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
+        colours: color channels: 1 for gray, 3 for RGB, 4 for CMYK.
+        alpha: whether there is an alpha channel besides.
+        dtype: of the samples in the file; one of `SAMPLES`.
+        metadata: libvips field name, such as `icc-profile-data`, -> bytes, text or number.
     """
 
     height: int
@@ -52,19 +52,19 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes of all samples."""
+        """Size of all samples in bytes."""
         return self.height * self.width * (self.colours + self.alpha) * self.dtype.itemsize
 
     @property
     def pages(self) -> int:
-        """Pages of a TIFF or frames of an animation, all of one size."""
+        """Number of pages of a TIFF or frames of an animation, all of one size."""
         return self.height // self.metadata.get("page-height", self.height)
 
     @property
     def colour_space(self) -> str:
-        """The name of libvips for what the samples mean."""
-        grey, rgb = {"uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}.get(self.dtype.name, ("b-w", "srgb"))
-        return {1: grey, 3: rgb, 4: "cmyk"}[self.colours]
+        """The libvips interpretation of the samples."""
+        gray, rgb = {"uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}.get(self.dtype.name, ("b-w", "srgb"))
+        return {1: gray, 3: rgb, 4: "cmyk"}[self.colours]
 
 
 def _jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:
@@ -74,18 +74,18 @@ def _jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:
 
 
 def _png_options(header: Header, quality: int | None) -> dict[str, Any]:
-    return {"filter": "all"}  # half the size of the default on photographs
+    return {"filter": "all"}  # half the default size for photographs
 
 
 def _tiff_options(header: Header, quality: int | None) -> dict[str, Any]:
     bigtiff = header.size > 2**31
-    if header.dtype.kind == "f":  # floats hardly shrink, and few programs read their predictor
+    if header.dtype.kind == "f":  # floats hardly compress, and few programs support their predictor
         return {"compression": "none", "bigtiff": bigtiff}
     return {"compression": "deflate", "predictor": "horizontal", "bigtiff": bigtiff}
 
 
 def _webp_options(header: Header, quality: int | None) -> dict[str, Any]:
-    return {"Q": quality or 95, "smart_subsample": True, "exact": True}  # exact: colour under alpha 0 is kept as well
+    return {"Q": quality or 95, "smart_subsample": True, "exact": True}  # exact: keep the color of transparent pixels
 
 
 def _gif_options(header: Header, quality: int | None) -> dict[str, Any]:
@@ -94,18 +94,30 @@ def _gif_options(header: Header, quality: int | None) -> dict[str, Any]:
 
 def _avif_options(header: Header, quality: int | None) -> dict[str, Any]:
     bits = 8 if header.dtype == np.uint8 else header.metadata["bits-per-sample"]
-    options = {"compression": "av1", "bitdepth": bits, "effort": 1}  # effort 4, the default, takes 20 times as long
-    if header.alpha:  # AVIF has one quality for colour and alpha
+    options = {"compression": "av1", "bitdepth": bits, "effort": 1}  # the default effort, 4, takes 20 times as long
+    if header.alpha:  # AVIF has one quality for color and alpha
         return options | {"lossless": True}
     return options | {"Q": quality or 90}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a kind of file is recognised, read and written.
+    """An image file format.
 
-    `largest` is the longest side that its encoder takes; `drops` names metadata that it has no place for; `options`
-    gives the arguments of libvips' saver, which is `save` with `_buffer` or `_target` behind it.
+    Attributes:
+        name: as users write it, `JPEG`.
+        suffixes: of file names, in lower case; the first is the default.
+        signature: matches the first bytes of a file.
+        load: the libvips loader.
+        save: the libvips saver, without `_buffer` or `_target`.
+        save_options: header, quality -> arguments of the saver.
+        samples: supported sample types.
+        alpha: whether it supports transparency.
+        grey: whether it supports gray images; otherwise they are stored as RGB.
+        cmyk: whether it supports CMYK.
+        pages: whether it supports several pages or frames.
+        max_side: longest side that the encoder supports, in pixels.
+        unsupported_metadata: libvips fields that it cannot store.
     """
 
     name: str
@@ -150,31 +162,35 @@ FORMATS = (
         unsupported_metadata=("exif-data", "icc-profile-data", "xmp-data", "iptc-data"),
     ),
 )  # fmt: skip
-_SPOKEN = {"exif-data": "EXIF", "icc-profile-data": "a color profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
-_OF_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
-# libvips counts the frames of GIF, WebP and TIFF, but shows the first of these two as if there were no other.
+_METADATA_NAMES = {"exif-data": "EXIF", "icc-profile-data": "a color profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
+_BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
+# Animated PNG and AVIF: libvips reads only the first frame, without a sign that there are others.
 ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
 
 
 def is_picture(path: str | Path) -> bool:
-    """Tell by its suffix whether a file of a folder counts as a picture."""
-    return Path(str(path)).suffix.lower() in _OF_SUFFIX
+    """Tell whether a file name has the suffix of an image format."""
+    return Path(str(path)).suffix.lower() in _BY_SUFFIX
 
 
 def suffix_of(data: bytes) -> str:
-    """Return the suffix (`.png`) of the kind of file that these bytes are.
+    """Return the default suffix (`.png`) of the format of an encoded image.
 
     Raises:
-        UnknownKindError: They are none that unnoise reads.
+        UnknownKindError: the format is not supported.
     """
     return detect(data[:4096], "the image").suffixes[0]
 
 
 def detect(head: bytes, name: str) -> Format:
-    """Return the kind of a file by its first bytes.
+    """Detect the format of a file.
+
+    Args:
+        head: the first bytes of the file.
+        name: of the file, for error messages.
 
     Raises:
-        UnknownKindError: it is none that unnoise reads; `name` is what it is called there.
+        UnknownKindError: the format is not supported.
     """
     if not head:
         raise UnknownKindError(f"{name}: the file is empty")
@@ -186,17 +202,17 @@ def detect(head: bytes, name: str) -> Format:
 
 
 def unsupported_reason(header: Header, suffix: str) -> str | None:
-    """Return why a file with this suffix (`.jpg`) cannot hold the picture, or None where it can.
+    """Return why a file with this suffix (`.jpg`) cannot store an image, or None if it can.
 
-    Ask before the work: `write` and `encode` refuse for the same reasons after it.
+    `write` and `encode` raise for the same reasons; this allows a check before denoising.
     """
-    kind = _OF_SUFFIX.get(suffix.lower())
+    kind = _BY_SUFFIX.get(suffix.lower())
     if kind is None:
         known = ", ".join(kind.suffixes[0] for kind in FORMATS)
         return f"unnoise writes {known}, not {suffix or 'names without a suffix'}"
     if header.dtype.name not in kind.samples:
-        holder = ".png" if header.dtype == np.uint16 and header.pages == 1 else ".tif"
-        return f"{kind.name} cannot hold {header.dtype.name} samples: write {holder}"
+        alternative = ".png" if header.dtype == np.uint16 and header.pages == 1 else ".tif"
+        return f"{kind.name} cannot hold {header.dtype.name} samples: write {alternative}"
     if kind.name == "AVIF" and header.dtype == np.uint16 and header.metadata.get("bits-per-sample") not in (10, 12):
         return "AVIF cannot hold 16 bits: write .png"
     if header.pages > 1 and not kind.pages:
@@ -213,33 +229,33 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
 
 
 def needs_rotation(header: Header, suffix: str) -> bool:
-    """Tell whether a picture lies on its side, and a file with this suffix has no word for that."""
+    """Tell whether the pixels must be rotated because a file with this suffix cannot store the EXIF orientation."""
     return header.metadata.get("orientation", 1) > 1 and "exif-data" in format_for(suffix).unsupported_metadata
 
 
 def dropped_metadata(header: Header, suffix: str) -> str | None:
-    """Return what a file with this suffix has no place for, though it can hold the picture; None if nothing."""
+    """Return a warning that names the metadata that a file with this suffix cannot store; None if it stores all."""
     kind = format_for(suffix)
-    lost = [_SPOKEN[field] for field in kind.unsupported_metadata if field in header.metadata]
-    return f"{kind.name} cannot store {', '.join(lost)}: it is dropped" if lost else None
+    dropped = [_METADATA_NAMES[field] for field in kind.unsupported_metadata if field in header.metadata]
+    return f"{kind.name} cannot store {', '.join(dropped)}: it is dropped" if dropped else None
 
 
 def format_for(suffix: str) -> Format:
-    """Return the kind of file that a suffix (`.jpg`) names, one that is known."""
-    return _OF_SUFFIX[suffix.lower()]
+    """Return the format of a supported suffix (`.jpg`)."""
+    return _BY_SUFFIX[suffix.lower()]
 
 
 def reason(error: Exception) -> str:
-    """Return, in one line, what the system or libvips says; of the several lines of libvips the first that tells."""
-    if isinstance(error, UnicodeDecodeError):  # libvips quoted the file, and pyvips gave up before clearing the quote
+    """Return the message of an error of the system or of libvips, in one line: of several, the first meaningful one."""
+    if isinstance(error, UnicodeDecodeError):  # by pyvips, of a message that quotes the file
         pyvips.vips_lib.vips_error_clear()
-        said = error.object.decode(errors="replace")
+        text = error.object.decode(errors="replace")
     else:
-        said = str(getattr(error, "detail", None) or getattr(error, "strerror", None) or error)
-    lines = [line for line in said.strip().splitlines() if "bad seek" not in line]  # loaders feeling for the end
+        text = str(getattr(error, "detail", None) or getattr(error, "strerror", None) or error)
+    lines = [line for line in text.strip().splitlines() if "bad seek" not in line]  # loaders probe for the end
     return lines[0].strip()[:200] if lines else "too short"
 
 
 def output_suffix(suffix: str) -> str:
-    """Return the suffix under which a kind of file is written: its own, or PNG for an unknown one."""
+    """Return the suffix of the output for an input with this one: the same, or `.png` if unnoise cannot write it."""
     return suffix if is_picture(f"name{suffix}") else ".png"

@@ -1,4 +1,4 @@
-"""The quality at which a JPEG was written, read from its quantisation table."""
+"""Estimate the quality of a JPEG file from its quantization table."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _TABLES = np.clip((_LUMA * _PERCENT[:, None] + 50) // 100, 1, 255)
 
 
 def quality(file: IO[bytes]) -> int | None:
-    """Return the quality, 1 to 100, that gives the brightness of a JPEG its table, or the nearest to it.
+    """Return the quality, 1 to 100, whose luma table in libjpeg is nearest to that of the file.
 
     Args:
-        file: at its beginning; it is left anywhere.
+        file: a seekable JPEG file; its position is not restored.
 
     Returns:
-        None where there is no such table before the pixels, as in a damaged file.
+        None if there is no luma table before the pixels, as in a damaged file.
     """
     file.seek(2)
     while len(head := file.read(4)) == 4:
         marker, length = struct.unpack(">HH", head)
-        if marker >> 8 != 0xFF or marker == 0xFFDA or length < 2:  # no marker, or the pixels
+        if marker >> 8 != 0xFF or marker == 0xFFDA or length < 2:  # not a marker, or start of scan
             return None
         if marker != 0xFFDB:
             file.seek(length - 2, 1)
-        elif (found := _luma(file.read(length - 2))) is not None:
-            return int(_QUALITIES[np.abs(_TABLES - found).sum(axis=1).argmin()])
+        elif (table := _luma(file.read(length - 2))) is not None:
+            return int(_QUALITIES[np.abs(_TABLES - table).sum(axis=1).argmin()])
     return None
 
 
 def _luma(tables: bytes) -> np.ndarray | None:
-    """Return the table with the number 0 among some, if it is whole."""
+    """Return table 0 of a DQT segment, or None if it is missing or truncated."""
     while tables:
         kind = np.dtype(">u2") if tables[0] >> 4 else np.dtype("u1")
         size = 1 + 64 * kind.itemsize

@@ -1,4 +1,4 @@
-"""Checks of output files and folders, made before the work that fills them."""
+"""Check and create output files and folders, before the images are denoised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in memory, and how they become files: whole, or not at all."""
+"""Images in memory, and how they are encoded and written to files."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
 from unnoise.io.paths import check_target
 
-_ROWS = 16
+_CHUNK_ROWS = 16  # few enough to stay in the processor's cache
 _TYPES = {
     bytes: pyvips.GValue.blob_type,
     str: pyvips.GValue.gstr_type,
     int: pyvips.GValue.gint_type,
     list: pyvips.GValue.array_int_type,
 }
-_SIDEWAYS = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
+_STALE_WHEN_ROTATED = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture in memory: what a denoiser may change, and what it may not.
+    """An image in memory: pixels, which denoisers change, and everything else that is kept.
 
     Attributes:
-        pixels: `[H, W, C]`, C = 1, 3, or 4 for CMYK, nominally in [0, 1]: integers divided by the largest that there
-            is, floats as they are. Pages, all of one size, lie below each other.
-        alpha: `[H, W, 1]` in the samples of the file, or None.
-        dtype: one of `formats.SAMPLES`: the samples of the file, and of what is written.
-        metadata: Fields of libvips by name, such as `icc-profile-data`; bytes, text and numbers.
-        file: the bytes that it was read from, for as long as it is all of what they hold and nothing else; or None.
+        pixels: float32 `[H, W, C]` with C = 1, 3, or 4 for CMYK, nominally in [0, 1]: integers divided by the largest
+            of their type, floats unchanged. Pages, all of one size, are stacked vertically.
+        alpha: `[H, W, 1]`, samples of the file, or None.
+        dtype: of the samples in the file, when read and when written; one of `formats.SAMPLES`.
+        metadata: libvips field name, such as `icc-profile-data`, -> bytes, text or number.
+        file: the encoded file that the image was read from, if it is unchanged and complete; else None.
     """
 
     pixels: np.ndarray
@@ -52,41 +52,41 @@ class Picture:
 
     @property
     def header(self) -> Header:
-        """What can be said of it without its pixels."""
-        height, width, colours = self.pixels.shape
-        return Header(height, width, colours, self.alpha is not None, self.dtype, self.metadata)
+        """Everything except the pixels."""
+        height, width, channels = self.pixels.shape
+        return Header(height, width, channels, self.alpha is not None, self.dtype, self.metadata)
 
     def with_pixels(self, pixels: np.ndarray) -> Picture:
-        """Return this picture with other pixels of the same shape; all else stays."""
+        """Return a copy with other pixels of the same shape."""
         if pixels.shape != self.pixels.shape:
             raise ValueError(f"pixels must have shape {self.pixels.shape}, got {pixels.shape}")
         return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32), file=None)
 
     def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
-        """Write the picture to a file; see `write`."""
+        """Write the image to a file; see `write`."""
         write(self, target, overwrite=overwrite, quality=quality)
 
     def to_array(self) -> np.ndarray:
-        """Return `[H, W, C]`, or `[H, W, C + 1]` with alpha last, in the samples of the file; pages are `[N, H, W, C]`.
+        """Return the samples of the file, `[H, W, C]`, or `[H, W, C + 1]` with alpha last; of pages `[N, H, W, C]`.
 
-        Integers are clipped to what they hold and rounded to the nearest; NaN, which they cannot hold, becomes 0.
+        Integers are clipped to their range and rounded to nearest; NaN becomes 0.
         """
         samples, pages = self.samples(), self.header.pages
         return samples if pages == 1 else samples.reshape(pages, -1, *samples.shape[1:])
 
     def samples(self) -> np.ndarray:
-        """Return what `to_array` does, with the pages below each other."""
+        """Return `to_array` with the pages stacked vertically."""
         if self.dtype.kind == "f":
             samples = self.pixels.astype(self.dtype)
         else:
             samples = np.empty(self.pixels.shape, self.dtype)
-            for top in range(0, len(samples), _ROWS):  # few enough to stay in the processor's cache
-                samples[top : top + _ROWS] = _levels(self.pixels[top : top + _ROWS], self.dtype)
+            for top in range(0, len(samples), _CHUNK_ROWS):
+                samples[top : top + _CHUNK_ROWS] = _quantize(self.pixels[top : top + _CHUNK_ROWS], self.dtype)
         return samples if self.alpha is None else np.concatenate([samples, self.alpha], axis=2)
 
 
-def _levels(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return pixels as integers of a type, still floats."""
+def _quantize(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Scale, clip and round pixels to the integers of a type, in floating point."""
     limits = np.iinfo(dtype)
     exact = np.float64 if dtype.itemsize > 2 else np.float32
     levels = np.clip(pixels, limits.min / limits.max, 1, dtype=exact)
@@ -98,9 +98,9 @@ def _levels(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def from_array(array: np.ndarray) -> Picture:
-    """Make a picture of `[H, W]` or `[H, W, C]`: grey, grey and alpha, RGB, or RGB and alpha for C = 1 to 4.
+    """Return an array `[H, W]` or `[H, W, C]` as an image: gray, gray and alpha, RGB, or RGB and alpha for C = 1 to 4.
 
-    uint8 and uint16 keep their depth; floats of any width, nominally in [0, 1], become float32.
+    uint8 and uint16 are kept; floats of any width, nominally in [0, 1], become float32.
 
     >>> picture = from_array(np.full((2, 3), 51, np.uint8))
     >>> picture.pixels.shape, float(picture.pixels[0, 0, 0])
@@ -112,14 +112,20 @@ def from_array(array: np.ndarray) -> Picture:
     samples = array[..., np.newaxis] if array.ndim == 2 else array
     if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
         raise UnnoiseError(f"an array of shape {array.shape} is not an image: pass [H, W] or [H, W, C] with C = 1 to 4")
-    sample = "float32" if array.dtype.kind == "f" else array.dtype.name
-    if sample not in ("uint8", "uint16", "float32"):
+    sample_type = "float32" if array.dtype.kind == "f" else array.dtype.name
+    if sample_type not in ("uint8", "uint16", "float32"):
         raise UnnoiseError(f"an array of {array.dtype} is not an image: pass uint8, uint16, or floats in [0, 1]")
-    return from_samples(samples.astype(sample, copy=False), {})
+    return from_samples(samples.astype(sample_type, copy=False), {})
 
 
 def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int | None = None) -> Picture:
-    """Split `[H, W, 1..5]` into pixels and alpha; both are new arrays. Without `colours`, four channels are RGBA."""
+    """Return an image from samples.
+
+    Args:
+        samples: `[H, W, 1..5]`; copied.
+        metadata: of the image.
+        colours: color channels, before alpha; by default four channels are RGBA.
+    """
     colours = colours or (3 if samples.shape[2] >= 3 else 1)
     pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
     if samples.dtype.kind != "f":
@@ -129,30 +135,35 @@ def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int 
 
 
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
-    """Return the bytes of a file of the kind that the suffix (`.png`) names.
+    """Encode an image in the format of a suffix (`.png`).
 
-    `quality`, 1 to 100, is for JPEG, WebP and AVIF without alpha; the rest is lossless, but for GIF's 256 colours. A
-    picture that is still its `file` comes back as that, where it is of that kind and no quality is asked for: written
-    anew, it would lose a little more.
+    An unchanged image is returned as its `file` if that has the same format and no quality is given, since encoding it
+    again would lose detail.
+
+    Args:
+        picture: the image.
+        suffix: of the file.
+        quality: 1 to 100, for JPEG, WebP, and AVIF without alpha; the others are lossless, except that GIF has at most
+            256 colors.
 
     Raises:
-        UnnoiseError: That kind cannot hold the picture (see `unsupported_reason`), or `quality` is out of range.
+        UnnoiseError: the format cannot store the image (see `unsupported_reason`), or `quality` is out of range.
     """
-    kind, options = _how_to_save(picture.header, suffix, quality)
+    kind, options = _saver(picture.header, suffix, quality)
     if quality is None and picture.file is not None and kind.signature.match(picture.file):
         return picture.file
     samples = np.ascontiguousarray(picture.samples())
     height, width, bands = samples.shape
-    sample = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
-    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample)
+    sample_type = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
+    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample_type)
     try:
-        data = getattr(_labelled(image, picture.header), f"{kind.save}_buffer")(**options)
+        data = getattr(_with_metadata(image, picture.header), f"{kind.save}_buffer")(**options)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
     if kind.name != "TIFF" or "exif-data" not in picture.metadata:
         return data
     file = io.BytesIO(data)
-    exif.put(file, picture.metadata["exif-data"])
+    exif.write_block(file, picture.metadata["exif-data"])
     return file.getvalue()
 
 
@@ -164,10 +175,17 @@ def write(
     quality: int | None = None,
     before_commit: CommitHook | None = None,
 ) -> None:
-    """Write the picture to a file, whole or not at all: see `files.replacing`, which also says what `before_commit` is.
+    """Write an image to a file atomically.
+
+    Args:
+        picture: the image.
+        target: the file; its suffix determines the format.
+        overwrite: whether it may exist.
+        quality: as for `encode`.
+        before_commit: as for `atomic_write`.
 
     Raises:
-        UnnoiseError: As `check_target` and `encode`, or the disk fails. What stood at `target` is then still there.
+        UnnoiseError: as `check_target` and `encode`, or the disk fails. An existing target is then unchanged.
     """
     check_target(target, overwrite=overwrite)
     with _replacing(target, before_commit) as temporary:
@@ -183,56 +201,56 @@ def write_image(
     quality: int | None = None,
     before_commit: CommitHook | None = None,
 ) -> None:
-    """Write an image of libvips as `write` does, row by row as they are made; what fails in making them is raised."""
+    """Write a libvips image as `write` does, row by row; errors in computing its rows are raised."""
     check_target(target, overwrite=overwrite)
-    kind, options = _how_to_save(header, Path(target).suffix, quality)
+    kind, options = _saver(header, Path(target).suffix, quality)
     with _replacing(target, before_commit) as temporary:
-        file = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names beyond UTF-8)
+        output = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names need not be UTF-8)
         try:
-            getattr(_labelled(image, header), f"{kind.save}_target")(file, **options)
+            getattr(_with_metadata(image, header), f"{kind.save}_target")(output, **options)
         except (pyvips.Error, UnicodeDecodeError) as error:
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
         if kind.name == "TIFF" and "exif-data" in header.metadata:
-            with open(temporary, "r+b") as written:
-                exif.put(written, header.metadata["exif-data"])
+            with open(temporary, "r+b") as file:
+                exif.write_block(file, header.metadata["exif-data"])
 
 
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
-    """Copy a file as `write` writes one."""
+    """Copy a file atomically; see `write`."""
     check_target(target, overwrite=overwrite)
     with _replacing(target, before_commit) as temporary:
         shutil.copyfile(source, temporary)
 
 
-def _how_to_save(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
-    """Return the kind of file and the arguments of its saver."""
-    if why_not := formats.unsupported_reason(header, suffix):
-        raise UnnoiseError(why_not)
+def _saver(header: Header, suffix: str, quality: int | None) -> tuple[Format, dict[str, Any]]:
+    """Return the format and the arguments of its libvips saver."""
+    if refusal := formats.unsupported_reason(header, suffix):
+        raise UnnoiseError(refusal)
     if quality is not None and not 1 <= quality <= 100:
         raise UnnoiseError(f"quality must be between 1 and 100, got {quality}")
     kind = formats.format_for(suffix)
-    # Left to itself, libvips gives every file an EXIF block, if only for a resolution that it made up.
-    says = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
-    keep = "all" if says else "xmp|iptc|icc|other"
+    # By default libvips writes EXIF to every file, even if it holds only a made-up resolution.
+    needs_exif = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
+    keep = "all" if needs_exif else "xmp|iptc|icc|other"
     return kind, {"keep": keep, **kind.save_options(header, quality)}
 
 
-def _labelled(image: pyvips.Image, header: Header) -> pyvips.Image:
-    """Return an image of bare samples with its colour space and all that its header carries."""
+def _with_metadata(image: pyvips.Image, header: Header) -> pyvips.Image:
+    """Return an image with the color space and the metadata of a header."""
     resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
     image = image.copy(interpretation=header.colour_space, **resolution)
     for field, value in header.metadata.items():
         if field not in resolution:
             image.set_type(_TYPES[type(value)], field, value)
-    if header.metadata.get("orientation") == 1:  # `read` turned it
-        for field in filter(_SIDEWAYS.fullmatch, image.get_fields()):  # set by libvips from inside exif-data
+    if header.metadata.get("orientation") == 1:  # `read` has rotated it
+        for field in filter(_STALE_WHEN_ROTATED.fullmatch, image.get_fields()):  # libvips sets them from exif-data
             image.remove(field)
     return image
 
 
 @contextlib.contextmanager
 def _replacing(target: str | Path, before_commit: CommitHook | None) -> Iterator[Path]:
-    """Replace a file as `files.replacing` does; what goes wrong is told with the name of the target."""
+    """Write a file as `atomic_write` does; errors name the target."""
     try:
         with atomic.atomic_write(target, before_commit) as temporary:
             yield temporary

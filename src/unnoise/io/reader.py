@@ -1,18 +1,17 @@
-"""Pictures: files to arrays and back, with everything that is not noise kept.
+"""Read image files, with everything that is needed to write them again.
 
-libvips does the reading and writing, through one named loader per format, chosen by the first bytes of the file and
-never by its name; no other loader (SVG, PDF, raw) can be reached. A picture whose pixels stay is written as the
-file that it was. What is kept where they change:
+libvips decodes them, through one loader per format. The loader is chosen by the first bytes of a file, never by its
+name, so that other loaders (SVG, PDF, raw) are never called. An image with unchanged pixels is written as a copy of its
+file. Otherwise these are kept:
 
-* depth: integers of 8, 16 and 32 bits and 32-bit floats come back as they were, grey stays grey, CMYK stays CMYK,
-  palettes become RGB;
-* pages and frames: all of them, with the times of an animation;
-* alpha: carried beside the pixels in its own samples, bit for bit;
-* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: carried as libvips reads them, the EXIF of
-  a TIFF as `exif` does. The EXIF orientation is applied to the pixels once and its tag then says 1; an EXIF thumbnail
-  that would now lie on its side is left out. Pages, and rows that are read one after the other, stay as they lie.
+* sample type: integers of 8, 16 and 32 bits and 32-bit floats; gray stays gray, CMYK stays CMYK, palettes become RGB;
+* pages and frames: all of them, with the timing of an animation;
+* alpha: bit for bit;
+* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: as libvips reads them, the EXIF of a TIFF
+  as in `exif`. The pixels are rotated by the EXIF orientation, which is then set to 1, and an EXIF thumbnail that no
+  longer fits is removed. Several pages, and files that are read row by row, are not rotated.
 
-What each kind of file holds, and what is refused, stands in `docs/explanation/files.md`.
+See `docs/explanation/files.md` for what each format can store, and what is refused.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ from unnoise.io.formats import (
 from unnoise.io.picture import Picture, from_samples
 
 MAX_PIXELS = 2**30
-"""Pixels of all pages together, by default."""
+"""Default limit of the pixels of all pages."""
 MAX_PAGES = 10_000
-"""Pages or frames."""
+"""Default limit of the pages or frames."""
 
-_CARRIED = (
+_KEPT_FIELDS = (
     *("exif-data", "icc-profile-data", "xmp-data", "iptc-data", "photoshop-data", "image-description"),
     *("xres", "yres", "resolution-unit", "bits-per-sample", "jpeg-chroma-subsample"),
     *("page-height", "delay", "loop"),
@@ -58,10 +57,10 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:>|=["']))[2-8](?=[<"'])""
 
 
 def _log_quietly() -> None:
-    """Let all that libvips has to say of a broken file go to the log of pyvips, and nothing to the terminal."""
-    # pyvips takes the messages for strict UTF-8, even where they quote the file, and would print a traceback.
+    """Send all messages of libvips about damaged files to the logger of pyvips, and none to the terminal."""
+    # pyvips decodes messages as strict UTF-8, and prints a traceback where they quote other bytes of the file.
     pyvips._to_string = lambda text: pyvips.ffi.string(text).decode(errors="replace")
-    # It listens to libvips alone, while GLib complains of absurd sizes as well.
+    # pyvips handles only the messages of libvips, but GLib warns about absurd sizes, too.
     levels = pyvips.GLogLevelFlags.LEVEL_CRITICAL | pyvips.GLogLevelFlags.LEVEL_WARNING
     glib = pyvips.glib_lib
     handler = glib.g_log_set_handler(b"GLib-GObject", levels, pyvips._log_handler_cb, pyvips.ffi.NULL)  # type: ignore
@@ -74,26 +73,26 @@ _log_quietly()
 def read(
     source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES, page: int | None = None
 ) -> Picture:
-    """Read a picture from a file, or from the bytes of one.
+    """Read an image from a file, or from its bytes.
 
     Args:
         source: the file, or its bytes.
-        max_pixels: of what is read, all pages together.
-        max_pages: of the file.
-        page: the only page or frame to read, counted from 1; None for all.
+        max_pixels: limit of the pixels of all pages that are read.
+        max_pages: limit of the pages of the file.
+        page: number of a single page or frame to read, from 1; None for all.
 
     Raises:
-        UnnoiseError: The file is missing, damaged, cut short, or has no such page.
-        UnknownKindError: It is empty, or no picture of a kind in the table above.
-        TooLargeError: It is over the limits by its header, before anything is decoded.
+        UnnoiseError: the file is missing, damaged, truncated, or has no such page.
+        UnknownKindError: it is empty, or its format is not supported.
+        TooLargeError: by its header, it is over a limit; nothing is decoded then.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     image = _open(source, name, max_pixels, max_pages, page)
     with _read_errors(name):
         image = image.copy_memory()
-        turned = page is not None or _number(image, "n-pages") == 1
-        header = _header(image, source, turned=turned)
-        image = image.autorot() if turned else image
+        rotated = page is not None or _number(image, "n-pages") == 1
+        header = _header(image, source, rotated=rotated)
+        image = image.autorot() if rotated else image
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     picture = from_samples(samples, header.metadata, header.colours)
     if page is not None:
@@ -103,7 +102,7 @@ def read(
 
 
 class TooLargeError(UnnoiseError):
-    """A picture of more pixels or pages than is allowed; `fact` tells it without saying how to allow more."""
+    """An image has too many pixels or pages; `fact` is the message without the name and the advice."""
 
     def __init__(self, name: str, fact: str, advice: str) -> None:
         super().__init__(f"{name}: {fact}: {advice}")
@@ -111,30 +110,30 @@ class TooLargeError(UnnoiseError):
 
 
 class RowReader:
-    """A file that is read row by row, in order, so that it need not fit into memory.
+    """Reads a file row by row, in order, so that it need not fit into memory.
 
     Args:
         source: the file.
         max_pixels: as for `read`.
 
     Attributes:
-        header: what is known of it. The rows are those of the file: its orientation is not applied, and stays.
-        kind: of file.
+        header: of the file. Rows are read as stored: the EXIF orientation is not applied, and stays in the metadata.
+        kind: the file format.
 
     Raises:
-        UnnoiseError: as `read`; damage within the file is told when its rows are taken.
+        UnnoiseError: as `read`, except for damaged pixels, for which `read_rows` raises it.
     """
 
     def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
         with _read_errors(self._name):
-            self.header = _header(image, source, turned=False)
+            self.header = _header(image, source, rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
         self._region = pyvips.Region.new(image)
 
     def read_rows(self, start: int, stop: int) -> np.ndarray:
-        """Return the samples of some rows, `[stop - start, W, 1..5]`; none may lie above those taken before."""
+        """Return the samples of rows, `[stop - start, W, 1..5]`; they must not be above the rows read before."""
         header = self.header
         if stop <= start:
             return np.empty((0, header.width, header.colours + header.alpha), header.dtype)
@@ -146,7 +145,7 @@ class RowReader:
 def _open(
     source: str | Path | bytes, name: str, max_pixels: int, max_pages: int = MAX_PAGES, page: int | None = None
 ) -> pyvips.Image:
-    """Open a picture whose header has passed, pages below each other; its rows can be had once, in order."""
+    """Open an image with a valid header, pages stacked vertically; its rows can be read once, in order."""
     try:
         with _bytes_of(source) as file:
             head = file.read(4096)
@@ -158,11 +157,11 @@ def _open(
 
     def load(**pages: int) -> pyvips.Image:
         if isinstance(source, bytes):
-            opened = pyvips.Source.new_from_memory(source)
+            data = pyvips.Source.new_from_memory(source)
         else:
-            opened = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names beyond UTF-8)
-        # Rows are decoded once, in order: anything else would spill large files to a temporary one.
-        return getattr(pyvips.Image, kind.load)(opened, access="sequential", fail_on="error", **pages)
+            data = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names need not be UTF-8)
+        # Decode rows once, in order: random access would decode large files to a temporary file.
+        return getattr(pyvips.Image, kind.load)(data, access="sequential", fail_on="error", **pages)
 
     with _read_errors(name):
         image = load()
@@ -181,7 +180,7 @@ def _open(
 
 
 def _all_pages(load: Callable[..., pyvips.Image], name: str) -> pyvips.Image:
-    """Open all pages, of which the first has passed."""
+    """Open all pages of a file whose first page is valid."""
     try:
         return load(n=-1)
     except pyvips.Error as error:
@@ -196,7 +195,7 @@ def _bytes_of(source: str | Path | bytes) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _read_errors(name: str) -> Iterator[None]:
-    """Tell what libvips cannot read as what it is to the user."""
+    """Turn errors of libvips into `UnnoiseError`."""
     try:
         yield
     except (pyvips.Error, UnicodeDecodeError) as error:
@@ -206,7 +205,7 @@ def _read_errors(name: str) -> Iterator[None]:
 
 
 def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -> None:
-    """Refuse what cannot be cleaned without loss, while only the header has been read."""
+    """Refuse images that are too large or cannot be kept without loss, when only the header has been read."""
     if image.width * image.height * pages > max_pixels:
         size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
         fact = f"{size}, over the limit of {max_pixels}"
@@ -215,35 +214,35 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -
         raise UnnoiseError(
             f"{name}: samples of type {image.format} are not supported: convert them to 8 or 16 bits or 32-bit floats"
         )
-    most = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
-    if image.interpretation not in COLOUR_SPACES or image.bands > most:
+    max_bands = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
+    if image.interpretation not in COLOUR_SPACES or image.bands > max_bands:
         kind = f"{image.bands} channels, {image.interpretation}"
         raise UnnoiseError(f"{name}: {kind}, is not gray, RGB or CMYK: convert it to RGB first")
 
 
-def _header(image: pyvips.Image, source: str | Path | bytes, *, turned: bool) -> Header:
-    """Return what is known of an open picture, which will be turned upright or not."""
-    metadata = _metadata(image, turned=turned)
+def _header(image: pyvips.Image, source: str | Path | bytes, *, rotated: bool) -> Header:
+    """Return the header of an open image; `rotated` tells whether its orientation will be applied."""
+    metadata = _metadata(image, rotated=rotated)
     if image.get("vips-loader") == "tiffload_source":
         with _bytes_of(source) as file:
-            if block := exif.take(file):
+            if block := exif.read_block(file):
                 metadata["exif-data"] = block
     if image.get_typeof("jpeg-multiscan"):
         with _bytes_of(source) as file:
-            if found := jpeg_quality.quality(file):
-                metadata["jpeg-quality"] = found
+            if quality := jpeg_quality.quality(file):
+                metadata["jpeg-quality"] = quality
     colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
     return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
 
 
-def _metadata(image: pyvips.Image, *, turned: bool) -> dict[str, Any]:
-    """Return the fields of `image` to be carried to what is written, true of the picture once it is turned upright."""
-    present = (field for field in (*_CARRIED, *_png_texts(image)) if image.get_typeof(field))
+def _metadata(image: pyvips.Image, *, rotated: bool) -> dict[str, Any]:
+    """Return the fields to be written again, as they are after rotation if the image is rotated."""
+    present = (field for field in (*_KEPT_FIELDS, *_png_texts(image)) if image.get_typeof(field))
     fields: dict[str, Any] = {field: image.get(field) for field in present}
-    if any(abs(image.xres - made_up) < 0.01 for made_up in (1, SCREEN)):  # the file says nothing, or as little
+    if any(abs(image.xres - default) < 0.01 for default in (1, SCREEN)):  # the file has no resolution
         del fields["xres"], fields["yres"]
     orientation = _number(image, "orientation")
-    if orientation > 1 and not turned:
+    if orientation > 1 and not rotated:
         fields["orientation"] = orientation
     elif orientation > 1:
         fields["orientation"] = 1
@@ -253,13 +252,13 @@ def _metadata(image: pyvips.Image, *, turned: bool) -> dict[str, Any]:
 
 
 def _number(image: pyvips.Image, field: str) -> int:
-    """Return a field that is 1 where the file says nothing."""
+    """Return an integer field, or 1 if it is missing."""
     return int(image.get(field)) if image.get_typeof(field) else 1  # type: ignore[arg-type]
 
 
 def _png_texts(image: pyvips.Image) -> list[str]:
-    """Return the names of the fields that hold the text of a PNG."""
+    """Return the names of the text fields of a PNG."""
     try:
         return [field for field in image.get_fields() if field.startswith("png-comment-")]
-    except UnicodeDecodeError:  # a keyword beyond ASCII cannot be asked for
+    except UnicodeDecodeError:  # pyvips cannot read a field whose name is not ASCII
         return []

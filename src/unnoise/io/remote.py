@@ -1,8 +1,8 @@
-"""Addresses: folders in object stores, such as `s3://bucket/scans/`, through fsspec and universal_pathlib.
+"""Files in object stores, such as `s3://bucket/scans/`, through fsspec and universal_pathlib.
 
-Whatever fsspec knows (S3, Google, Azure, HDFS, SFTP) is named `PROTOCOL://...`. Such paths have the methods of
-pathlib's, and stand where a `Path` is expected as long as only names are asked for; what is in them is worked on as a
-copy on this disk. An object appears whole or not at all, as a file does that is renamed.
+The address of a remote file is `PROTOCOL://...`, for all protocols of fsspec (S3, Google, Azure, HDFS, SFTP). Its path
+has the methods of pathlib, and can be used as a `Path` as long as only its name matters; its content is processed as a
+local copy. Objects are written atomically.
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ from unnoise.errors import UnnoiseError
 from unnoise.optional import require
 
 OWN = ".unnoise"
-"""Folder in a folder of outputs for what waits there to take its place."""
+"""Subfolder of an output folder for internal files, such as outputs that are not committed yet."""
 
 
 def is_remote(name: str | Path) -> bool:
-    """Tell whether a name is an address, and no path on this machine."""
+    """Tell whether a name is the address of a remote file rather than a local path."""
     return "://" in str(name)
 
 
 def to_path(name: str | Path) -> Path:
-    """Return the path that a name stands for: pathlib's, or for an address one with the same methods.
+    """Return a local path, or for an address a path with the same methods.
 
     Raises:
-        UnnoiseError: universal_pathlib, or what speaks the protocol, is not installed; or nobody knows the protocol.
+        UnnoiseError: universal_pathlib or the package for the protocol is not installed, or the protocol is unknown.
     """
     if not is_remote(name):
         return Path(name)
     try:
-        made = require("upath", extra="ray").UPath(str(name))
-        made.fs  # noqa: B018  (is made now, and may be missing)
+        path = require("upath", extra="ray").UPath(str(name))
+        path.fs  # noqa: B018  (imports the package for the protocol)
     except (ImportError, ValueError) as error:
         raise UnnoiseError(f"'{name}': {error}") from error
-    return made
+    return path
 
 
-def files(named: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the files at an address, each with its place below it; an address that is a file, or nothing, is its own.
+def files(address: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files in a remote folder, with their relative paths; any other address yields itself.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
-    with store_errors(named):
-        store = _store(named)
-        if not store.isdir(store_path(named)):
-            yield named, Path(named.name)
+    with store_errors(address):
+        store = _store(address)
+        if not store.isdir(store_path(address)):
+            yield address, Path(address.name)
             return
-        for inner in sorted(store.find(store_path(named))):
-            yield to_path(store.unstrip_protocol(inner)), Path(PurePosixPath(inner).relative_to(store_path(named)))
+        for inner in sorted(store.find(store_path(address))):
+            yield to_path(store.unstrip_protocol(inner)), Path(PurePosixPath(inner).relative_to(store_path(address)))
 
 
 def matches(pattern: Path) -> list[Path]:
-    """Return the addresses that a pattern stands for, in order.
+    """Return the addresses that match a pattern, in order.
 
     Raises:
         UnnoiseError: as `files`.
@@ -69,55 +69,55 @@ def matches(pattern: Path) -> list[Path]:
 
 
 def store_path(address: Path) -> str:
-    """Return the name that the store itself has for an address."""
+    """Return the path of an address within its store."""
     return address.path  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
 def local_copies(source: Path, target: Path, *, known: bool) -> Iterator[tuple[Path, Path]]:
-    """Give paths on this disk for a source and its target; of an address, a copy that is gone afterwards.
+    """Yield local paths for a source and its target; those of remote files are temporary copies.
 
     Args:
-        source: is fetched.
-        target: where something stands there, so it does in its copy.
-        known: whether what stands at the target matters; else its copy is empty.
+        source: the input; a remote one is fetched.
+        target: the output; if a remote one exists, its copy exists, too.
+        known: whether to fetch the content of an existing target; otherwise its copy is empty.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
     with tempfile.TemporaryDirectory(prefix="unnoise-") as folder:
-        here = source
+        local_source = source
         if is_remote(source):
-            here = Path(folder, "in", source.name)
-            fetch(source, here)
+            local_source = Path(folder, "in", source.name)
+            fetch(source, local_source)
         if target == source:
-            yield here, here
+            yield local_source, local_source
             return
-        there = target
+        local_target = target
         if is_remote(target):
-            there = Path(folder, "out", target.name)
-            there.parent.mkdir()
-            stands = exists(target)
-            if stands and known:
-                fetch(target, there)
-            elif stands:
-                there.touch()
-        yield here, there
+            local_target = Path(folder, "out", target.name)
+            local_target.parent.mkdir()
+            target_exists = exists(target)
+            if target_exists and known:
+                fetch(target, local_target)
+            elif target_exists:
+                local_target.touch()
+        yield local_source, local_target
 
 
-def fetch(address: Path, here: Path) -> None:
-    """Copy what is at an address to this disk.
+def fetch(address: Path, local: Path) -> None:
+    """Copy a remote file to a local one.
 
     Raises:
-        UnnoiseError: there is nothing, or the store cannot be reached, or refuses.
+        UnnoiseError: the file does not exist, or the store cannot be reached, or refuses.
     """
-    here.parent.mkdir(parents=True, exist_ok=True)
+    local.parent.mkdir(parents=True, exist_ok=True)
     with store_errors(address):
-        _store(address).get_file(store_path(address), os.fspath(here))
+        _store(address).get_file(store_path(address), os.fspath(local))
 
 
 def exists(address: Path) -> bool:
-    """Tell whether there is something.
+    """Tell whether a remote file or folder exists.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
@@ -127,7 +127,7 @@ def exists(address: Path) -> bool:
 
 
 def read(address: Path) -> bytes:
-    """Return all bytes of a file.
+    """Return the content of a remote file.
 
     Raises:
         UnnoiseError: as `fetch`.
@@ -137,7 +137,7 @@ def read(address: Path) -> bytes:
 
 
 def write(data: bytes, address: Path) -> None:
-    """Make a file of bytes, at once or not at all.
+    """Write a remote file atomically.
 
     Raises:
         UnnoiseError: as `put`.
@@ -147,30 +147,30 @@ def write(data: bytes, address: Path) -> None:
         _store(address).pipe_file(store_path(address), data)
 
 
-def put(here: Path, address: Path) -> None:
-    """Copy a file of this disk to an address.
+def put(local: Path, address: Path) -> None:
+    """Copy a local file to a remote one.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
     with store_errors(address):
-        address.parent.mkdir(parents=True, exist_ok=True)  # which an object store takes note of, and no more
-        _store(address).put_file(os.fspath(here), store_path(address))
+        address.parent.mkdir(parents=True, exist_ok=True)  # object stores ignore this
+        _store(address).put_file(os.fspath(local), store_path(address))
 
 
-def move(waiting: Path, address: Path) -> None:
-    """Let what waits at one address of a store take its place at another; no bytes leave the store.
+def move(staged: Path, address: Path) -> None:
+    """Move a file within its store.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
     """
     with store_errors(address):
         address.parent.mkdir(parents=True, exist_ok=True)
-        _store(address).mv(store_path(waiting), store_path(address))
+        _store(address).mv(store_path(staged), store_path(address))
 
 
 def remove(address: Path) -> None:
-    """Remove a file, or a folder with all that is in it, if it is there.
+    """Remove a remote file or folder, if it exists.
 
     Raises:
         UnnoiseError: the store cannot be reached, or refuses.
@@ -181,7 +181,7 @@ def remove(address: Path) -> None:
 
 @contextlib.contextmanager
 def store_errors(address: Path) -> Iterator[None]:
-    """Tell in one line what a store says no with: of the many clients, each has errors of its own."""
+    """Turn the exceptions of a store, which differ between clients, into `UnnoiseError`."""
     try:
         yield
     except UnnoiseError:
@@ -194,7 +194,7 @@ def store_errors(address: Path) -> Iterator[None]:
 
 
 def _store(address: Path) -> Any:
-    """Return the file system of fsspec behind an address, with nothing remembered from before."""
+    """Return the fsspec file system of an address, with an empty cache."""
     store = address.fs  # type: ignore[attr-defined]
     store.invalidate_cache()
     return store

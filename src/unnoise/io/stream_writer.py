@@ -1,4 +1,4 @@
-"""Write image files while their rows are still being made."""
+"""Write image files while their rows are still being computed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from unnoise.io import picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header
 
-_BLOCK = 64  # rows per strip of the uncompressed TIFF that libvips reads
-_PATIENCE = 0.2  # seconds between two checks that the other thread is still running
+_STRIP_ROWS = 64  # rows per strip of the uncompressed TIFF that libvips reads
+_POLL_SECONDS = 0.2  # seconds between two checks that the other thread is still running
 
 
 def write_stream(
@@ -29,7 +29,7 @@ def write_stream(
     quality: int | None = None,
     before_commit: CommitHook | None = None,
 ) -> None:
-    """Write an image to a file while its rows are being made; see `open_stream`.
+    """Write an image to a file while its rows are being computed; see `open_stream`.
 
     Args:
         strips: samples `[rows, W, 1..5]`, from the top; together `header.height` rows.
@@ -42,10 +42,10 @@ def write_stream(
     Raises:
         UnnoiseError: as `picture.write`; and whatever `strips` raises.
     """
-    with open_stream(header, target, overwrite=overwrite, quality=quality, before_commit=before_commit) as put:
+    with open_stream(header, target, overwrite=overwrite, quality=quality, before_commit=before_commit) as write_rows:
         for strip in strips:
-            put(strip)
-            del strip  # while the next one is made
+            write_rows(strip)
+            del strip  # before the next one is computed
 
 
 @contextlib.contextmanager
@@ -57,9 +57,9 @@ def open_stream(
     quality: int | None = None,
     before_commit: CommitHook | None = None,
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Open a file to write an image to, strip by strip, whole or not at all; see `picture.write`.
+    """Open a file to write an image to, strip by strip and atomically; see `picture.write`.
 
-    The next strip is made while libvips, on a thread of its own, encodes the last one: at most two are held.
+    The next strip is computed while libvips encodes the last one on a thread of its own: at most two are in memory.
 
     Args:
         header: of the image.
@@ -104,7 +104,7 @@ def _write(
 
 
 class _TiffStream:
-    """Rows put in by one thread and read by libvips on another, as an uncompressed BigTIFF that is read in order."""
+    """Passes rows from one thread to libvips on another, as an uncompressed BigTIFF that is read in order."""
 
     def __init__(self, header: Header) -> None:
         self._head = _tiff_header(header)
@@ -120,7 +120,7 @@ class _TiffStream:
             if written.done():
                 written.result()
             with contextlib.suppress(queue.Full):
-                return self._strips.put(data, timeout=_PATIENCE)
+                return self._strips.put(data, timeout=_POLL_SECONDS)
 
     def abort(self) -> None:
         """Make the reader see a truncated file."""
@@ -130,7 +130,7 @@ class _TiffStream:
         """Signal the end of the rows."""
         while not written.done():
             with contextlib.suppress(queue.Full):
-                return self._strips.put(None, timeout=_PATIENCE)
+                return self._strips.put(None, timeout=_POLL_SECONDS)
 
     def image(self) -> pyvips.Image:
         """Return the image; its rows can be read once, in order."""
@@ -147,10 +147,10 @@ class _TiffStream:
         while self._place >= self._begins + len(self._current):
             self._begins += len(self._current)
             self._current = memoryview(b"")  # free it before the next one comes
-            following = None if self._broken or self._place >= self._size else self._strips.get()
-            if following is None or self._broken:
+            strip = None if self._broken or self._place >= self._size else self._strips.get()
+            if strip is None or self._broken:
                 return b""
-            self._current = following
+            self._current = strip
         start = self._place - self._begins
         if start < 0:
             return b""  # seeking back among the rows is not supported
@@ -167,7 +167,7 @@ def _tiff_header(header: Header) -> bytes:
     """Return the header of a BigTIFF (little endian, uncompressed), up to its first sample."""
     samples, bits = header.colours + header.alpha, 8 * header.dtype.itemsize
     row = header.width * samples * header.dtype.itemsize
-    heights = [min(_BLOCK, header.height - top) for top in range(0, header.height, _BLOCK)]
+    heights = [min(_STRIP_ROWS, header.height - top) for top in range(0, header.height, _STRIP_ROWS)]
     tags: dict[int, tuple[str, list[int]]] = {
         256: ("I", [header.width]),
         257: ("I", [header.height]),
@@ -176,22 +176,22 @@ def _tiff_header(header: Header) -> bytes:
         262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # gray with black at 0, RGB, or CMYK
         273: ("Q", [0] * len(heights)),  # strip offsets: filled in below
         277: ("H", [samples]),
-        278: ("I", [_BLOCK]),
+        278: ("I", [_STRIP_ROWS]),
         279: ("Q", [height * row for height in heights]),
         339: ("H", [{"u": 1, "i": 2, "f": 3}[header.dtype.kind]] * samples),
     }
     if header.alpha:
         tags[338] = ("H", [2])
     packed = {tag: struct.pack(f"<{len(values)}{kind}", *values) for tag, (kind, values) in tags.items()}
-    far, base = b"", 16 + 8 + 20 * len(tags) + 8
+    values_data, base = b"", 16 + 8 + 20 * len(tags) + 8
     begin = base + sum(len(data) for data in packed.values() if len(data) > 8)
-    packed[273] = struct.pack(f"<{len(heights)}Q", *(begin + top * _BLOCK * row for top in range(len(heights))))
+    packed[273] = struct.pack(f"<{len(heights)}Q", *(begin + top * _STRIP_ROWS * row for top in range(len(heights))))
     entries = b""
     for tag, (kind, values) in sorted(tags.items()):
         data = packed[tag]
         if len(data) > 8:
-            data, far = struct.pack("<Q", base + len(far)), far + data
+            data, values_data = struct.pack("<Q", base + len(values_data)), values_data + data
         entries += struct.pack("<HHQ", tag, {"H": 3, "I": 4, "Q": 16}[kind], len(values)) + data.ljust(8, b"\0")
-    head = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(tags)) + entries + struct.pack("<Q", 0) + far
+    head = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(tags)) + entries + struct.pack("<Q", 0) + values_data
     assert len(head) == begin
     return head
