@@ -15,6 +15,7 @@ from unnoise.evaluation import benchmark
 from unnoise.evaluation.benchmark import Row
 from unnoise.io import adapters
 from unnoise.io.adapters import Source
+from unnoise.io.value_range import range_of
 from unnoise.noise import Noise
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
@@ -37,6 +38,7 @@ def denoise(
     strength: float = 1.0,
     ensemble: bool = False,
     engine: str | None = None,
+    value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Any:
@@ -45,13 +47,16 @@ def denoise(
     Args:
         source: a path (returns a `Picture`, with `pixels` and `save`), the bytes of a file, a binary file object
             (returns one in memory), a PIL image (palettes are returned as RGB, bilevel images as gray), or an array
-            `[H, W]` or `[H, W, C]` of uint8, uint16 or floats in [0, 1], C = 1 to 4: gray or RGB, with or without
-            alpha.
+            `[H, W]` or `[H, W, C]` of uint8, uint16 or floats of any range, C = 1 to 4: gray or RGB, with or without
+            alpha. Values that are NaN, infinite or masked (`numpy.ma`) are missing, and stay as they are.
         model: a bundled model, a classical filter, or a model file; "auto" selects a bundled model by the noise.
-        sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of white); None to estimate the noise.
+        sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of the full scale: of 1 for floats of
+            the usual convention, of 4095 for 12 bits; see `io.value_range`); None to estimate the noise.
         strength: 0 returns the image unchanged, 1 is the result of the model, up to 1.5 extrapolates.
         ensemble: average over the eight orientations of the image: about 0.1 dB better at 8x the cost.
         engine: library that runs the network, "onnx", "openvino" or "torch"; None for the fastest installed one.
+        value_range: black and white, in the values of the image; None to estimate them. 255 in 8-bit units is then
+            their difference.
         channel_axis: axis of the channels in an array with three axes, as in scikit-image; None for gray `[H, W]`.
         progress: called with the completed fraction, 0 to 1.
 
@@ -65,7 +70,7 @@ def denoise(
     (8, 8)
     """
     denoiser = _MODELS.open(model, ensemble=ensemble, engine=engine)
-    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), strength=strength)
+    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), strength=strength, value_range=value_range)
     result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
     return adapters.like_source(source, result.picture, channel_axis)
 
@@ -76,6 +81,7 @@ def denoise_with_error(
     *,
     sigma: float | None = None,
     engine: str | None = None,
+    value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Any, np.ndarray]:
@@ -88,6 +94,7 @@ def denoise_with_error(
         model: as for `denoise`.
         sigma: as for `denoise`.
         engine: as for `denoise`.
+        value_range: as for `denoise`.
         channel_axis: as for `denoise`.
         progress: as for `denoise`.
 
@@ -101,33 +108,50 @@ def denoise_with_error(
     >>> denoise_with_error(np.full((8, 8), 0.5, np.float32), "median")[1].shape
     (8, 8)
     """
-    options = process.DenoiseOptions(_MODELS.open(model, ensemble=False, engine=engine), sigma=from_8bit(sigma))
+    denoiser = _MODELS.open(model, ensemble=False, engine=engine)
+    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), value_range=value_range)
     result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress, error_map=True)
     assert result.error is not None
     return adapters.like_source(source, result.picture, channel_axis), result.error
 
 
-def add_noise(source: Source, noise: str | Noise, *, seed: int = 0, channel_axis: int | None = -1) -> Any:
+def add_noise(
+    source: Source,
+    noise: str | Noise,
+    *,
+    seed: int = 0,
+    value_range: tuple[float, float] | None = None,
+    channel_axis: int | None = -1,
+) -> Any:
     """Add noise to an image; returns the same kind as `source`.
+
+    Noise levels are relative to the full scale of the image's value range, as for `denoise`: 255 is 1 for floats of the
+    usual convention, and 4095 for 12 bits.
 
     Args:
         source: as for `denoise`.
         noise: a noise or its spec, such as "poisson:30 + gaussian:10".
         seed: seed of the random numbers.
+        value_range: as for `denoise`.
         channel_axis: as for `denoise`.
     """
     picture = adapters.to_picture(source, channel_axis)
-    return adapters.like_source(source, picture.with_pixels(noises.make(noise)(picture.pixels, seed)), channel_axis)
+    scale = np.float32(range_of(value_range, picture.pixels, picture.dtype).full_scale)
+    noisy = noises.make(noise)(picture.pixels / scale, seed) * scale
+    return adapters.like_source(source, picture.with_pixels(noisy), channel_axis)
 
 
-def inspect(source: Source, *, channel_axis: int | None = -1) -> NoiseEstimate:
+def inspect(
+    source: Source, *, value_range: tuple[float, float] | None = None, channel_axis: int | None = -1
+) -> NoiseEstimate:
     """Estimate the noise in an image and suggest a bundled model.
 
     Args:
         source: as for `denoise`.
+        value_range: as for `denoise`.
         channel_axis: as for `denoise`.
     """
-    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis))
+    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis), value_range)
 
 
 def evaluate(

@@ -256,7 +256,7 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
         (["evaluat", "tv", "--data", "images:."], "did you mean unnoise evaluate"),
         (["help"], "did you mean unnoise --help"),
         (["a.png", "--sgima", "3"], "No such option.*--sigma.*see unnoise clean --help"),
-        (["a.png", "--sigma", "-3"], "sigma must be a non-negative number"),
+        (["a.png", "--sigma", "-3"], "sigma must be between 0 and 255"),
         (["a.png", "--strength", "nan"], "strength must be between 0 and 1.5, got nan"),
         (["a.png", "--quality", "101"], "quality must be between 1 and 100, got 101"),
         (["a.png", "-m", "colour"], "unknown model 'colour': did you mean 'color'"),

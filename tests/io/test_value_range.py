@@ -53,12 +53,28 @@ def test_masked_values_are_missing(image: np.ndarray) -> None:
     assert estimate_range(np.ma.masked_all_like(values), FLOAT) == ValueRange()
 
 
-@pytest.mark.parametrize(("top", "white"), [(200, 255), (1000, 1023), (4095, 4095), (4096, 16383), (65535, 65535)])
+@pytest.mark.parametrize(
+    ("top", "white"),
+    [(200, 255), (1000, 1023), (4095, 4095), (4900, 4095), (5300, 16383), (30000, 65535), (65535, 65535)],
+)
 def test_unsigned_integers_have_bits(image: np.ndarray, top: int, white: int) -> None:
     counts = np.rint(np.clip(image, 0, 1) / np.quantile(image, 0.9) * top).clip(0, top)
     counts[3, 3] = 65535  # a hot pixel
     found = estimate_range(counts / 65535, UINT16)
-    assert (found.black, found.white * 65535, found.full_scale * 65535) == pytest.approx((0, white, white))
+    assert (found.black, found.full_scale * 65535) == pytest.approx((0, white))
+    assert found.white * 65535 == pytest.approx(max(white, top), rel=0.01)
+
+
+def test_large_integers_have_bits_too(image: np.ndarray) -> None:
+    found = estimate_range(image.clip(0) * 10**7 / np.iinfo(np.uint32).max, np.dtype(np.uint32))
+    assert found.full_scale * np.iinfo(np.uint32).max == pytest.approx(2**23 - 1, rel=1e-6)
+
+
+def test_signed_integers_are_as_floats() -> None:
+    counts = np.linspace(-1024, 3000, 10_000) / np.iinfo(np.int16).max
+    found = estimate_range(counts, np.dtype(np.int16))
+    assert found.full_scale * np.iinfo(np.int16).max == 4095
+    assert found.contrast == pytest.approx(4024 / 4095, rel=0.01)
 
 
 def test_eight_bits_have_their_whole_range(image: np.ndarray) -> None:

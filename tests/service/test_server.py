@@ -203,7 +203,7 @@ def test_the_client_of_the_examples_cleans_a_file(address: str, picture: bytes, 
     source.write_bytes(b"no picture")
     done = subprocess.run([*client, str(source), str(target)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "not a picture of a kind" in done.stderr
+    assert "not an image in a supported format" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

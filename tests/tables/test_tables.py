@@ -438,7 +438,7 @@ def test_where_no_row_is_left_nothing_is_written(tmp_path: Path) -> None:
         lambda: tables.add(table, tmp_path / "o.parquet", "clip"),
         lambda: tables.show(table, tmp_path / "o.png"),
     ):
-        with pytest.raises(UnnoiseError, match=r"no row can be .*: a: .*not a picture"):
+        with pytest.raises(UnnoiseError, match=r"no row can be .*: a: .*not an image"):
             verb()
     assert sorted(tmp_path.iterdir()) == before
 

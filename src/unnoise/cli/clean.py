@@ -13,7 +13,7 @@ import typer
 
 from unnoise._version import __version__
 from unnoise.cli.console import print_error, print_line, print_note
-from unnoise.cli.options import Engine, Ensemble, Json, MaxPixels, Overwrite, Ray, as_line, finish
+from unnoise.cli.options import Engine, Ensemble, Json, MaxPixels, Overwrite, Ray, ValueRange, as_line, finish
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def clean(
     strength: Annotated[
         float, typer.Option(help="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it.")
     ] = 1.0,
+    value_range: ValueRange = None,
     ensemble: Ensemble = False,
     engine: Engine = None,
     quality: Annotated[int | None, typer.Option(help="Quality of JPEG, WebP and AVIF output, 1 to 100.")] = None,
@@ -75,10 +76,15 @@ def clean(
         denoiser=denoisers.make(model, ensemble=ensemble, engine=engine, concurrency=workers or 1),
         sigma=from_8bit(sigma),
         strength=strength,
+        value_range=value_range,
         max_pixels=max_pixels,
         overwrite=overwrite,
         quality=quality,
     )
+    if sigma is not None and 0 < sigma < 1:
+        print_note(
+            f"sigma {sigma:g} is in 8-bit units, {sigma:g}/255 of white; for a fraction of white, give {255 * sigma:g}"
+        )
     names = [*(paths or []), *(_read_list(files_from) if files_from else [])]
     if not names:
         raise UnnoiseError("Missing argument: name files, folders or patterns; see unnoise clean --help")
@@ -99,6 +105,8 @@ def clean(
         **{"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble},
         **{"quality": quality, "version": __version__},
     }
+    if value_range:
+        recorded["value_range"] = list(value_range)
     if os.path.isfile(model):
         from unnoise.io import atomic
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unnoise.cli.console import print_error, print_line
-from unnoise.cli.options import Json, MaxPixels, Overwrite, Seed, as_line, finish
+from unnoise.cli.options import Json, MaxPixels, Overwrite, Seed, ValueRange, as_line, finish
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.")],
     as_json: Json = False,
+    value_range: ValueRange = None,
     max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Estimate the noise in images.
@@ -33,7 +34,7 @@ def inspect(
     files, failed = jobs.find(paths), 0
     for path in files:
         try:
-            estimate = api.inspect(io.read(path, max_pixels=max_pixels))
+            estimate = api.inspect(io.read(path, max_pixels=max_pixels), value_range=value_range)
         except UnnoiseError as error:
             failed += 1
             print_error(str(error))
@@ -58,18 +59,19 @@ def add(
     path: Annotated[str, typer.Argument(help="Input image.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Output file.")],
     seed: Seed = 0,
+    value_range: ValueRange = None,
     overwrite: Overwrite = False,
     max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Add synthetic noise to an image."""
-    from unnoise import io, noise as noises
+    from unnoise import api, io, noise as noises
 
     noise_model, target = noises.make(noise), Path(out)
     io.check_target(target, overwrite=overwrite)
     picture = io.read(path, max_pixels=max_pixels)
     if reason := io.unsupported_reason(picture.header, target.suffix):
         raise UnnoiseError(f"{path}: {reason}")
-    picture.with_pixels(noise_model(picture.pixels, seed)).save(target, overwrite=overwrite)
+    api.add_noise(picture, noise_model, seed=seed, value_range=value_range).save(target, overwrite=overwrite)
     print_line(target)
 
 

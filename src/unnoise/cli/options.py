@@ -8,6 +8,10 @@ from typing import Annotated, Any
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line.")]
+ValueRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--range", metavar="LOW HIGH", help="Black and white, in the values of the file. Default: estimated."),
+]
 MaxPixels = Annotated[int, typer.Option(help="Reject images with more pixels, all pages together.")]
 Engine = Annotated[
     str | None,

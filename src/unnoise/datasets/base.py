@@ -14,7 +14,7 @@ from skimage import transform
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io.picture import white_level
+from unnoise.io.value_range import ValueRange, estimate_range
 from unnoise.spec import unknown
 
 _PAGED = (".tif", ".tiff", ".webp", ".gif")
@@ -179,8 +179,9 @@ def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.nd
     photon counts.
     """
     pictures = [io.read(path) for path in paths]
-    white = np.float32(max(white_level(picture.pixels, picture.dtype) for picture in pictures))
-    return [with_channels(picture.pixels / white, channels) for picture in pictures]
+    found = [estimate_range(picture.pixels, picture.dtype) for picture in pictures]
+    joint = ValueRange(min(one.black for one in found), max(one.white for one in found))
+    return [with_channels(joint.normalize(picture.pixels), channels) for picture in pictures]
 
 
 def count_pages(path: Path) -> int:

@@ -11,14 +11,13 @@ import functools
 import importlib.util
 from pathlib import Path
 
-import numpy as np
-
 from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, channel_count
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.denoisers.model_cache import ModelCache
 from unnoise.errors import UnnoiseError
-from unnoise.io.picture import Picture, white_level
+from unnoise.io.picture import Picture
+from unnoise.io.value_range import range_of
 from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
@@ -122,10 +121,12 @@ def training_weights(spec: str | Path) -> Path:
     return bundled_models()[str(spec)].with_suffix(".safetensors") if str(spec) in bundled_models() else Path(spec)
 
 
-def inspect_picture(picture: Picture) -> NoiseEstimate:
-    """Estimate the noise in a picture, relative to its white, and suggest a bundled model."""
-    pixels = picture.pixels[:, :, :3] / np.float32(white_level(picture.pixels, picture.dtype))
-    return auto.with_model(estimation.estimate_noise(pixels), channel_count(pixels), bundled_models())
+def inspect_picture(picture: Picture, value_range: tuple[float, float] | None = None) -> NoiseEstimate:
+    """Estimate the noise in a picture, relative to the full scale of its value range, and suggest a bundled model."""
+    values = range_of(value_range, picture.pixels, picture.dtype)
+    pixels = values.without_outliers(picture.pixels[:, :, :3])
+    estimate = auto.with_model(estimation.estimate_noise(pixels), channel_count(pixels), bundled_models())
+    return estimate.scaled(values.contrast)
 
 
 __all__ = [

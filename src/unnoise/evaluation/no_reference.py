@@ -30,7 +30,7 @@ from scipy import ndimage
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.io.picture import white_level
+from unnoise.io.value_range import estimate_range
 from unnoise.noise import calibration, estimation
 from unnoise.noise.estimation import NoiseEstimate
 
@@ -98,7 +98,7 @@ def rank_models(
         item = dataset[index]
         stored = item[0] if isinstance(item, tuple) else item
         pixels = as_float(stored)
-        noisy = pixels / np.float32(white_level(pixels, stored.dtype))
+        noisy = pixels / np.float32(estimate_range(pixels, stored.dtype).full_scale)
         estimate = estimation.estimate_noise(noisy[:, :, :3])
         variance, reason = variance_of(noisy, estimate)
         if reason:

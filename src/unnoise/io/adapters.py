@@ -37,7 +37,7 @@ def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
     if isinstance(source, str | os.PathLike):
         return reader.read(Path(source))
     if isinstance(source, np.ndarray):
-        return from_array(_channels_last(source, channel_axis))
+        return from_array(_channels_last(_filled(source), channel_axis))
     if hasattr(source, "convert") and hasattr(source, "getbands"):
         return from_array(np.asarray(_plain(source)))
     if hasattr(source, "read") and hasattr(source, "seek"):
@@ -55,7 +55,11 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
     array = picture.to_array()
     if isinstance(source, np.ndarray):
         made = array.reshape(_channels_last(source, channel_axis).shape).astype(source.dtype, copy=False)
-        return made if channel_axis is None or made.ndim == 2 else np.moveaxis(made, -1, channel_axis)
+        made = made if channel_axis is None or made.ndim == 2 else np.moveaxis(made, -1, channel_axis)
+        if not isinstance(source, np.ma.MaskedArray):
+            return made
+        made = np.where(np.ma.getmaskarray(source), source.data, made)
+        return np.ma.masked_array(made, mask=source.mask, fill_value=source.fill_value)
     if hasattr(source, "read"):
         return io.BytesIO(_encoded(picture, _bytes_of(source)))
     from PIL import Image
@@ -63,6 +67,15 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
     made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     made.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
     return made
+
+
+def _filled(array: np.ndarray) -> np.ndarray:
+    """Return an array without a mask: masked values are NaN, or the median of the others where they are integers."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    if array.dtype.kind == "f":
+        return array.filled(np.nan)
+    return array.filled(int(np.ma.median(array)) if array.count() else 0)
 
 
 def _encoded(picture: Picture, like: bytes) -> bytes:

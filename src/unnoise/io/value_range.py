@@ -19,8 +19,12 @@ BITS = (8, 10, 12, 14, 16)
 """Bit depths of image sensors and file formats, which unsigned integers are taken to have."""
 OUTLIERS = 1e-3
 """Share of the values at either end that may be outliers: about that of defective pixels of an image sensor."""
+OVERSHOOT = 1.25
+"""How far above the full scale noise may lift values: 2.5 standard deviations of noise of sigma 25/255."""
 UNIT_SPAN = (1 / 16, 4.0)
 """Floats that span between these are taken to be of the usual convention, white at 1."""
+BEYOND = 1.0
+"""How far outside of the range a value may lie before it is an outlier, as a fraction of `white - black`."""
 _SAMPLES = 1 << 20  # values that the statistics are taken from
 
 
@@ -49,6 +53,18 @@ class ValueRange:
                 f"a value range is two finite numbers, the smaller first, not {self.black:g} {self.white:g}"
             )
 
+    @classmethod
+    def given(cls, black: float, white: float, dtype: np.dtype[Any]) -> ValueRange:
+        """Return the range of an image with samples of a type, whose black and white are known.
+
+        >>> ValueRange.given(0, 4095, np.dtype(np.uint16)).white * 65535
+        4095.0
+        """
+        top = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+        if not black < white:
+            return cls(black, white)  # which says what is wrong
+        return cls(black / top, white / top, (white - black) / top)
+
     @property
     def is_unit(self) -> bool:
         """Whether values are in [0, 1] as they are."""
@@ -58,6 +74,11 @@ class ValueRange:
         """Return float32 values with black at 0 and white at 1; what overflows is infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
             return (pixels - np.float32(self.black)) * np.float32(1 / (self.white - self.black))
+
+    def without_outliers(self, pixels: np.ndarray) -> np.ndarray:
+        """Return `normalize` with infinity in place of outliers, which estimators of the noise pass over."""
+        normalized = self.normalize(pixels)
+        return np.where(np.abs(normalized - 0.5) <= 0.5 + BEYOND, normalized, np.float32(np.inf))
 
     def restore(self, normalized: np.ndarray) -> np.ndarray:
         """Return the values of `normalize` in the image's own units."""
@@ -69,12 +90,18 @@ class ValueRange:
         return (self.white - self.black) / self.full_scale
 
 
+def range_of(given: tuple[float, float] | None, pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
+    """Return the range that is given, in the values of the file, else that of `estimate_range`."""
+    return estimate_range(pixels, dtype) if given is None else ValueRange.given(*given, dtype)
+
+
 def estimate_range(pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
     """Find the value range of an image from its values.
 
-    Unsigned integers begin at black 0, and white is the largest number of the fewest bits in `BITS` that hold all but
-    the outliers; 8-bit images always use their whole range. Floats and signed integers are from black to white within
-    the outliers, which makes everything behind this equivariant to a scale and a shift of the image.
+    Unsigned integers begin at black 0. Their full scale is the largest number of the fewest bits in `BITS` that
+    hold all but the outliers and the peaks of noise (`OVERSHOOT`); 8-bit images always use their whole range.
+    Floats and signed integers are from black to white within the outliers, which makes everything behind this
+    equivariant to a scale and a shift of the image.
 
     Args:
         pixels: `[H, W, C]` or any shape; unsigned integers divided by the largest of their type, others as they are.
@@ -94,15 +121,14 @@ def estimate_range(pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
     values = _samples(pixels)
     if not values.size:
         return ValueRange()
+    top = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
     low, high = _robust_ends(values)
     if dtype.kind == "u":
-        full = float(np.iinfo(dtype).max)
-        bits = next((one for one in BITS if high * full < 2**one - 0.5), None)
-        white = 1.0 if bits is None or high <= 0 else (2**bits - 1) / full
-        return ValueRange(0.0, white, white)
+        scale = _bit_scale(high * top) / top
+        return ValueRange(0.0, max(scale, high), scale)
     if high - low <= np.finfo(np.float32).eps * max(abs(low), abs(high)):
         return ValueRange()
-    return ValueRange(low, high, _full_scale(high - low))
+    return ValueRange(low, high, _full_scale((high - low) * top) / top)
 
 
 def _samples(pixels: np.ndarray) -> np.ndarray:
@@ -137,6 +163,12 @@ def _robust_ends(values: np.ndarray) -> tuple[float, float]:
         values = kept
     low, high = np.quantile(values, (OUTLIERS, 1 - OUTLIERS))
     return float(low), float(high)
+
+
+def _bit_scale(top: float) -> float:
+    """Return the largest number of the fewest bits that hold `top`, without what may be a peak of noise."""
+    exponent = np.log2(max(top / OVERSHOOT, 1) + 0.5)
+    return 2.0 ** next((bits for bits in BITS if exponent <= bits), int(np.ceil(exponent))) - 1
 
 
 def _full_scale(span: float) -> float:

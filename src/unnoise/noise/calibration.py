@@ -21,7 +21,7 @@ import numpy as np
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io.picture import white_level
+from unnoise.io.value_range import estimate_range
 from unnoise.noise import Noise, estimation
 from unnoise.noise.sensor import Sensor
 from unnoise.noise.synthetic import Gaussian
@@ -133,7 +133,7 @@ def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration
         UnnoiseError: it cannot be read, or is smaller than a block.
     """
     picture = io.read(source, max_pixels=max_pixels)
-    white = white_level(picture.pixels, picture.dtype)
+    white = estimate_range(picture.pixels, picture.dtype).full_scale
     pixels = picture.pixels / np.float32(white)
     brightness, variance = estimation.noise_against_signal(pixels)
     if not variance.size:

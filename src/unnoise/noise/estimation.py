@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,6 +107,11 @@ class NoiseEstimate:
     def sigma_map(self, light: np.ndarray) -> np.ndarray:
         """Return sigma for each pixel of an image `[H, W, C]`, the root mean square over its channels, `[H, W]`."""
         return np.sqrt(np.mean(self.sigma_at(light) ** 2, axis=2))
+
+    def scaled(self, factor: float) -> NoiseEstimate:
+        """Return the estimate for the image multiplied by `factor`."""
+        profile = tuple(factor * level for level in self.profile)
+        return replace(self, sigma=factor * self.sigma, profile=profile, sigma_at_white=factor * self.sigma_at_white)
 
     def __str__(self) -> str:
         """Describe the noise in one line, in 8-bit units."""

@@ -14,6 +14,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import Header, Picture, RowReader
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
+from unnoise.io.value_range import ValueRange
 from unnoise.noise import estimation
 from unnoise.units import FULL_SCALE
 
@@ -62,12 +63,12 @@ class ErrorEstimator:
     """Pixels around a tile that its error depends on."""
 
     def __init__(self, denoiser: Denoiser, sigma: Sigma | None, sample: np.ndarray) -> None:
-        self._outer, self._sigma, self._white = denoiser, sigma, np.float32(1)
+        self._outer, self._sigma, self._range = denoiser, sigma, ValueRange()
         self._denoiser = denoiser
         if isinstance(denoiser, Rescaled):
-            self._denoiser, self._white = denoiser.inside, denoiser.white
-        noise = estimation.estimate_noise(self._normalized(sample)[:, :, :3])
-        self._level = noise.sigma if sigma is None else float(np.mean(sigma))
+            self._denoiser, self._range = denoiser.inside, denoiser.value_range
+        noise = estimation.estimate_noise(self._range.without_outliers(sample[:, :, :3]))
+        self._level = noise.sigma if sigma is None else float(np.mean(sigma)) / self._range.contrast
         uncertain = noise.kind in _UNCALIBRATED and self._denoiser.signal_noise is None
         self.caveat = (
             f"the error map is calibrated for white noise, and this noise looks {noise.kind}" if uncertain else ""
@@ -82,7 +83,8 @@ class ErrorEstimator:
             scale: of the map, as `page_scales` returns it; None to measure it on these arrays.
         """
         noisy, clean = self._normalized(noisy), self._normalized(clean)
-        return uncertainty.estimate_error(self._denoiser, noisy, clean, self._level, scale)
+        error = uncertainty.estimate_error(self._denoiser, noisy, clean, self._level, scale)
+        return error * np.float32(self._range.contrast)
 
     def page_scales(self, rows: RowReader) -> list[float]:
         """Return the scale of the map of each page of a file, measured on its center; the rows are consumed."""
@@ -105,12 +107,12 @@ class ErrorEstimator:
         ]
         noisy = from_samples(np.concatenate(pieces), {}, rows.header.colours).pixels
         clean = self._outer(noisy, self._sigma)
-        expected = self(noisy, clean, scale=1.0)[crop]
+        expected = self(noisy, clean, scale=1.0)[crop] / np.float32(self._range.contrast)
         noisy, clean = self._normalized(noisy[crop]), self._normalized(clean[crop])
         return uncertainty.center_scale(self._denoiser, noisy, clean, expected, self._level)
 
     def _normalized(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels if self._white == 1 else pixels / self._white
+        return pixels if self._range.is_unit else self._range.normalize(pixels)
 
 
 def to_picture(error: np.ndarray, suffix: str) -> Picture:

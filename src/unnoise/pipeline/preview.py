@@ -7,6 +7,7 @@ import pyvips
 
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.io import Picture
+from unnoise.io.value_range import ValueRange
 from unnoise.pipeline import process
 from unnoise.pipeline.process import ProgressCallback
 
@@ -44,16 +45,16 @@ def denoise_region(
     return process.denoise_array(denoiser, pixels[outer], sigma, strength=strength, progress=progress)[crop]
 
 
-def to_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, white: float) -> bytes:
+def to_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, values: ValueRange) -> bytes:
     """Encode pixels as browsers show them: a PNG of 8 bits in sRGB.
 
     Args:
         picture: where they come from; its color profile is applied.
         pixels: of all or a part of it, float32 `[h, w, C]`.
         alpha: of the same part, `[h, w, 1]` in the samples of the file, or None.
-        white: the value that is shown as white (see `white_level`).
+        values: what is shown as black and white.
     """
-    levels = np.nan_to_num(pixels / np.float32(white)).clip(0, 1) * np.float32(65535)
+    levels = np.nan_to_num(values.normalize(pixels)).clip(0, 1) * np.float32(65535)
     image = pyvips.Image.new_from_array(np.rint(levels).astype(np.uint16))
     space = {1: "grey16", 3: "rgb16", 4: "cmyk"}[pixels.shape[2]]
     if space == "cmyk":

@@ -6,7 +6,6 @@ Whatever is not noise is kept: metadata, alpha, bit depth and pages. Output file
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from unnoise.io import Picture, formats, picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header, output_suffix
 from unnoise.io.paths import check_target, make_folder
-from unnoise.io.picture import white_level
+from unnoise.io.value_range import range_of
 from unnoise.pipeline import error_maps, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
@@ -41,8 +40,10 @@ class DenoiseOptions:
 
     Attributes:
         denoiser: the model.
-        sigma: noise level as a fraction of white; None to estimate it for each image.
+        sigma: noise level as a fraction of the full scale; None to estimate it for each image.
         strength: 0 returns the image unchanged, 1 the denoiser's result; up to 1.5 extrapolates beyond it.
+        value_range: black and white in the values of the file; None to estimate them for each image, see
+            `io.value_range`.
         max_pixels: images of more pixels are refused before they are decoded.
         overwrite: replace existing outputs.
         quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
@@ -54,14 +55,15 @@ class DenoiseOptions:
     denoiser: Denoiser
     sigma: float | None = None
     strength: float = 1.0
+    value_range: tuple[float, float] | None = None
     max_pixels: int = io.MAX_PIXELS
     overwrite: bool = False
     quality: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges before any work."""
-        if self.sigma is not None and not 0 <= self.sigma < math.inf:
-            raise UnnoiseError(f"sigma must be a non-negative number in 8-bit units, got {to_8bit(self.sigma):g}")
+        if self.sigma is not None and not 0 <= self.sigma <= 1:
+            raise UnnoiseError(f"sigma must be between 0 and 255, in 8-bit units, got {to_8bit(self.sigma):g}")
         if not 0 <= self.strength <= 1.5:
             raise UnnoiseError(f"strength must be between 0 and 1.5, got {self.strength:g}")
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -72,17 +74,18 @@ class DenoiseOptions:
         return self.strength == 0 or (sigma is not None and not np.any(sigma))
 
     def resolve(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
-        """Return the denoiser for an image and the sigma to call it with; see `Denoiser.resolve` and `white_level`.
+        """Return the denoiser for an image and the sigma to call it with; see `Denoiser.resolve`.
 
         Args:
             pixels: the image or windows of it, float32 `[H, W, C]`.
             dtype: of the samples of its file.
         """
-        white = white_level(pixels, dtype)
-        if white == 1:
+        values = range_of(self.value_range, pixels, dtype)
+        if values.is_unit:
             return self.denoiser.resolve(pixels, self.sigma)
-        denoiser, sigma = self.denoiser.resolve(pixels / np.float32(white), self.sigma)
-        return rescaled.Rescaled(denoiser, white), sigma
+        sigma = None if self.sigma is None else self.sigma / values.contrast
+        denoiser, level = self.denoiser.resolve(values.without_outliers(pixels), sigma)
+        return rescaled.Rescaled(denoiser, values), None if level is None else level * values.contrast
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class DenoisedPicture:
     Attributes:
         picture: the image.
         model: the denoiser that made it.
-        sigma: the noise level that it was called with, a fraction of white; None if it takes none.
+        sigma: the noise level that it was called with, a fraction of the full scale; None if it takes none.
         error: its expected root mean square error, float32 `[H, W]` in 8-bit units, pages below each other; None if it
             was not requested.
         caveat: why the scale of the error is uncertain, in one line, or "".
@@ -113,7 +116,7 @@ class JobResult:
         job: the job.
         error: why it failed, in one line; None if the target was written.
         model: the denoiser.
-        sigma: the noise level that it was called with, a fraction of white; None if it takes none.
+        sigma: the noise level that it was called with, a fraction of the full scale; None if it takes none.
         megapixels: size of the image.
         seconds: from reading the file to writing it.
         skipped: an earlier run did it, with the same options and the same input.

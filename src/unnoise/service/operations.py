@@ -14,7 +14,8 @@ from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.io import formats
-from unnoise.io.picture import Picture, white_level
+from unnoise.io.picture import Picture
+from unnoise.io.value_range import estimate_range
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import error_maps, preview, process
 from unnoise.pipeline.process import ProgressCallback
@@ -158,7 +159,7 @@ class Operations:
         else:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
-        png = preview.to_screen(picture, pixels, alpha, white_level(picture.pixels, picture.dtype))
+        png = preview.to_screen(picture, pixels, alpha, estimate_range(picture.pixels, picture.dtype))
         level = None if sigma is None else to_8bit(float(sigma))
         return EncodedPicture(png, "png", model, level, pixels[..., 0].size)
 
