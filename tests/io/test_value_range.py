@@ -84,7 +84,18 @@ def test_eight_bits_have_their_whole_range(image: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "full_scale"),
-    [(0, 1, 1), (-1, 1, 1), (0, 3, 1), (0, 255, 255), (-1024, 1000, 2047), (0, 65535, 65535), (0, 0.01, 2**-7)],
+    [
+        (0, 1, 1),
+        (-1, 1, 1),
+        (0, 4, 1),
+        (0, 8, 8),
+        (0, 100, 128),
+        (110, 120, 128),
+        (0, 255, 255),
+        (-1024, 1000, 2047),
+        (0, 65535, 65535),
+        (0, 0.01, 2**-7),
+    ],
 )
 def test_the_full_scale_of_floats(low: float, high: float, full_scale: float) -> None:
     found = estimate_range(np.linspace(low, high, 100_000), FLOAT)
@@ -100,9 +111,15 @@ def test_noise_does_not_change_the_full_scale(image: np.ndarray, photograph: np.
             assert estimate_range(noisy, FLOAT).full_scale == estimate_range(scale * full, FLOAT).full_scale == scale
 
 
-def test_constant_and_empty_images_have_the_unit_range() -> None:
-    for values in ([], [7.0] * 9, [np.nan] * 9):
-        assert estimate_range(np.array(values), FLOAT) == ValueRange()
+def test_empty_images_have_the_unit_range() -> None:
+    for values in ([], [np.nan] * 9, [0.0] * 9):
+        assert estimate_range(np.array(values), FLOAT).full_scale == 1
+
+
+def test_a_constant_has_the_full_scale_of_its_value() -> None:
+    found = estimate_range(np.full(9, 200.0), FLOAT)
+    assert found.full_scale == found.white - found.black == 255
+    assert found.black < 200 < found.white
 
 
 def test_normalize_and_restore(image: np.ndarray) -> None:

@@ -21,8 +21,8 @@ OUTLIERS = 1e-3
 """Share of the values at either end that may be outliers: about that of defective pixels of an image sensor."""
 OVERSHOOT = 1.25
 """How far above the full scale noise may lift values: 2.5 standard deviations of noise of sigma 25/255."""
-UNIT_SPAN = (1 / 16, 4.0)
-"""Floats that span between these are taken to be of the usual convention, white at 1."""
+UNIT_SIZE = (1 / 16, 4 * OVERSHOOT)
+"""Floats up to these are taken to be of the usual convention, white at 1, with highlights of up to two stops above."""
 BEYOND = 1.0
 """How far outside of the range a value may lie before it is an outlier, as a fraction of `white - black`."""
 _SAMPLES = 1 << 20  # values that the statistics are taken from
@@ -109,7 +109,7 @@ def estimate_range(pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
         dtype: of the samples of the file.
 
     Returns:
-        The range in the units of `pixels`; (0, 1) where no value is left, or all are the same.
+        The range in the units of `pixels`; (0, 1) where no value is left.
 
     >>> estimate_range(np.array([0, 1000, 3000]) / 65535, np.dtype(np.uint16)).white * 65535
     4095.0
@@ -126,9 +126,10 @@ def estimate_range(pixels: np.ndarray, dtype: np.dtype[Any]) -> ValueRange:
     if dtype.kind == "u":
         scale = _bit_scale(high * top) / top
         return ValueRange(0.0, max(scale, high), scale)
-    if high - low <= np.finfo(np.float32).eps * max(abs(low), abs(high)):
-        return ValueRange()
-    return ValueRange(low, high, _full_scale((high - low) * top) / top)
+    scale = _full_scale(max(high - low, abs(low), abs(high)) * top) / top
+    if high - low <= np.finfo(np.float32).eps * max(abs(low), abs(high)):  # one value
+        return ValueRange(low - scale / 2, low + scale / 2, scale)
+    return ValueRange(low, high, scale)
 
 
 def _samples(pixels: np.ndarray) -> np.ndarray:
@@ -171,12 +172,12 @@ def _bit_scale(top: float) -> float:
     return 2.0 ** next((bits for bits in BITS if exponent <= bits), int(np.ceil(exponent))) - 1
 
 
-def _full_scale(span: float) -> float:
-    """Return 1 for floats of the usual convention, else the nearest number that ends a range of bits, or power of two.
+def _full_scale(size: float) -> float:
+    """Return 1 for floats of the usual convention, else the nearest power of two; less one from 8 bits on.
 
     The nearest by ratio, so that noise, which widens the range of a full one by up to a quarter, does not change it.
     """
-    if UNIT_SPAN[0] <= span <= UNIT_SPAN[1]:
+    if size == 0 or UNIT_SIZE[0] <= size <= UNIT_SIZE[1]:
         return 1.0
-    exponent = int(np.rint(np.log2(span)))
-    return float(2.0**exponent) if span < 1 else float(2.0 ** max(exponent, BITS[0]) - 1)
+    exponent = int(np.rint(np.log2(size)))
+    return 2.0**exponent - (exponent >= BITS[0])

@@ -50,7 +50,7 @@ def _beside_shades(blocks: np.ndarray) -> tuple[np.ndarray, float]:
     if judged.sum() <= _JUDGED * judged.size:
         return np.zeros(blocks.shape, bool), 0.0
     rarer = min((side & judged).sum() for side in (black, white))
-    share = 2 * float(rarer) / (judged.sum() * pixels.shape[2])
+    share = min(2 * float(rarer) / (judged.sum() * pixels.shape[2]), 1.0)
     return (edge & judged).reshape(blocks.shape), share if share > RARE else 0.0
 
 
@@ -62,7 +62,7 @@ def _on_white(blocks: np.ndarray) -> tuple[np.ndarray, float]:
     )
     if surrounded.sum() <= _JUDGED * surrounded.size:
         return np.zeros_like(black), 0.0
-    share = 2 * float((surrounded & black[:, :, 1:-1, 1:-1]).sum() / surrounded.sum())
+    share = min(2 * float((surrounded & black[:, :, 1:-1, 1:-1]).sum() / surrounded.sum()), 1.0)
     return black | white, share if share > RARE else 0.0
 
 
