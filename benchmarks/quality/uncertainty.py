@@ -52,14 +52,14 @@ class Bin:
 
 
 def bins(model: str, spec: str, pictures: datasets.Dataset, count: int) -> list[Bin]:
-    """Clean pictures, and compare."""
+    """Denoise images, and compare the expected with the real error."""
     denoiser, squares = denoisers.make(model, engine="onnx" if model in denoisers.bundled_models() else None), []
     for index, (noisy, clean, level) in enumerate(noisy_pairs(pictures, noise.make(spec))):
         if index == count:
             break
-        settled, told = denoiser.resolve(noisy, level)
-        cleaned = settled(noisy, told)
-        expected = uncertainty.estimate_error(settled, noisy, cleaned, float(np.mean(told or 0)))
+        resolved, sigma = denoiser.resolve(noisy, level)
+        cleaned = resolved(noisy, sigma)
+        expected = uncertainty.estimate_error(resolved, noisy, cleaned, float(np.mean(sigma or 0)))
         real = 255**2 * np.mean((cleaned - clean) ** 2, axis=2)
         squares.append(np.stack([expected.ravel() ** 2, real.ravel()]))
     expected, real = np.concatenate(squares, axis=1)
@@ -89,7 +89,7 @@ def fit(channels: int, folder: Path, count: int) -> list[float]:
             measured.append(np.stack([np.broadcast_to(one, (PIECE, PIECE)).ravel()[chosen] for one in found], axis=1))
             errors.append(np.mean((cleaned - clean) ** 2, axis=2).ravel()[chosen] / (sigma / 255) ** 2)
     terms, ratio = np.concatenate(measured).astype(np.float64), np.concatenate(errors).astype(np.float64)
-    # Terms that cannot be told apart at these levels (the square of a constant) are left to the least norm.
+    # The minimum-norm solution decides between terms that are collinear at these levels (the square of a constant).
     weights = np.linalg.lstsq(terms, np.log(ratio + 0.01), rcond=None)[0]
     for _ in range(ROUNDS):
         mean = np.exp(terms @ weights)

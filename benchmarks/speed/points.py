@@ -25,7 +25,7 @@ class Point:
 def draw_points(
     points: Sequence[Point], target: Path, *, x: str, y: str, levels: Mapping[str, float] | None = None, note: str = ""
 ) -> None:
-    """Draw named points over a logarithmic x-axis, with their names beside them where there is room.
+    """Draw named points over a logarithmic x-axis, with their names next to them where they fit.
 
     Args:
         points: x above 0.

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what the killed have left is swept up; what is alive is not."""
+"""Atomic writes, and removal of the temporary files of killed processes, but not of running ones."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import pytest
 
 from unnoise.io import atomic
 
-LEFT = ".unnoise-0123456789abcdef.part"
+STALE = ".unnoise-0123456789abcdef.part"
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_complete_file_replaces_its_target(tmp_path: Path) -> None:
     target = tmp_path / "a"
     target.write_text("old")
     target.chmod(0o640)
-    with atomic.atomic_write(target, lambda file: file.write_text("sealed")) as temporary:
+    with atomic.atomic_write(target, lambda file: file.write_text("committed")) as temporary:
         temporary.write_text("new")
         assert target.read_text() == "old" and len(names(tmp_path)) == 2
-    assert target.read_text() == "sealed" and target.stat().st_mode & 0o777 == 0o640
+    assert target.read_text() == "committed" and target.stat().st_mode & 0o777 == 0o640
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("failing", ["writing", "sealing"])
-def test_what_fails_leaves_what_was_there(tmp_path: Path, failing: str) -> None:
+@pytest.mark.parametrize("failing", ["writing", "committing"])
+def test_a_failure_keeps_the_existing_file(tmp_path: Path, failing: str) -> None:
     def fail(file: Path) -> None:
         raise OSError(28, "No space left on device")
 
@@ -52,17 +52,17 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and (tmp_path / "there/a").read_text() == "new"
 
 
-def test_only_what_was_left_is_swept(tmp_path: Path) -> None:
-    for name in (LEFT, ".unnoise-12.part", "photo.part", f"{LEFT}.png", "unnoise.jsonl"):
+def test_only_stale_files_are_removed(tmp_path: Path) -> None:
+    for name in (STALE, ".unnoise-12.part", "photo.part", f"{STALE}.png", "unnoise.jsonl"):
         (tmp_path / name).touch()
     with atomic.atomic_write(tmp_path / "a") as temporary:
         atomic.remove_stale([tmp_path, tmp_path / "gone"])
         temporary.write_text("alive")
-    assert names(tmp_path) == sorted([".unnoise-12.part", "a", "photo.part", f"{LEFT}.png", "unnoise.jsonl"])
+    assert names(tmp_path) == sorted([".unnoise-12.part", "a", "photo.part", f"{STALE}.png", "unnoise.jsonl"])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed there")
-def test_what_a_killed_process_leaves_is_swept(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     code = "from unnoise.io import atomic\n"
     code += f"with atomic.atomic_write({str(tmp_path / 'a')!r}): print('in', flush=True); input()"
     environment = {**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[2])}
@@ -70,7 +70,7 @@ def test_what_a_killed_process_leaves_is_swept(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as child:
         assert child.stdout.readline()
         atomic.remove_stale([tmp_path])
-        assert len(names(tmp_path)) == 1, "it lives"
+        assert len(names(tmp_path)) == 1, "the process is running"
         child.kill()
     atomic.remove_stale([tmp_path])
     assert names(tmp_path) == []

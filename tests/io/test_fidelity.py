@@ -1,4 +1,4 @@
-"""What files keep: every cell of the table in docs/explanation/files.md, seen by readers that are not ours."""
+"""Every cell of the table in docs/explanation/files.md, checked with independent readers."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from unnoise.pipeline import process, streaming
 from unnoise.pipeline.jobs import Job
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "GIF": ".gif"}
-LEFT_OUT = "left out"
+DROPPED = "left out"
 
 
-class Same(Denoiser):
-    """Returns what it is given: pixels stay, and the file is written anew."""
+class Identity(Denoiser):
+    """Returns its input, so that the file is encoded again with the same pixels."""
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         return noisy
 
 
-UNTOUCHED = process.DenoiseOptions(Same(), overwrite=True)
+UNCHANGED = process.DenoiseOptions(Identity(), overwrite=True)
 
 
 def waves(channels: int = 3, size: tuple[int, int] = (24, 32)) -> np.ndarray:
-    """Return a smooth picture in [0, 1], float64 `[H, W, C]`."""
+    """Return a smooth image in [0, 1], float64 `[H, W, C]`."""
     rows, columns = np.mgrid[: size[0], : size[1]] / 9
     return np.stack([0.5 + 0.45 * np.sin(rows * (1 + 0.3 * c) + columns - c) for c in range(channels)], axis=2)
 
@@ -49,7 +49,7 @@ def levels(channels: int = 3) -> np.ndarray:
 
 @dataclass
 class Made:
-    """A file that was cleaned: what it came from, and whether something was said to be left out."""
+    """A denoised file, its source, and whether dropped metadata was reported."""
 
     source: Path
     target: Path
@@ -59,7 +59,7 @@ class Made:
         return Image.open(io.BytesIO(self.target.read_bytes()))
 
     def array(self) -> np.ndarray:
-        """Return the samples, as tifffile, Pillow, or libvips for what these two cannot read."""
+        """Return the samples as read by tifffile, or by libvips for other formats than TIFF."""
         if self.target.suffix == ".tif":
             return tifffile.imread(self.target)
         return pyvips.Image.new_from_buffer(self.target.read_bytes(), "").numpy()
@@ -70,13 +70,13 @@ Clean = Callable[[bytes, str, str], Made]
 
 @pytest.fixture
 def clean(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Clean:
-    """Return the main job: the bytes of a file, its suffix, and that of the target."""
+    """Return a function that denoises a file: its bytes, its suffix, suffix of the output -> the output."""
 
     def run(data: bytes, suffix: str, target: str) -> Made:
         source, made = tmp_path / f"in{suffix}", tmp_path / f"out{target}"
         source.write_bytes(data)
         with caplog.at_level(logging.WARNING, "unnoise"):
-            process.denoise_file(Job(source, made), UNTOUCHED)
+            process.denoise_file(Job(source, made), UNCHANGED)
         return Made(source, made, "cannot store" in caplog.text)
 
     return run
@@ -96,7 +96,7 @@ def tiff(array: np.ndarray, **options: object) -> bytes:
 
 
 def close(made: np.ndarray, expected: np.ndarray, suffix: str, full: float = 255) -> bool:
-    """Tell whether samples are the same, within what a lossy kind of file may change on average."""
+    """Tell whether samples are equal, or for lossy formats close on average."""
     most = 0 if suffix in (".png", ".tif") else 0.02
     return made.shape == expected.shape and np.abs(made / full - expected / full).mean() <= most
 
@@ -109,7 +109,7 @@ def eight_bits(clean: Clean, suffix: str) -> str:
     return "yes" if image.mode == "RGB" and close(np.asarray(image), levels(), suffix) else "wrong"
 
 
-def grey(clean: Clean, suffix: str) -> str:
+def gray(clean: Clean, suffix: str) -> str:
     made = clean(pillow(levels(1), "PNG"), ".png", suffix).image()
     if not close(np.asarray(made.convert("L")), levels(1)[..., 0], suffix):
         return "wrong"
@@ -135,7 +135,7 @@ def ten_and_twelve_bits(clean: Clean, suffix: str) -> str:
 
 
 def all_kept(clean: Clean, suffix: str, *arrays: np.ndarray) -> str:
-    """Clean grey TIFFs: "yes" where all samples come back, "refused" where each is."""
+    """Denoise gray TIFFs: "yes" if all samples are kept, "refused" if all are refused."""
     answers = set()
     for array in arrays:
         try:
@@ -190,7 +190,7 @@ def palettes(clean: Clean, suffix: str) -> str:
 
 
 def profile(space: bytes, name: str, connection: bytes = b"XYZ ") -> bytes:
-    """Return the head of an ICC profile for a colour space; its one tag tells its name."""
+    """Return the header of an ICC profile for a color space, with its description as the only tag."""
     tag = b"desc" + struct.pack(">II", 144, 12 + len(name))
     body = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name.encode()
     size = 128 + 4 + len(tag) + len(body)
@@ -203,7 +203,7 @@ def keeps_profiles(clean: Clean, suffix: str, mode: str, profiles: list[bytes]) 
         image = Image.fromarray(levels(len(mode)).squeeze(), mode)
         made = clean(pillow(image, "TIFF", icc_profile=icc), ".tif", suffix)
         if made.image().info.get("icc_profile") != icc:
-            return LEFT_OUT if made.warned else "lost"
+            return DROPPED if made.warned else "lost"
     return "yes"
 
 
@@ -217,7 +217,7 @@ def cmyk_profiles(clean: Clean, suffix: str) -> str:
     return keeps_profiles(clean, suffix, "CMYK", [profile(b"CMYK", "Coated", b"Lab ")])
 
 
-def grey_profiles(clean: Clean, suffix: str) -> str:
+def gray_profiles(clean: Clean, suffix: str) -> str:
     return keeps_profiles(clean, suffix, "L", [profile(b"GRAY", "Gamma 2.2")])
 
 
@@ -228,7 +228,7 @@ def exif(clean: Clean, suffix: str) -> str:
     found = made.image().getexif()
     if found.get(0x010F) == "A maker" and found.get_ifd(0x8769).get(0x9003) == "2020:01:02 03:04:05":
         return "yes"
-    return LEFT_OUT if made.warned else "lost"
+    return DROPPED if made.warned else "lost"
 
 
 def orientation(clean: Clean, suffix: str) -> str:
@@ -250,7 +250,7 @@ def xmp(clean: Clean, suffix: str) -> str:
     image = pyvips.Image.new_from_buffer(made.target.read_bytes(), "")
     if image.get_typeof("xmp-data") and packet in image.get("xmp-data"):
         return "yes"
-    return LEFT_OUT if made.warned else "lost"
+    return DROPPED if made.warned else "lost"
 
 
 def resolution(clean: Clean, suffix: str) -> str:
@@ -287,15 +287,15 @@ def description(clean: Clean, suffix: str) -> str:
         made = clean(data, ".tif", suffix)
         if suffix != ".tif":
             return "no"
-        with tifffile.TiffFile(made.target) as found, tifffile.TiffFile(made.source) as told:
-            if found.pages.first.description != told.pages.first.description:
+        with tifffile.TiffFile(made.target) as output, tifffile.TiffFile(made.source) as source:
+            if output.pages.first.description != source.pages.first.description:
                 return "lost"
     return "yes"
 
 
 CHECKS: dict[str, Callable[[Clean, str], str]] = {
     "8 bits, RGB": eight_bits,
-    "8 bits, gray": grey,
+    "8 bits, gray": gray,
     "16 bits": sixteen_bits,
     "10 and 12 bits": ten_and_twelve_bits,
     "8 and 16 bits, signed": signed,
@@ -306,7 +306,7 @@ CHECKS: dict[str, Callable[[Clean, str], str]] = {
     "palettes": palettes,
     "color profile: sRGB, Display P3, Adobe RGB": rgb_profiles,
     "color profile of CMYK": cmyk_profiles,
-    "color profile of gray": grey_profiles,
+    "color profile of gray": gray_profiles,
     "EXIF": exif,
     "EXIF orientation 1 to 8": orientation,
     "XMP": xmp,
@@ -318,7 +318,7 @@ CHECKS: dict[str, Callable[[Clean, str], str]] = {
 
 
 def documented() -> list[tuple[str, str, str]]:
-    """Return the table: what, kind of file, answer."""
+    """Return the cells of the table: property, file format, answer."""
     text = (ROOT / "docs" / "explanation" / "files.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     (_, *kinds), _, *body = rows
@@ -333,26 +333,26 @@ def test_the_table_has_a_check_for_every_row() -> None:
 @pytest.mark.parametrize(("what", "kind", "answer"), documented(), ids=lambda word: word.replace(" ", "_"))
 def test_files_keep_what_the_docs_say(what: str, kind: str, answer: str, clean: Clean, tmp_path: Path) -> None:
     try:
-        seen = CHECKS[what](clean, SUFFIXES[kind])
+        result = CHECKS[what](clean, SUFFIXES[kind])
     except UnnoiseError as error:
         assert f"{kind} cannot hold" in str(error) and "write ." in str(error)
-        seen = "refused"
-    assert seen == answer
+        result = "refused"
+    assert result == answer
     assert (tmp_path / f"out{SUFFIXES[kind]}").exists() <= (answer != "refused")
 
 
-def test_pages_are_cleaned_one_by_one_at_one_level(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_pages_are_denoised_one_by_one(tmp_path: Path, rng: np.random.Generator) -> None:
     pages = np.clip(255 * waves(1)[None] + rng.normal(0, 20, (3, 24, 32, 1)), 0, 255).astype(np.uint8)
     (tmp_path / "in.tif").write_bytes(tiff(pages[..., 0], photometric="minisblack"))
-    settings = process.DenoiseOptions(denoisers.make("median"))
-    process.denoise_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"), settings)
+    options = process.DenoiseOptions(denoisers.make("median"))
+    process.denoise_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"), options)
     made = tifffile.imread(tmp_path / "out.tif")
     for page, found in zip(pages, made, strict=True):
-        alone = process.denoise_picture(image_io.from_array(page), settings).picture
+        alone = process.denoise_picture(image_io.from_array(page), options).picture
         np.testing.assert_array_equal(found, alone.to_array()[..., 0])
 
 
-def test_pages_come_as_a_stack(tmp_path: Path) -> None:
+def test_pages_are_read_as_a_stack(tmp_path: Path) -> None:
     stack = np.stack(frames())
     (tmp_path / "in.tif").write_bytes(tiff(stack, photometric="rgb"))
     np.testing.assert_array_equal(image_io.read(tmp_path / "in.tif").to_array(), stack)
@@ -360,26 +360,26 @@ def test_pages_come_as_a_stack(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "uint32", "int16"])
 def test_twelve_bits_are_not_black(dtype: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    # Next to the same picture in 8 bits, which has the same noise.
-    truth = 0.3 + 0.4 * waves(1, (128, 128))[..., 0]  # where hardly any noise is cut off
+    # Compared with the same image in 8 bits, which has the same noise.
+    truth = 0.3 + 0.4 * waves(1, (128, 128))[..., 0]  # where hardly any noise is clipped
     noisy = np.clip(truth + rng.normal(0, 25 / 255, truth.shape), 0, 1)
     errors = []
     for name, array in (("deep", (4095 * noisy).astype(dtype)), ("flat", np.rint(255 * noisy).astype(np.uint8))):
         (tmp_path / f"{name}.tif").write_bytes(tiff(array))
-        outcome = process.denoise_file(
+        result = process.denoise_file(
             Job(tmp_path / f"{name}.tif", tmp_path / f"{name}.clean.tif"),
             process.DenoiseOptions(denoisers.make("gray")),
         )
         made = tifffile.imread(tmp_path / f"{name}.clean.tif")
         errors.append(np.sqrt(np.square(made / (255 if name == "flat" else 4095) - truth).mean()))
-        assert outcome.sigma == pytest.approx(25 / 255, rel=0.1)
+        assert result.sigma == pytest.approx(25 / 255, rel=0.1)
     assert errors[0] == pytest.approx(errors[1], rel=0.1)
     assert errors[0] < 0.3 * 25 / 255
 
 
 @pytest.mark.parametrize("quality", [20, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
-def test_a_jpeg_is_written_as_it_came(quality: int, subsampling: str, clean: Clean) -> None:
+def test_jpeg_quality_and_subsampling_are_kept(quality: int, subsampling: str, clean: Clean) -> None:
     made = clean(pillow(levels(), "JPEG", quality=quality, subsampling=subsampling), ".jpg", ".jpg")
     before, after = Image.open(io.BytesIO(made.source.read_bytes())), made.image()
     assert after.quantization[0] == before.quantization[0]
@@ -387,7 +387,7 @@ def test_a_jpeg_is_written_as_it_came(quality: int, subsampling: str, clean: Cle
 
 
 def clean_jpeg() -> bytes:
-    """Return a picture without noise, of a lossy kind, lying on its side, with a comment that libvips does not read."""
+    """Return a JPEG without noise, with an EXIF orientation, and with a comment that libvips does not read."""
     tags = Image.Exif()
     tags[0x0112] = 6
     smooth = np.rint(255 * waves(size=(96, 128))).astype(np.uint8)
@@ -398,27 +398,27 @@ def clean_jpeg() -> bytes:
 
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize(("sigma", "strength"), [(None, 1.0), (0.0, 1.0), (0.1, 0.0)])
-def test_a_file_that_nothing_is_taken_out_of_is_left(
+def test_an_unchanged_image_is_written_as_a_copy_of_its_file(
     large: bool, sigma: float | None, strength: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
         monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
     source, target, data = tmp_path / "a.jpg", tmp_path / "b.jpeg", clean_jpeg()
     source.write_bytes(data)
-    settings = process.DenoiseOptions(denoisers.make("auto"), sigma, strength)
-    outcome = process.denoise_file(Job(source, target), settings)
-    assert target.read_bytes() == data == process.denoise_bytes(data, settings)
-    assert outcome.sigma == (sigma or 0)
-    process.denoise_file(Job(source, source), replace(settings, overwrite=True))
+    options = process.DenoiseOptions(denoisers.make("auto"), sigma, strength)
+    result = process.denoise_file(Job(source, target), options)
+    assert target.read_bytes() == data == process.denoise_bytes(data, options)
+    assert result.sigma == (sigma or 0)
+    process.denoise_file(Job(source, source), replace(options, overwrite=True))
     assert source.read_bytes() == data
-    for asked, suffix in ((replace(settings, quality=95), ".jpg"), (settings, ".png")):
-        process.denoise_file(Job(source, tmp_path / f"c{suffix}"), asked)
+    for changed, suffix in ((replace(options, quality=95), ".jpg"), (options, ".png")):
+        process.denoise_file(Job(source, tmp_path / f"c{suffix}"), changed)
         with Image.open(tmp_path / f"c{suffix}") as made:
-            assert "comment" not in made.info, "written anew"
+            assert "comment" not in made.info, "encoded again"
             assert made.format == {".jpg": "JPEG", ".png": "PNG"}[suffix]
 
 
-def test_python_and_the_map_of_the_error_leave_such_a_file_too(tmp_path: Path) -> None:
+def test_unchanged_files_are_copied_by_the_api_and_with_an_error_map(tmp_path: Path) -> None:
     source, data = tmp_path / "a.jpg", clean_jpeg()
     source.write_bytes(data)
     assert unnoise.denoise(data) == data

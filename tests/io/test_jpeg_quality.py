@@ -1,4 +1,4 @@
-"""The quality of a JPEG, beside what Pillow was asked for."""
+"""The estimated quality of a JPEG against the quality that Pillow wrote it with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def written(**options: object) -> bytes:
 
 
 @pytest.mark.parametrize("quality", [*range(1, 101, 3), 100])
-def test_the_quality_is_found(quality: int) -> None:
+def test_the_quality_is_estimated(quality: int) -> None:
     assert jpeg_quality.quality(io.BytesIO(written(quality=quality))) == quality
 
 
@@ -27,17 +27,17 @@ def test_other_tables_have_the_nearest_quality() -> None:
     assert abs(jpeg_quality.quality(io.BytesIO(written(qtables=[table]))) - 80) <= 2
 
 
-def test_a_thumbnail_has_no_say() -> None:
+def test_thumbnails_are_ignored() -> None:
     tags = Image.Exif()
     tags[0x010E] = written(quality=10).decode("latin-1")  # tables of its own inside a segment
     assert jpeg_quality.quality(io.BytesIO(written(quality=80, exif=tags, comment=written(quality=10)))) == 80
 
 
 @pytest.mark.parametrize("kept", [0, 2, 3, 5, 20, 30])
-def test_a_file_that_is_cut_has_none(kept: int) -> None:
+def test_a_truncated_file_has_no_quality(kept: int) -> None:
     assert jpeg_quality.quality(io.BytesIO(written()[:kept])) is None
 
 
-def test_lengths_that_lie_do_no_harm() -> None:
+def test_wrong_segment_lengths_are_ignored() -> None:
     for length in (0, 1, 65535):
         assert jpeg_quality.quality(io.BytesIO(b"\xff\xd8\xff\xe0" + length.to_bytes(2, "big") + bytes(40))) is None

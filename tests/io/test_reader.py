@@ -1,4 +1,4 @@
-"""Files in and out: what went in comes back, and what cannot is refused; with Pillow and tifffile as referees."""
+"""Read and write image files, with Pillow and tifffile as references."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def samples(dtype: str, channels: int, size: tuple[int, int] = (11, 14)) -> np.n
 
 
 def photograph(size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """Return a smooth uint8 RGB picture without any symmetry."""
+    """Return a smooth uint8 RGB image without symmetry."""
     y, x = np.mgrid[: size[0], : size[1]] / 10
     return np.stack([120 + 9 * x, 60 + 20 * np.sin(x) + 8 * y, 200 - 20 * y + 9 * np.cos(2 * x)], axis=-1).astype("u1")
 
 
-def read(source: Path | bytes, **how: int) -> Picture:
-    """Read a picture that is its file no longer, as one is that has been cleaned: it is written anew."""
-    picture = image_io.read(source, **how)
+def read(source: Path | bytes, **options: int) -> Picture:
+    """Read an image without its `file`, as after denoising, so that it is encoded again."""
+    picture = image_io.read(source, **options)
     return picture.with_pixels(picture.pixels)
 
 
@@ -65,8 +65,8 @@ def exif_with_thumbnail(orientation: int, thumbnail: bytes) -> bytes:
     return b"Exif\0\0II*\0\x08\0\0\0" + first + second + thumbnail
 
 
-def grey_profile() -> bytes:
-    """Return the smallest ICC profile of a grey space: a white point and a gamma of 2.2."""
+def gray_profile() -> bytes:
+    """Return a minimal ICC profile of a gray space: a white point and a gamma of 2.2."""
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 563) + b"\0\0"
     text = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"g\0" + bytes(78)
@@ -81,7 +81,7 @@ def grey_profile() -> bytes:
 
 
 def png(width: int, height: int, chunks: list[tuple[bytes, bytes]] | None = None) -> bytes:
-    """Return a PNG that promises a size, with other chunks before its 36 bytes of pixels: four by three of them."""
+    """Return a PNG with this size in its header, other chunks, and 4 x 3 pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(3 * (1 + 4 * 3)))
     chunks = [(b"IHDR", header), *(chunks or []), (b"IDAT", pixels), (b"IEND", b"")]
@@ -91,7 +91,7 @@ def png(width: int, height: int, chunks: list[tuple[bytes, bytes]] | None = None
 
 
 def refused(data: bytes | str | Path, **options: int) -> str:
-    """Return the line with which `read` refuses."""
+    """Return the error message of `read`."""
     with pytest.raises(UnnoiseError) as refusal:
         read(data, **options)
     line = str(refusal.value)
@@ -124,7 +124,7 @@ def test_lossless_files_keep_every_bit(suffix: str, dtype: str, channels: int, s
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_every_level_survives_the_way_through_float32(dtype: str) -> None:
+def test_every_level_survives_the_conversion_to_float32(dtype: str) -> None:
     levels = np.arange(65536).reshape(256, 256)
     array = (levels % 256).astype(dtype) if dtype == "uint8" else levels.astype(dtype)
     picture = image_io.from_array(array)
@@ -134,7 +134,7 @@ def test_every_level_survives_the_way_through_float32(dtype: str) -> None:
 
 @pytest.mark.parametrize(("suffix", "worst"), [(".jpg", 6), (".webp", 8), (".avif", 8)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lossy_files_come_close(suffix: str, worst: int, channels: int) -> None:
+def test_lossy_files_are_close(suffix: str, worst: int, channels: int) -> None:
     array = photograph()[..., :channels]
     back = read(image_io.encode(image_io.from_array(array), suffix))
     assert back.alpha is None
@@ -160,7 +160,7 @@ def test_alpha_is_bit_exact_in_lossy_files(suffix: str, channels: int, quality: 
     np.testing.assert_array_equal(back.alpha, alpha)
 
 
-def test_webp_keeps_colour_under_full_transparency() -> None:
+def test_webp_keeps_the_color_of_transparent_pixels() -> None:
     array = np.concatenate([photograph(), np.zeros((48, 64, 1), np.uint8)], axis=2)
     back = read(image_io.encode(image_io.from_array(array), ".webp")).to_array()
     assert np.abs(back.astype(int) - array).max() <= 8
@@ -173,12 +173,12 @@ def test_pixels_agree_with_pillow(format: str) -> None:
     np.testing.assert_array_equal(read(saved(array, format, **options)).to_array(), array)
 
 
-def test_sixteen_bit_colour_is_sixteen_bit_in_the_file() -> None:
+def test_sixteen_bit_color_is_sixteen_bit_in_the_file() -> None:
     data = image_io.encode(image_io.from_array(samples("uint16", 3)), ".png")
-    assert data[24:26] == bytes([16, 2])  # depth and colour type in the PNG header
+    assert data[24:26] == bytes([16, 2])  # depth and color type in the PNG header
 
 
-def test_palette_becomes_rgb_and_bilevel_becomes_grey() -> None:
+def test_palette_becomes_rgb_and_bilevel_becomes_gray() -> None:
     palette = Image.fromarray(photograph()).quantize(16)
     assert palette.mode == "P"
     picture = read(saved(palette, "PNG"))
@@ -210,7 +210,7 @@ def test_deep_avif_stays_deep(bits: int) -> None:
     np.testing.assert_array_equal(again.alpha, back.alpha)
 
 
-def test_jpeg_keeps_chroma_subsampling_and_obeys_quality() -> None:
+def test_jpeg_keeps_chroma_subsampling_and_uses_quality() -> None:
     fine, coarse = (read(saved(photograph(), "JPEG", subsampling=mode)) for mode in ("4:4:4", "4:2:0"))
     assert read(image_io.encode(fine, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:4:4"
     assert read(image_io.encode(coarse, ".jpg")).metadata["jpeg-chroma-subsample"] == "4:2:0"
@@ -220,7 +220,7 @@ def test_jpeg_keeps_chroma_subsampling_and_obeys_quality() -> None:
         assert len(image_io.encode(plain, suffix, quality=20)) < len(image_io.encode(plain, suffix))
 
 
-# What travels with the pixels
+# Metadata
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -242,7 +242,7 @@ def test_orientation_is_applied_once_and_reset(format: str, orientation: int) ->
     np.testing.assert_allclose(read(written).pixels, picture.pixels, atol=tolerance / 255)
 
 
-def test_orientation_turns_alpha_as_well() -> None:
+def test_orientation_is_applied_to_alpha() -> None:
     array = samples("uint16", 4)
     data = io.BytesIO()
     tifffile.imwrite(data, array, photometric="rgb", extrasamples=["unassalpha"], extratags=[(274, "H", 1, 6, True)])
@@ -250,7 +250,7 @@ def test_orientation_turns_alpha_as_well() -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_stale_thumbnail_and_stale_xmp_orientation_go(orientation: int) -> None:
+def test_stale_thumbnail_and_xmp_orientation_are_removed(orientation: int) -> None:
     thumbnail = saved(photograph((12, 16)), "JPEG")
     data = saved(photograph(), "JPEG", exif=exif_with_thumbnail(orientation, thumbnail), xmp=XMP)
     assert thumbnail[100:300] in data
@@ -284,14 +284,14 @@ def test_exif_xmp_and_profile_are_kept(format: str, suffix: str) -> None:
 def test_tiff_keeps_profile_xmp_description_and_resolution() -> None:
     description = "ImageJ=1.54f\nunit=micron\n"
     info = {700: XMP, 270: description, 282: 254.0, 283: 127.0, 296: 3}
-    data = saved(samples("uint16", 1)[..., 0], "TIFF", icc_profile=grey_profile(), tiffinfo=info)
+    data = saved(samples("uint16", 1)[..., 0], "TIFF", icc_profile=gray_profile(), tiffinfo=info)
     tags = opened(image_io.encode(read(data), ".tif")).tag_v2
     assert {tag: tags[tag] for tag in (700, 270, 296)} == {700: XMP, 270: description, 296: 3}
-    assert tags[34675] == grey_profile()
+    assert tags[34675] == gray_profile()
     assert (round(tags[282]), round(tags[283])) == (254, 127)
 
 
-def test_png_text_is_kept_and_no_exif_is_made_up() -> None:
+def test_png_text_is_kept_and_no_exif_is_added() -> None:
     text = PngInfo()
     text.add_text("Title", "Night")
     written = opened(image_io.encode(read(saved(photograph(), "PNG", pnginfo=text)), ".png"))
@@ -313,7 +313,7 @@ def test_resolution_is_kept(format: str, dpi: tuple[int, int] | None, suffix: st
 
 
 @pytest.mark.parametrize(("keyword", "text"), [(b"Author", b"Zo\xeb"), (b"\xb5m", b"5")])
-def test_text_that_is_not_utf_8_does_no_harm(keyword: bytes, text: bytes, capfd: pytest.CaptureFixture) -> None:
+def test_text_that_is_not_utf_8_is_accepted(keyword: bytes, text: bytes, capfd: pytest.CaptureFixture) -> None:
     data = png(
         4, 3, [(b"tEXt", keyword + b"\0" + text), (b"iCCP", text + b"\0\0" + zlib.compress(SRGB[:16] + SRGB[:-16]))]
     )
@@ -323,17 +323,17 @@ def test_text_that_is_not_utf_8_does_no_harm(keyword: bytes, text: bytes, capfd:
     assert capfd.readouterr() == ("", "")
 
 
-def test_grey_profile_stays_with_grey_files() -> None:
-    profile = grey_profile()
-    grey = Image.fromarray(photograph()[..., 0])
-    picture = read(saved(grey, "PNG", icc_profile=profile))
+def test_gray_profile_is_kept_by_gray_files() -> None:
+    profile = gray_profile()
+    gray = Image.fromarray(photograph()[..., 0])
+    picture = read(saved(gray, "PNG", icc_profile=profile))
     for suffix in (".png", ".jpg", ".tif"):
         written = opened(image_io.encode(picture, suffix))
         assert (written.mode, written.info["icc_profile"]) == ("L", profile)
     assert "gray color profile" in (image_io.unsupported_reason(picture.header, ".webp") or "")
 
 
-def test_other_pixels_keep_the_rest() -> None:
+def test_with_pixels_keeps_alpha_and_metadata() -> None:
     data = saved(np.concatenate([photograph(), samples("uint8", 1, (48, 64))], axis=2), "PNG", icc_profile=SRGB)
     picture = read(data)
     changed = picture.with_pixels(1 - picture.pixels)
@@ -343,7 +343,7 @@ def test_other_pixels_keep_the_rest() -> None:
         picture.with_pixels(picture.pixels[1:])
 
 
-def test_pictures_travel_between_processes() -> None:
+def test_pictures_can_be_pickled() -> None:
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     picture = read(saved(photograph(), "JPEG", exif=exif, icc_profile=SRGB))
@@ -351,11 +351,11 @@ def test_pictures_travel_between_processes() -> None:
     assert image_io.encode(copy, ".jpg") == image_io.encode(picture, ".jpg")
 
 
-# Numbers to samples
+# Pixels to samples
 
 
 @pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
-def test_integers_are_rounded_clipped_and_free_of_nan(dtype: type, full: int) -> None:
+def test_integers_are_rounded_and_clipped_without_nan(dtype: type, full: int) -> None:
     values = [0.4 / full, 0.6 / full, 1 - 0.4 / full, -5, 7, np.nan, np.inf, -np.inf, 3e38]
     picture = image_io.from_array(np.zeros((1, len(values)), dtype)).with_pixels(np.float32([values])[..., np.newaxis])
     before = picture.pixels.copy()
@@ -366,12 +366,12 @@ def test_integers_are_rounded_clipped_and_free_of_nan(dtype: type, full: int) ->
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 5, 5)), np.zeros(3), np.zeros((0, 4)), np.zeros((2, 2), np.int64), np.ones((2, 2), bool)]
 )
-def test_arrays_that_are_no_pictures_are_refused(array: np.ndarray) -> None:
+def test_arrays_that_are_not_images_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnnoiseError, match="not an image: pass"):
         image_io.from_array(array)
 
 
-def test_arrays_are_copied_and_taken_in_any_layout() -> None:
+def test_arrays_are_copied_and_accepted_in_any_layout() -> None:
     array = samples("uint16", 4)
     for view in (array[::-1, ::2], np.asfortranarray(array), array.astype(">u2")):
         picture = image_io.from_array(view)
@@ -380,7 +380,7 @@ def test_arrays_are_copied_and_taken_in_any_layout() -> None:
     assert image_io.from_array(np.full((2, 2), 0.5)).dtype == np.float32
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,9 @@ def test_arrays_are_copied_and_taken_in_any_layout() -> None:
         ("uint8", 3, "", "unnoise writes .jpg, .png, .tif, .webp, .avif, .gif, not names without a suffix"),
     ],
 )
-def test_what_a_format_cannot_hold_is_said(dtype: str, channels: int, suffix: str, reason: str, tmp_path: Path) -> None:
+def test_unsupported_images_are_refused_with_the_reason(
+    dtype: str, channels: int, suffix: str, reason: str, tmp_path: Path
+) -> None:
     picture = image_io.from_array(samples(dtype, channels))
     assert image_io.unsupported_reason(picture.header, suffix) == reason
     with pytest.raises(UnnoiseError) as refusal:
@@ -405,7 +407,7 @@ def test_what_a_format_cannot_hold_is_said(dtype: str, channels: int, suffix: st
 
 
 @pytest.mark.parametrize(("suffix", "largest"), [(".jpg", 65_500), (".webp", 16_383), (".avif", 16_384)])
-def test_largest_sides_are_the_encoders(suffix: str, largest: int) -> None:
+def test_largest_sides_are_those_of_the_encoders(suffix: str, largest: int) -> None:
     fits = image_io.from_array(np.zeros((1, largest), np.uint8))
     assert read(image_io.encode(fits, suffix)).pixels.shape[1] == largest
     larger = image_io.from_array(np.zeros((largest + 1, 1), np.uint8))
@@ -420,7 +422,7 @@ def test_truncated_files_are_refused(format: str, kept: float, tmp_path: Path, c
     file.write_bytes(data[: int(len(data) * kept)])
     line = refused(file)
     assert line.startswith(f"{file}: ") and "bad seek" not in line
-    assert capfd.readouterr() == ("", "")  # libvips says nothing on the side
+    assert capfd.readouterr() == ("", "")  # libvips prints nothing
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF"])
@@ -450,7 +452,7 @@ def test_mutated_files_are_read_or_refused(format: str, capfd: pytest.CaptureFix
         b"\xb6\xa6\xf2\x08" + bytes(80),  # libvips's own format
     ],
 )
-def test_other_kinds_of_file_are_refused_whatever_their_name(data: bytes, tmp_path: Path) -> None:
+def test_other_formats_are_refused_whatever_their_name(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "renamed.png"
     file.write_bytes(data)
     expected = "not an image in a supported format (JPEG, PNG, TIFF, WebP, AVIF, GIF)"
@@ -459,19 +461,19 @@ def test_other_kinds_of_file_are_refused_whatever_their_name(data: bytes, tmp_pa
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
-def test_bytes_tell_their_suffix(suffix: str) -> None:
+def test_suffix_of_encoded_images(suffix: str) -> None:
     assert image_io.suffix_of(image_io.encode(image_io.from_array(photograph()), suffix)) == suffix
     with pytest.raises(UnnoiseError, match="not an image in a supported format"):
         image_io.suffix_of(b"GIF90a")
 
 
-def test_contents_count_and_not_the_name(tmp_path: Path) -> None:
+def test_the_format_is_detected_by_content(tmp_path: Path) -> None:
     file = tmp_path / "really a [png].jpg"
     file.write_bytes(saved(photograph(), "PNG"))
     np.testing.assert_array_equal(read(file).to_array(), photograph())
 
 
-def test_missing_empty_and_closed_files_are_refused(tmp_path: Path) -> None:
+def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "none.png") == f"{tmp_path / 'none.png'}: cannot be read: No such file or directory"
     assert refused(tmp_path) == f"{tmp_path}: cannot be read: Is a directory"
     (tmp_path / "empty.png").touch()
@@ -479,7 +481,7 @@ def test_missing_empty_and_closed_files_are_refused(tmp_path: Path) -> None:
     assert refused(b"") == "the image: the file is empty"
 
 
-def test_size_is_judged_by_the_header(capfd: pytest.CaptureFixture) -> None:
+def test_size_is_checked_by_the_header(capfd: pytest.CaptureFixture) -> None:
     assert "100000 x 100000 pixels, over the limit of 1073741824" in refused(png(100_000, 100_000))
     assert "damaged, truncated" in refused(png(1000, 1000))
     honest, absurd = (b"ispe" + struct.pack(">III", 0, 64, height) for height in (48, 1_800_000_000))
@@ -492,7 +494,7 @@ def test_size_is_judged_by_the_header(capfd: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "AVIF"])
-def test_animations_that_are_not_read_are_refused(format: str) -> None:
+def test_unsupported_animations_are_refused(format: str) -> None:
     pages = [Image.fromarray(photograph() // part) for part in (1, 2, 3)]
     line = refused(saved(pages[0], format, save_all=True, append_images=pages[1:]))
     assert f"animated {format} is not supported" in line
@@ -513,7 +515,7 @@ def test_pages_that_differ_are_refused() -> None:
     assert refused(file.getvalue()) == "the image: its pages differ in size or sample format: split the file first"
 
 
-def test_other_colours_and_samples_are_refused() -> None:
+def test_other_color_spaces_and_samples_are_refused() -> None:
     for channels in (3, 5):
         file = io.BytesIO()
         tifffile.imwrite(file, samples("uint8", channels), photometric="minisblack", planarconfig="contig")
@@ -525,7 +527,7 @@ def test_other_colours_and_samples_are_refused() -> None:
 
 
 @pytest.mark.parametrize("quality", [0, 101, -1])
-def test_quality_has_a_range(quality: int) -> None:
+def test_quality_out_of_range_is_refused(quality: int) -> None:
     with pytest.raises(UnnoiseError, match="quality must be between 1 and 100"):
         image_io.encode(image_io.from_array(photograph()), ".jpg", quality=quality)
 
@@ -544,13 +546,13 @@ def test_write_and_read_follow_the_suffix(tmp_path: Path) -> None:
     assert not any(image_io.is_picture(name) for name in ("notes.txt", "picture.svg", "picture", ".png"))
 
 
-def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     for level in (10, 200):
         image_io.write(image_io.from_array(np.full((3, 3), level, np.uint8)), tmp_path / "same.png", overwrite=True)
         assert read(tmp_path / "same.png").to_array().max() == level
 
 
-def test_existing_files_are_overwritten_only_when_asked(tmp_path: Path) -> None:
+def test_existing_files_are_overwritten_only_with_overwrite(tmp_path: Path) -> None:
     target = tmp_path / "picture.png"
     target.write_bytes(b"precious")
     target.chmod(0o640)
@@ -581,7 +583,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_write_leaves_nothing_behind(
+def test_a_failed_write_leaves_no_files(
     step: str, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -599,7 +601,7 @@ def test_a_failed_write_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_bad_targets_are_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_targets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnnoiseError, match="does not exist"):
         image_io.check_target(tmp_path / "none" / "picture.png")
     with pytest.raises(UnnoiseError, match="is a folder"):
@@ -618,11 +620,11 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
         whole = saved(photograph(), format)
         file.write_bytes(whole[: len(whole) // 2])
         assert "damaged, truncated" in refused(file)
-    assert "premature end" in refused(saved(photograph(), "JPEG")[:-99])  # and does not do so again
+    assert "premature end" in refused(saved(photograph(), "JPEG")[:-99])  # and not the message before
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".gif", ".webp"])
-def test_one_page_is_that_of_the_whole(suffix: str, rng: np.random.Generator) -> None:
+def test_a_single_page_is_the_same_as_in_all_pages(suffix: str, rng: np.random.Generator) -> None:
     samples = rng.integers(0, 256, (48, 20, 3)).astype(np.uint8)
     data = image_io.encode(from_samples(samples, {"page-height": 16}), suffix)
     whole, page = read(data), read(data, page=2, max_pixels=16 * 20)
@@ -636,7 +638,7 @@ def test_one_page_is_that_of_the_whole(suffix: str, rng: np.random.Generator) ->
     assert caught.value.fact == "3 pages or frames, over the limit of 2"
 
 
-def test_errors_tell_what_is_too_large_from_what_is_no_picture() -> None:
+def test_errors_distinguish_too_large_and_unknown_files() -> None:
     data = image_io.encode(image_io.from_array(np.zeros((8, 9), np.uint8)), ".png")
     with pytest.raises(image_io.TooLargeError, match="9 x 8 pixels, over the limit of 71"):
         read(data, max_pixels=71)

@@ -1,4 +1,4 @@
-"""Error maps are made as images are: large files are streamed, and dropped metadata is reported."""
+"""Error maps of large files are streamed, and dropped metadata is reported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Blur(Denoiser):
 
 
 class GlobalMean(Denoiser):
-    """Half of each pixel, half of the mean of all: it has no halo."""
+    """The mean of each pixel and the global mean, without a halo."""
 
     name = "mean"
 
@@ -41,7 +41,7 @@ class GlobalMean(Denoiser):
 
 @pytest.fixture
 def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stream every file, in small tiles, and refuse to read one as a whole."""
+    """Stream every file in small tiles, and fail if one is read as a whole."""
     monkeypatch.setattr(tiling, "OVERLAP", 16)
     monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
     monkeypatch.setattr(streaming, "TILE", 48)
@@ -58,7 +58,7 @@ def write(path: Path, photograph: np.ndarray, top: float = 255, dtype: str = "ui
 
 
 def expected(samples: np.ndarray, options: DenoiseOptions) -> np.ndarray:
-    """Return the map that is made in memory."""
+    """Return the error map computed in memory."""
     error = process.denoise_picture(io.from_array(samples), options, error_map=True).error
     assert error is not None
     return error
@@ -67,7 +67,7 @@ def expected(samples: np.ndarray, options: DenoiseOptions) -> np.ndarray:
 @pytest.mark.usefixtures("streamed")
 @pytest.mark.parametrize(("top", "dtype"), [(255, "uint8"), (4095, "uint16")])
 @pytest.mark.parametrize("model", [Blur(), denoisers.make("color", engine="onnx")], ids=str)
-def test_the_map_of_a_large_file_is_that_of_the_whole(
+def test_the_streamed_error_map_is_the_same_as_in_memory(
     model: Denoiser, top: float, dtype: str, photograph: np.ndarray, tmp_path: Path
 ) -> None:
     source, target, error_map = (tmp_path / name for name in ("a.png", "b.png", "error.tif"))
@@ -82,7 +82,7 @@ def test_the_map_of_a_large_file_is_that_of_the_whole(
 
 
 @pytest.mark.usefixtures("streamed")
-def test_the_map_of_blended_tiles_is_blended(photograph: np.ndarray, tmp_path: Path) -> None:
+def test_the_error_map_of_blended_tiles_is_blended(photograph: np.ndarray, tmp_path: Path) -> None:
     samples = write(tmp_path / "a.png", photograph)
     options = DenoiseOptions(GlobalMean())
     process.denoise_file(Job(tmp_path / "a.png", tmp_path / "b.png"), options, error_map=tmp_path / "error.png")
@@ -94,7 +94,7 @@ def test_the_map_of_blended_tiles_is_blended(photograph: np.ndarray, tmp_path: P
 
 
 @pytest.mark.usefixtures("streamed")
-def test_the_map_of_a_large_file_without_noise_is_zero(photograph: np.ndarray, tmp_path: Path) -> None:
+def test_the_error_map_of_a_large_file_without_noise_is_zero(photograph: np.ndarray, tmp_path: Path) -> None:
     write(tmp_path / "a.png", photograph)
     options = DenoiseOptions(denoisers.make("color"), sigma=0.0)
     process.denoise_file(Job(tmp_path / "a.png", tmp_path / "b.png"), options, error_map=tmp_path / "error.tif")
@@ -123,7 +123,7 @@ def test_a_failure_leaves_neither_output(photograph: np.ndarray, tmp_path: Path)
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_dropped_metadata_is_reported_with_a_map(
+def test_dropped_metadata_is_reported_with_an_error_map(
     large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if large:
@@ -142,7 +142,7 @@ def test_dropped_metadata_is_reported_with_a_map(
     ("name", "strength", "reason"),
     [("error.jpg", 1.0, "an error map is a .tif file"), ("error.tif", 0.5, "strength must be 1, got 0.5")],
 )
-def test_a_map_that_cannot_be_made_is_refused_first(name: str, strength: float, reason: str, tmp_path: Path) -> None:
+def test_an_impossible_error_map_is_refused_first(name: str, strength: float, reason: str, tmp_path: Path) -> None:
     job = Job(tmp_path / "missing.png", tmp_path / "b.png")
     with pytest.raises(UnnoiseError, match=reason):
         process.denoise_file(job, DenoiseOptions(Blur(), strength=strength), error_map=tmp_path / name)

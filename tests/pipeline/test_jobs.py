@@ -1,4 +1,4 @@
-"""What is found, where it goes, and how names that collide are told apart."""
+"""Which files are found, where their outputs go, and how colliding names are made unique."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from unnoise.errors import UnnoiseError
 from unnoise.pipeline import jobs as planning
 
 
-def put(path: Path) -> Path:
-    """Put a file there; nobody looks inside."""
+def touch(path: Path) -> Path:
+    """Create an empty file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return path
@@ -20,10 +20,10 @@ def put(path: Path) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with b.png, a.jpg, notes.txt, what is hidden, and in/deep.PNG."""
+    """Change to a folder with b.png, a.jpg, notes.txt, hidden files, and in/deep.PNG."""
     monkeypatch.chdir(tmp_path)
     for name in ("b.png", "a.jpg", ".hidden.png", ".cache/c.png", "notes.txt", "in/deep.PNG"):
-        put(Path(name))
+        touch(Path(name))
     return Path()
 
 
@@ -32,34 +32,34 @@ def targets(paths: list[str], out: str | None = None) -> dict[str, str]:
 
 
 def refusal(paths: list[str], out: str | None = None) -> str:
-    with pytest.raises(UnnoiseError) as refused:
+    with pytest.raises(UnnoiseError) as caught:
         planning.plan_jobs(paths, out)
-    return str(refused.value)
+    return str(caught.value)
 
 
-# What is found
+# Inputs
 
 
-def test_a_folder_gives_its_pictures_in_order(here: Path) -> None:
+def test_images_of_a_folder_are_found_in_order(here: Path) -> None:
     assert [path.as_posix() for path in planning.find(["."])] == ["a.jpg", "b.png", "in/deep.PNG"]
     assert [place.as_posix() for place in planning.find(["in", "b.png"]).values()] == ["deep.PNG", "b.png"]
 
 
-def test_every_file_counts_once(here: Path) -> None:
+def test_every_file_is_found_once(here: Path) -> None:
     assert list(planning.find(["b.png", "*.png", ".", "b.png"])) == [Path("b.png"), Path("a.jpg"), Path("in/deep.PNG")]
 
 
-def test_a_pattern_that_is_also_a_name_is_the_name(here: Path) -> None:
-    put(Path("[b].png"))
+def test_an_existing_name_is_not_a_pattern(here: Path) -> None:
+    touch(Path("[b].png"))
     assert list(planning.find(["[b].png"])) == [Path("[b].png")]
 
 
 @pytest.mark.parametrize("name", ["missing.png", "*.gif", "x" * 300, ".hidden.png", "notes.txt"])
-def test_what_is_named_stands_for_a_file(here: Path, name: str) -> None:
+def test_a_named_file_is_an_input_whatever_its_name(here: Path, name: str) -> None:
     assert list(planning.find([name])) == [Path(name)]
 
 
-def test_what_cannot_be_searched_is_refused(here: Path) -> None:
+def test_inputs_that_cannot_be_searched_are_refused(here: Path) -> None:
     Path("empty").mkdir()
     assert refusal(["empty"]) == "no images in empty"
     assert "empty name" in refusal(["b.png", ""])
@@ -68,7 +68,7 @@ def test_what_cannot_be_searched_is_refused(here: Path) -> None:
         assert "pipe it in" in refusal(["pipe.png"])
 
 
-# Where it goes
+# Outputs
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_cannot_be_searched_is_refused(here: Path) -> None:
         ("upload", "upload.clean.png"),
     ],
 )
-def test_the_output_lies_beside_the_input(name: str, target: str) -> None:
+def test_the_default_output_is_next_to_the_input(name: str, target: str) -> None:
     assert planning.default_output(Path(name)) == Path(target)
 
 
@@ -97,34 +97,34 @@ def test_the_output_lies_beside_the_input(name: str, target: str) -> None:
 )
 def test_out_is_a_file_or_a_folder(here: Path, out: str, target: str) -> None:
     assert targets(["b.png"], out) == {"b.png": target}
-    assert not Path("new").exists(), "a plan touches nothing"
+    assert not Path("new").exists(), "planning creates no folders"
 
 
 def test_folders_are_mirrored(here: Path) -> None:
     assert targets(["."], "out") == {"a.jpg": "out/a.jpg", "b.png": "out/b.png", "in/deep.PNG": "out/in/deep.PNG"}
 
 
-def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
-    put(Path("b.clean.png"))
+def test_outputs_of_an_earlier_run_are_not_inputs(here: Path) -> None:
+    touch(Path("b.clean.png"))
     assert targets(["b.png", "b.clean.png"]) == {"b.png": "b.clean.png"}
-    assert targets(["b.clean.png"]) == {"b.clean.png": "b.clean.clean.png"}, "alone, it is meant"
-    put(Path("out/b.png"))
+    assert targets(["b.clean.png"]) == {"b.clean.png": "b.clean.clean.png"}, "unless it is the only input"
+    touch(Path("out/b.png"))
     assert set(targets(["."], "out")) == {"a.jpg", "b.png", "in/deep.PNG"}
-    assert targets(["out/b.png"], "out") == {"out/b.png": "out/b.png"}, "named itself, it is meant"
+    assert targets(["out/b.png"], "out") == {"out/b.png": "out/b.png"}, "unless it is named itself"
 
 
-def test_one_file_does_not_take_several(here: Path) -> None:
+def test_several_images_for_one_output_file_are_refused(here: Path) -> None:
     assert "there are 2 images: name a folder" in refusal(["b.png", "a.jpg"], "c.png")
 
 
-def test_names_that_collide_are_told_apart(here: Path) -> None:
-    put(Path("b.scan"))
-    put(Path("other/b.png"))
+def test_colliding_names_are_made_unique(here: Path) -> None:
+    touch(Path("b.scan"))
+    touch(Path("other/b.png"))
     assert targets(["b.scan", "b.png"], "out") == {"b.scan": "out/b.scan.png", "b.png": "out/b.png"}
     assert targets(["b.scan", "b.png"]) == {"b.scan": "b.scan.clean.png", "b.png": "b.clean.png"}
     assert targets(["b.scan"], "out") == {"b.scan": "out/b.png"}
     assert targets(["b.png", "other/b.png"], "out") == {"b.png": "out/b.png", "other/b.png": "out/b.2.png"}
-    put(Path("b.2.png"))
+    touch(Path("b.2.png"))
     assert targets(["b.png", "other/b.png", "b.2.png"], "out") == {
         "b.png": "out/b.png",
         "other/b.png": "out/b.3.png",
@@ -132,29 +132,29 @@ def test_names_that_collide_are_told_apart(here: Path) -> None:
     }
 
 
-def test_what_is_told_apart_is_no_input_later(here: Path) -> None:
+def test_outputs_with_unique_names_are_not_inputs_later(here: Path) -> None:
     for name in ("b.scan", "b.clean.png", "b.scan.clean.png"):
-        put(Path(name))
+        touch(Path(name))
     assert set(targets(["b*"])) == {"b.scan", "b.png"}
 
 
-def test_a_name_that_belongs_to_another_is_left_to_it(here: Path) -> None:
+def test_a_target_of_another_source_is_not_taken(here: Path) -> None:
     owners = {Path("out/b.png"): Path("b.scan")}
 
     def taken(target: Path, source: Path) -> bool:
         return owners.get(target, source) != source
 
-    put(Path("b.scan"))
+    touch(Path("b.scan"))
     jobs = planning.plan_jobs(["b.png", "b.scan"], "out", taken)
     assert [job.target.as_posix() for job in jobs] == ["out/b.2.png", "out/b.png"]
 
 
-@pytest.mark.parametrize(("out", "why"), [("", "empty name"), ("notes.txt/x", "is a file"), ("b.png/", "is a file")])
-def test_an_output_that_cannot_be_is_refused(here: Path, out: str, why: str) -> None:
-    assert why in refusal(["a.jpg"], out)
+@pytest.mark.parametrize(("out", "reason"), [("", "empty name"), ("notes.txt/x", "is a file"), ("b.png/", "is a file")])
+def test_impossible_outputs_are_refused(here: Path, out: str, reason: str) -> None:
+    assert reason in refusal(["a.jpg"], out)
 
 
-def test_a_closed_output_folder_is_refused(here: Path) -> None:
+def test_a_read_only_output_folder_is_refused(here: Path) -> None:
     Path("closed").mkdir(mode=0o555)
     if os.access("closed", os.W_OK):
         pytest.skip("this user may write everywhere")

@@ -1,4 +1,4 @@
-"""The manifest: what is written is read again, whatever ended the one who wrote it."""
+"""The manifest: entries survive crashes, truncated lines and full disks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def written(out: Path, *entries: Entry) -> bytes:
     return made.path.read_bytes()
 
 
-def test_what_is_recorded_is_known_again(out: Path) -> None:
+def test_recorded_entries_are_read_again(out: Path) -> None:
     with Manifest(out) as made:
         assert not out.exists() and made.last(out / "b/a.png") is None
     failed = replace(ENTRY, target_sha256=None, error="damaged")
@@ -39,25 +39,25 @@ def test_what_is_recorded_is_known_again(out: Path) -> None:
     written(out, failed)
     with Manifest(out) as known:
         assert known.last(out / "b/a.png") == failed
-        assert known.wrote(out / "b/a.png", "ff"), "what was written before a failure is still ours"
+        assert known.wrote(out / "b/a.png", "ff"), "outputs written before a failure are known"
         assert not known.wrote(out / "b/a.png", "00") and not known.wrote(out / "a.png", "ff")
         assert not known.taken(out / "b/a.png", out.parent / "in/a.png")
         assert known.taken(out / "b/a.png", out.parent / "in/a.gif")
         assert known.folders() == {out / "b"}
 
 
-def test_names_are_relative_wherever_one_stands(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_relative_to_the_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(out.parent)
     assert Manifest("out").relative_name(Path("in/a.png")) == "../in/a.png"
     assert Manifest(out).relative_name(out / "b" / os.fsdecode(b"\xff.png")) == "b/" + os.fsdecode(b"\xff.png")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 5, 40, -1])
-def test_a_line_that_was_cut_counts_as_none(out: Path, kept: int) -> None:
+def test_truncated_lines_are_ignored(out: Path, kept: int) -> None:
     second = replace(ENTRY, target="c.png")
     whole = written(out, ENTRY, second)
     first, begin = whole.splitlines()[0] + b"\n", whole.index(b"\n") + 1
-    (out / manifest.NAME).write_bytes(whole[begin:][:kept])  # the very first line, cut
+    (out / manifest.NAME).write_bytes(whole[begin:][:kept])  # a truncated first line
     assert written(out, second) == whole[begin:]
     (out / manifest.NAME).write_bytes(first + whole[begin:][:kept])
     with Manifest(out) as known:
@@ -66,7 +66,7 @@ def test_a_line_that_was_cut_counts_as_none(out: Path, kept: int) -> None:
     assert known.path.read_bytes() == whole
 
 
-def test_lines_of_others_are_passed_over(out: Path) -> None:
+def test_foreign_lines_are_ignored(out: Path) -> None:
     mine = written(out, ENTRY)
     (out / manifest.NAME).write_bytes(mine + b'[]\n{"source": 1}\nnonsense\n\xff\n' + mine.replace(b"tv", b"nl"))
     with Manifest(out) as known:
@@ -74,18 +74,18 @@ def test_lines_of_others_are_passed_over(out: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"my notes\n", b"{", b'{"other": 1}\n'])
-def test_a_file_of_others_is_left_alone(out: Path, content: bytes) -> None:
+def test_a_foreign_file_is_refused_and_kept(out: Path, content: bytes) -> None:
     out.mkdir()
     (out / manifest.NAME).write_bytes(content)
     if content == b"{":
-        assert written(out) == b"", "it may be the beginning of a line"
+        assert written(out) == b"", "it may be a truncated line"
         return
     with pytest.raises(UnnoiseError, match="not a manifest of unnoise"):
         Manifest(out)
     assert (out / manifest.NAME).read_bytes() == content
 
 
-def test_a_manifest_that_cannot_be_is_told(out: Path) -> None:
+def test_impossible_manifests_are_refused(out: Path) -> None:
     (out / manifest.NAME).mkdir(parents=True)
     with pytest.raises(UnnoiseError, match="cannot be written"):
         Manifest(out)
@@ -94,7 +94,7 @@ def test_a_manifest_that_cannot_be_is_told(out: Path) -> None:
         written(out.parent / "file" / "x", ENTRY)
 
 
-def test_a_full_disk_leaves_no_half_line(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_line(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -116,7 +116,7 @@ def test_threads_write_whole_lines(out: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
-def test_one_process_works_in_a_folder(out: Path) -> None:
+def test_only_one_process_can_open_a_manifest(out: Path) -> None:
     code = """
 import sys
 from unnoise.pipeline.manifest import Manifest

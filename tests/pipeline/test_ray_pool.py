@@ -1,4 +1,4 @@
-"""Batches on a Ray cluster of two machines: what one machine makes, whatever dies meanwhile."""
+"""Batches on a Ray cluster of two machines give the same results as on one machine, even after crashes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's own warnings are not ours
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds Ray's processes in /proc"),
 ]
-ASKED = {"model": "median", "sigma": None}
+RECORDED = {"model": "median", "sigma": None}
 
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """Start what stands in for S3 on this machine; return the address of an empty bucket."""
+    """Start a local S3 server; return the address of an empty bucket."""
     moto = pytest.importorskip("moto.server", reason="needs moto, flask and s3fs: the extra dev")
     s3fs = pytest.importorskip("s3fs", reason="needs s3fs: the extra dev")
     server = moto.ThreadedMotoServer(port=0, verbose=False)
@@ -42,8 +42,8 @@ def bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for key, value in {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": "us-east-1",
         }.items():
             patch.setenv(key, value)
@@ -60,11 +60,11 @@ def machines(bucket: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # where actors of this file are found
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # so that actors can import this file
         from ray.cluster_utils import Cluster
 
         size = {"num_cpus": 1, "object_store_memory": 100 << 20}
-        soon = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}  # that a machine is found dead
+        soon = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}  # to detect a dead machine
         head = {**size, "include_dashboard": False, "_system_config": soon}
         started = Cluster(initialize_head=True, head_node_args=head)
         started.add_node(**size)
@@ -76,7 +76,7 @@ def machines(bucket: str) -> Iterator[Any]:
 
 
 def write(folder: Path, count: int) -> None:
-    """Write noisy pictures of 24 x 24, the last three of them broken."""
+    """Write noisy images of 24 x 24 pixels, the last three of them truncated."""
     rng = np.random.default_rng(0)
     for number in range(count):
         place = folder / ("deep ü" if number % 3 == 0 else "") / f"{number}.png"
@@ -88,29 +88,29 @@ def write(folder: Path, count: int) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder but its manifest."""
+    """Return all files of a folder except its manifest."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in found.items() if name != NAME}
 
 
 def lines(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the lines of the manifest by their targets, without what depends on the moment."""
+    """Return the lines of the manifest by target, without timings."""
     rows = [json.loads(line) for line in (folder / NAME).read_text().splitlines()]
-    assert len({row["target"] for row in rows}) == len(rows), "a line for every picture"
+    assert len({row["target"] for row in rows}) == len(rows), "one line per output"
     return {row["target"]: {key: value for key, value in row.items() if key != "seconds"} for row in rows}
 
 
 def run(manifest: Manifest, *, on_ray: bool) -> Iterator[JobResult]:
-    """Clean in/ into the folder of a manifest, here or on the cluster."""
+    """Denoise in/ into the folder of a manifest, locally or on the cluster."""
     settings = DenoiseOptions(denoisers.make("median"))
     jobs = planning.plan_jobs(["in"], manifest.folder, manifest.taken)
     if on_ray:
-        return ray_jobs.RayRun("median", False, None, settings, ASKED).run(jobs, manifest)
-    return runner.run_jobs(jobs, settings, work=resume.ResumableRun(manifest, ASKED).clean)
+        return ray_jobs.RayRun("median", False, None, settings, RECORDED).run(jobs, manifest)
+    return runner.run_jobs(jobs, settings, work=resume.ResumableRun(manifest, RECORDED).clean)
 
 
 def workers() -> list[int]:
-    """Return the processes of our actors, and of nobody else's on this machine."""
+    """Return the processes of the actors that this test has started."""
     parents, named = {}, []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -123,7 +123,9 @@ def workers() -> list[int]:
     return [one for one in named if one in ours]
 
 
-def test_what_dies_is_made_good(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crashed_workers_and_machines_are_recovered(
+    machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "in", 500)
     with Manifest("alone") as manifest:
@@ -142,7 +144,7 @@ def test_what_dies_is_made_good(machines: Any, tmp_path: Path, monkeypatch: pyte
     assert lines(tmp_path / "shared") == lines(tmp_path / "alone")
 
 
-def test_a_second_call_does_what_is_left(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_does_the_remaining_jobs(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "in", 12)
     with Manifest("out") as manifest:
@@ -150,16 +152,16 @@ def test_a_second_call_does_what_is_left(machines: Any, tmp_path: Path, monkeypa
     (tmp_path / "out" / "1.png").unlink()
     (tmp_path / "out" / "2.png").write_bytes(b"painted over")
     with Manifest("out") as manifest:
-        told = {outcome.job.target.stem: outcome for outcome in run(manifest, on_ray=True)}
-    assert [number for number, one in told.items() if not (one.skipped or one.error)] == ["1"]
-    assert [number for number in sorted(told) if told[number].error] == ["10", "11", "2", "9"]
-    assert "out/2.png: already exists" in str(told["2"].error)
-    assert str(told["11"].error) == "in/11.png: the file is empty"
+        results = {outcome.job.target.stem: outcome for outcome in run(manifest, on_ray=True)}
+    assert [number for number, result in results.items() if not (result.skipped or result.error)] == ["1"]
+    assert [number for number in sorted(results) if results[number].error] == ["10", "11", "2", "9"]
+    assert "out/2.png: already exists" in str(results["2"].error)
+    assert str(results["11"].error) == "in/11.png: the file is empty"
     assert (tmp_path / "out" / "2.png").read_bytes() == b"painted over"
 
 
 class Fragile(ray_jobs.DenoiseActor):
-    """A worker that one of the pictures brings down."""
+    """A worker that one of the images crashes."""
 
     def __call__(self, item: dict[str, Any]) -> list[tuple[dict[str, Any], bytes]]:
         if item["source"][0].endswith("/4.png"):
@@ -168,7 +170,7 @@ class Fragile(ray_jobs.DenoiseActor):
 
 
 @pytest.mark.slow
-def test_a_picture_that_kills_its_worker_is_told(
+def test_an_image_that_crashes_its_worker_is_reported(
     machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -176,13 +178,13 @@ def test_a_picture_that_kills_its_worker_is_told(
     monkeypatch.setattr(ray_pool, "TRIES", 0)
     write(tmp_path / "in", 12)
     with Manifest("out") as manifest:
-        told = {outcome.job.source.name: outcome.error for outcome in run(manifest, on_ray=True)}
-        assert manifest.last(Path("out/4.png")).error == told["4.png"]
-    assert len(told) == 12 and sum(error is None for error in told.values()) == 8
-    assert str(told["4.png"]).startswith("in/4.png: every worker that took it crashed")
+        errors = {outcome.job.source.name: outcome.error for outcome in run(manifest, on_ray=True)}
+        assert manifest.last(Path("out/4.png")).error == errors["4.png"]
+    assert len(errors) == 12 and sum(error is None for error in errors.values()) == 8
+    assert str(errors["4.png"]).startswith("in/4.png: every worker that took it crashed")
 
 
-def test_a_store_is_worked_on_as_a_folder_is(
+def test_an_object_store_gives_the_same_results_as_a_folder(
     machines: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -198,12 +200,12 @@ def test_a_store_is_worked_on_as_a_folder_is(
         out, err = capfd.readouterr()
         return left.value.code, sorted(out.splitlines()), sorted(err.splitlines())
 
-    status, told, errors = clean()
-    assert status == 1 and len(told) == 9 and told[0] == f"{bucket}/out/1.png", errors
+    status, outputs, errors = clean()
+    assert status == 1 and len(outputs) == 9 and outputs[0] == f"{bucket}/out/1.png", errors
     assert errors[1] == f"unnoise: {bucket}/in/11.png: the file is empty" and len(errors) == 3
     store.invalidate_cache()
     store.get("pictures/out/", f"{tmp_path}/shared/", recursive=True)
-    assert contents(tmp_path / "shared") == contents(tmp_path / "alone"), "and nothing of ours beside them"
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone"), "and no internal files"
     alone = lines(tmp_path / "alone")
     for target, line in lines(tmp_path / "shared").items():
         same = ("target", "source_sha256", "target_sha256", "model", "megapixels")
@@ -212,13 +214,13 @@ def test_a_store_is_worked_on_as_a_folder_is(
 
     store.rm("pictures/out/1.png")
     store.pipe("pictures/out/2.png", b"painted over")
-    status, told, errors = clean()
-    assert status == 1 and told == [f"{bucket}/out/1.png"], errors
+    status, outputs, errors = clean()
+    assert status == 1 and outputs == [f"{bucket}/out/1.png"], errors
     assert any(f"{bucket}/out/2.png: already exists" in error for error in errors)
     assert store.cat("pictures/out/2.png") == b"painted over"
 
 
-def test_a_store_that_says_no_is_told_in_one_line(machines: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_a_store_are_reported_in_one_line(machines: Any, capfd: pytest.CaptureFixture[str]) -> None:
     for words in (["s3://nobodys/in", "-o", "s3://pictures/out"], ["a.png", "-o", "nonsense://x/y"]):
         with pytest.raises(SystemExit) as left:
             main.main([*words, "--ray"])
@@ -226,7 +228,7 @@ def test_a_store_that_says_no_is_told_in_one_line(machines: Any, capfd: pytest.C
         assert left.value.code != 0 and not out and len(err.splitlines()) == 1, err
 
 
-def test_the_command_line_works_on_it(
+def test_the_command_line_runs_on_the_cluster(
     machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -236,22 +238,22 @@ def test_the_command_line_works_on_it(
     out, err = capfd.readouterr()
     assert left.value.code == 1 and sorted(out.splitlines()) == ["out/1.png", "out/deep ü/0.png"]
     assert sorted(err.splitlines())[1] == "unnoise: in/4.png: the file is empty", err
-    assert len(err.splitlines()) == 3, "a line for each that is broken, and none of Ray's"
+    assert len(err.splitlines()) == 3, "one line per truncated file, and none of Ray"
 
 
-def test_outputs_go_into_a_folder(machines: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_folder_is_required(machines: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["a.png", "--ray"])
     assert capsys.readouterr().err == "unnoise: --ray needs an output folder: name one with -o\n"
 
 
-def test_a_worker_that_cannot_open_the_model_is_told(machines: Any) -> None:
-    order = ray_jobs.RayRun("nowhere.onnx", False, None, DenoiseOptions(denoisers.make("median")), ASKED)
+def test_a_worker_that_cannot_open_the_model_is_reported(machines: Any) -> None:
+    order = ray_jobs.RayRun("nowhere.onnx", False, None, DenoiseOptions(denoisers.make("median")), RECORDED)
     with pytest.raises(UnnoiseError, match=r"the Ray cluster failed: .*no model file 'nowhere.onnx'"):
         list(ray_pool.map_rows([{"number": 0}], ray_jobs.DenoiseActor, (order, "/")))
 
 
-def test_a_table_is_scored_as_on_one_machine(
+def test_table_scores_are_the_same_as_on_one_machine(
     machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -269,7 +271,7 @@ def test_a_table_is_scored_as_on_one_machine(
     assert Path("shared.parquet").read_bytes() == Path("alone.parquet").read_bytes()
 
 
-def test_no_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -291,5 +293,5 @@ def test_no_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--ray", "auto"], ["--ray", "auto"]),
     ],
 )
-def test_an_address_may_be_left_out(words: list[str], spread: list[str]) -> None:
+def test_the_address_is_optional(words: list[str], spread: list[str]) -> None:
     assert cli_options.with_address(words) == spread

@@ -1,4 +1,4 @@
-"""Pictures larger than memory: strip by strip means the same as at once, and what fails leaves nothing."""
+"""Streaming gives the same results as denoising in memory, and failures leave no files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEIGHT, WIDTH = 230, 170
 
 
 class Blur(Denoiser):
-    """The mean of each pixel and those above and below: a reach of one, and no two tiles alike."""
+    """The mean of each pixel and those above and below, with a halo of 1."""
 
     name, halo, multiple_of = "blur", 1, 2
 
@@ -30,19 +30,19 @@ class Blur(Denoiser):
         return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
 
-class Nothing(Denoiser):
-    """Leaves all as it is, and says that it sees everything."""
+class Identity(Denoiser):
+    """Returns the input, and has no finite halo."""
 
-    name = "nothing"
+    name = "identity"
 
     def run(self, noisy, sigma):
         return noisy
 
 
-class Shifty(Denoiser):
-    """Moves a whole tile by what its size and the number of calls come to."""
+class TileOffset(Denoiser):
+    """Adds a constant to each tile, which depends on the number of calls."""
 
-    name = "shifty"
+    name = "offset"
 
     def __init__(self) -> None:
         self.calls = 0
@@ -65,12 +65,12 @@ def samples(rng: np.random.Generator, bands: int, dtype: str) -> np.ndarray:
     return values.astype(dtype) if dtype == "float32" else (values * np.iinfo(dtype).max).astype(dtype)
 
 
-def clean(source: Path, target: Path, denoiser: Denoiser, **settings: float) -> process.JobResult:
-    return process.denoise_file(Job(source, target), DenoiseOptions(denoiser, **settings))  # type: ignore[arg-type]
+def clean(source: Path, target: Path, denoiser: Denoiser, **options: float) -> process.JobResult:
+    return process.denoise_file(Job(source, target), DenoiseOptions(denoiser, **options))  # type: ignore[arg-type]
 
 
-def working() -> set[threading.Thread]:
-    """Return the threads of pools; libvips' own, which call back into Python, are none of them."""
+def pool_threads() -> set[threading.Thread]:
+    """Return the threads of pools; those of libvips, which call back into Python, are not among them."""
     return {thread for thread in threading.enumerate() if "ThreadPool" in thread.name}
 
 
@@ -89,14 +89,14 @@ def working() -> set[threading.Thread]:
         (".jpg", 3, "uint8"),
     ],
 )
-def test_strips_mean_the_same_as_the_whole(
+def test_streaming_gives_the_same_as_denoising_in_memory(
     rng: np.random.Generator, tmp_path: Path, suffix: str, bands: int, dtype: str, strength: float
 ) -> None:
     source, target, whole = (tmp_path / f"{name}{suffix}" for name in ("source", "target", "whole"))
     io.from_array(samples(rng, bands, dtype)).save(source)
-    outcome = clean(source, target, Blur(), strength=strength)
-    assert outcome.error is None
-    assert outcome.model == "blur"
+    result = clean(source, target, Blur(), strength=strength)
+    assert result.error is None
+    assert result.model == "blur"
     picture = process.denoise_picture(io.read(source), DenoiseOptions(Blur(), strength=strength)).picture
     picture.save(whole)
     np.testing.assert_array_equal(io.read(target).to_array(), io.read(whole).to_array())
@@ -108,17 +108,17 @@ def test_strips_mean_the_same_as_the_whole(
         ("pages", "uint8", 255),
         ("pages", "uint16", 4000),
         ("cmyk", "uint8", 255),
-        ("grey", "int16", 3000),
-        ("grey", "int32", 10**6),
-        ("grey", "float32", 5000),
+        ("gray", "int16", 3000),
+        ("gray", "int32", 10**6),
+        ("gray", "float32", 5000),
     ],
 )
-def test_strips_of_other_kinds_mean_the_same(
+def test_streaming_gives_the_same_for_pages_cmyk_and_other_samples(
     rng: np.random.Generator, tmp_path: Path, kind: str, dtype: str, top: float
 ) -> None:
     import tifffile
 
-    shape = {"pages": (3, 90, WIDTH), "cmyk": (HEIGHT, WIDTH, 4), "grey": (HEIGHT, WIDTH)}[kind]
+    shape = {"pages": (3, 90, WIDTH), "cmyk": (HEIGHT, WIDTH, 4), "gray": (HEIGHT, WIDTH)}[kind]
     source, target, whole = (tmp_path / f"{name}.tif" for name in ("source", "target", "whole"))
     photometric = "separated" if kind == "cmyk" else "minisblack"
     tifffile.imwrite(source, (top * rng.random(shape)).astype(dtype), photometric=photometric)
@@ -131,7 +131,7 @@ def test_strips_of_other_kinds_mean_the_same(
     assert io.read(target).header.colour_space == io.read(source).header.colour_space
 
 
-def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp_path: Path) -> None:
+def test_streaming_gives_the_same_with_a_bundled_model(photograph: np.ndarray, tmp_path: Path) -> None:
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     io.from_array(np.rint(255 * photograph).astype(np.uint8)).save(source)
     color = denoisers.make("color", engine="onnx")
@@ -141,7 +141,7 @@ def test_a_model_that_ships_makes_the_same_of_strips(photograph: np.ndarray, tmp
     assert np.abs(difference).max() <= 1
 
 
-def test_what_is_not_noise_is_kept(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_metadata_is_kept(rng: np.random.Generator, tmp_path: Path) -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -157,7 +157,7 @@ def test_what_is_not_noise_is_kept(rng: np.random.Generator, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
-def test_a_picture_on_its_side_stays_so_with_its_tag(rng: np.random.Generator, tmp_path: Path, suffix: str) -> None:
+def test_orientation_is_kept_as_a_tag(rng: np.random.Generator, tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
@@ -168,7 +168,7 @@ def test_a_picture_on_its_side_stays_so_with_its_tag(rng: np.random.Generator, t
         assert ImageOps.exif_transpose(made).size == (HEIGHT, WIDTH)
 
 
-def test_a_tiff_on_its_side_tells_a_jpeg(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_orientation_of_a_tiff_is_written_to_a_jpeg(rng: np.random.Generator, tmp_path: Path) -> None:
     import tifffile
 
     turn = (274, "H", 1, 8, True)
@@ -179,7 +179,7 @@ def test_a_tiff_on_its_side_tells_a_jpeg(rng: np.random.Generator, tmp_path: Pat
         assert made.getexif()[0x0112] == 8
 
 
-def test_a_gif_which_knows_no_sides_is_turned(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_orientation_is_applied_for_a_gif(rng: np.random.Generator, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(samples(rng, 3, "uint8")).save(tmp_path / "a.png", exif=exif.tobytes())
@@ -188,29 +188,29 @@ def test_a_gif_which_knows_no_sides_is_turned(rng: np.random.Generator, tmp_path
 
 
 @pytest.mark.parametrize("bands", [1, 4])
-def test_what_sees_everything_is_blended(rng: np.random.Generator, tmp_path: Path, bands: int) -> None:
-    """A denoiser that moves each tile by a constant leaves ramps from one to the next, and no edges."""
+def test_tiles_of_a_denoiser_without_halo_are_blended(rng: np.random.Generator, tmp_path: Path, bands: int) -> None:
+    """A denoiser that adds a constant to each tile leaves ramps between tiles, and no edges."""
     flat = np.full((HEIGHT, WIDTH, bands), 30000, np.uint16)
     io.from_array(flat).save(tmp_path / "a.png")
-    seen = clean(tmp_path / "a.png", tmp_path / "b.png", Shifty())
+    result = clean(tmp_path / "a.png", tmp_path / "b.png", TileOffset())
     made = io.read(tmp_path / "b.png")
     steps = [np.abs(np.diff(made.pixels, axis=axis)).max() for axis in (0, 1)]
-    assert seen.model == "shifty"
+    assert result.model == "offset"
     assert made.pixels.std() > 0.02
-    assert max(steps) < 0.2 / (2 * 16) + 1e-3  # two tiles differ by 0.2 at most, and share 32 pixels
+    assert max(steps) < 0.2 / (2 * 16) + 1e-3  # tiles differ by at most 0.2, and overlap by 32 pixels
     assert made.alpha is None or (made.alpha == 30000).all()
-    whole = process.denoise_array(Shifty(), io.read(tmp_path / "a.png").pixels, None)
+    whole = process.denoise_array(TileOffset(), io.read(tmp_path / "a.png").pixels, None)
     assert max(np.abs(np.diff(whole, axis=axis)).max() for axis in (0, 1)) < 0.2 / 32 + 1e-3
 
 
-def test_blending_gives_back_what_is_equal(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_blending_keeps_equal_tiles(rng: np.random.Generator, tmp_path: Path) -> None:
     io.from_array(samples(rng, 3, "uint16")).save(tmp_path / "a.tif")
-    clean(tmp_path / "a.tif", tmp_path / "b.tif", Nothing())
+    clean(tmp_path / "a.tif", tmp_path / "b.tif", Identity())
     difference = io.read(tmp_path / "b.tif").to_array().astype(int) - io.read(tmp_path / "a.tif").to_array()
     assert np.abs(difference).max() <= 1
 
 
-def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_a_truncated_file_leaves_no_output(rng: np.random.Generator, tmp_path: Path) -> None:
     io.from_array(samples(rng, 3, "uint8")).save(tmp_path / "whole.png")
     data = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
@@ -219,7 +219,7 @@ def test_a_file_that_is_cut_short_leaves_nothing(rng: np.random.Generator, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.png", "whole.png"]
 
 
-def test_an_error_of_the_denoiser_leaves_nothing_and_no_thread(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_an_error_of_the_denoiser_leaves_no_output_and_no_thread(rng: np.random.Generator, tmp_path: Path) -> None:
     class Fails(Blur):
         calls = 0
 
@@ -230,14 +230,14 @@ def test_an_error_of_the_denoiser_leaves_nothing_and_no_thread(rng: np.random.Ge
             return noisy
 
     io.from_array(samples(rng, 3, "uint8")).save(tmp_path / "a.png")
-    before = working()
+    before = pool_threads()
     with pytest.raises(MemoryError):
         clean(tmp_path / "a.png", tmp_path / "b.png", Fails())
-    assert working() == before
+    assert pool_threads() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_disk_that_fails_ends_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_ends_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise UnnoiseError("no space left")
 
@@ -248,41 +248,45 @@ def test_a_disk_that_fails_ends_the_work(tmp_path: Path, monkeypatch: pytest.Mon
         stream_writer.write_stream(strips, header, tmp_path / "a.png")
 
 
-def test_no_more_than_a_few_strips_are_held(tmp_path: Path) -> None:
-    """The maker is never far ahead of the writer: what is made is bounded, however tall the picture."""
-    height, made = 64 * 200, 0
+def test_only_a_few_strips_are_in_memory(tmp_path: Path) -> None:
+    """Strips are computed only a few ahead of the writer, however tall the image."""
+    height, computed = 64 * 200, 0
 
     def strips():
-        nonlocal made
+        nonlocal computed
         for _ in range(200):
-            made += 1
+            computed += 1
             yield np.zeros((64, 8, 1), np.uint8)
 
-    seen: list[int] = []
-    taken = stream_writer._TiffStream._read
+    ahead: list[int] = []
+    read = stream_writer._TiffStream._read
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_writer._TiffStream, "_read", lambda self, count: seen.append(made) or taken(self, count))
+        patch.setattr(
+            stream_writer._TiffStream, "_read", lambda self, count: ahead.append(computed) or read(self, count)
+        )
         stream_writer.write_stream(strips(), Header(height, 8, 1, False, np.dtype(np.uint8), {}), tmp_path / "a.tif")
-    assert made == 200
-    assert min(seen) <= 4
+    assert computed == 200
+    assert min(ahead) <= 4
     assert io.read(tmp_path / "a.tif").pixels.shape == (height, 8, 1)
 
 
-def test_progress_rises_to_one(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_progress_increases_to_one(rng: np.random.Generator, tmp_path: Path) -> None:
     io.from_array(samples(rng, 1, "uint8")).save(tmp_path / "a.png")
-    seen: list[float] = []
-    process.denoise_file(Job(tmp_path / "a.png", tmp_path / "b.png"), DenoiseOptions(Blur()), seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
-    assert len(seen) > 10
+    fractions: list[float] = []
+    process.denoise_file(Job(tmp_path / "a.png", tmp_path / "b.png"), DenoiseOptions(Blur()), fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert len(fractions) > 10
 
 
-def test_a_glimpse_holds_windows_from_all_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_windows_are_spread_over_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "_WINDOW", 16)
     rows = np.repeat(np.arange(HEIGHT, dtype=np.uint8)[:, None], WIDTH, axis=1)
     io.from_array(rows).save(tmp_path / "a.png")
-    seen = np.rint(255 * streaming.sample_windows(io.RowReader(tmp_path / "a.png")))
-    assert seen.shape == (8 * 16, 8 * 16, 1)
-    assert (seen.min(), seen.max()) == (0, HEIGHT - 1)
+    windows = np.rint(255 * streaming.sample_windows(io.RowReader(tmp_path / "a.png")))
+    assert windows.shape == (8 * 16, 8 * 16, 1)
+    assert (windows.min(), windows.max()) == (0, HEIGHT - 1)
     monkeypatch.setattr(streaming, "_WINDOW", 64)
-    assert streaming.sample_windows(io.RowReader(tmp_path / "a.png")).shape == (HEIGHT, WIDTH, 1), "all of a small one"
+    assert streaming.sample_windows(io.RowReader(tmp_path / "a.png")).shape == (HEIGHT, WIDTH, 1), (
+        "all of a small image"
+    )
