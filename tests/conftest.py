@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures and helpers shared by the tests."""
 
 from __future__ import annotations
 
@@ -19,25 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-from unnoise.datasets.base import Dataset
-
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class InMemory(Dataset):
-    """Pictures, or pairs of them, that a test made."""
-
-    def __init__(self, *items: np.ndarray | tuple[np.ndarray, np.ndarray]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        return self.items[index]
-
-    def label(self, index: int) -> str:
-        return f"item {index}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,7 +91,7 @@ def data_root() -> Path:
 
 @contextlib.contextmanager
 def serving(*, key: str | None = None, **limits: object) -> Iterator[str]:
-    """Run the service in a process of its own, on ONNX Runtime; yield its address. It must end well when told to."""
+    """Run the service in a process of its own, on ONNX Runtime; yield its address. It must end cleanly on SIGTERM."""
     limited = ", ".join(f"{name}={value!r}" for name, value in limits.items())
     code = "from unnoise.service import limits, server\n"
     code += f"server.run(port=0, limits=limits.Limits({limited}), key={key!r}, engine='onnx')"

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import unnoise
+from tests.fakes import SigmaImage
 from unnoise import api, denoisers, io as image_io
-from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 
 MODEL = "median"
@@ -152,25 +152,18 @@ def test_what_is_no_picture_is_refused_in_one_line(source: Any) -> None:
         assert "\n" not in str(refused.value)
 
 
-# denoise: what is asked
-
-
-class Level(Denoiser):
-    """A picture of the level that it is told."""
-
-    wants_sigma, halo = True, 0
-
-    def run(self, noisy, sigma):
-        return np.full_like(noisy, sigma)
+# denoise: options
 
 
 def test_sigma_is_in_8_bit_units(levels: np.ndarray) -> None:
-    np.testing.assert_array_equal(unnoise.denoise(levels, Level(), sigma=51), 51)
+    np.testing.assert_array_equal(unnoise.denoise(levels, SigmaImage(), sigma=51), 51)
 
 
 def test_strength_goes_from_the_picture_to_the_clean_one(levels: np.ndarray) -> None:
-    np.testing.assert_array_equal(unnoise.denoise(levels, Level(), sigma=51, strength=0), levels)
-    np.testing.assert_allclose(unnoise.denoise(levels, Level(), sigma=51, strength=0.5), (levels + 51.0) / 2, atol=0.51)
+    np.testing.assert_array_equal(unnoise.denoise(levels, SigmaImage(), sigma=51, strength=0), levels)
+    np.testing.assert_allclose(
+        unnoise.denoise(levels, SigmaImage(), sigma=51, strength=0.5), (levels + 51.0) / 2, atol=0.51
+    )
 
 
 @pytest.mark.parametrize(
@@ -274,7 +267,7 @@ def test_no_channel_axis_means_a_grey_picture(levels: np.ndarray) -> None:
         unnoise.denoise(levels, MODEL, channel_axis=3)
 
 
-def test_progress_is_told_to_the_end(levels: np.ndarray) -> None:
+def test_progress_rises_to_one(levels: np.ndarray) -> None:
     seen: list[float] = []
     unnoise.denoise(levels, MODEL, progress=seen.append)
     assert seen == sorted(seen)

@@ -1,4 +1,4 @@
-"""The line that a missing library is told in."""
+"""The error message for a missing library."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def test_what_is_there_is_returned() -> None:
 
 
 def test_what_is_missing_is_named_with_its_extra() -> None:
-    told = r'^no_such_library is not installed; install it with: pip install "unnoise\[serve\]"$'
-    with pytest.raises(UnnoiseError, match=told):
+    message = r'^no_such_library is not installed; install it with: pip install "unnoise\[serve\]"$'
+    with pytest.raises(UnnoiseError, match=message):
         require("no_such_library.part", extra="serve")
 
 

@@ -98,7 +98,7 @@ def test_grammar(text: str, alternatives: list[list[Call]]) -> None:
         ("a:2..1", "the range 2..1 is empty: write the smaller number first"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(text: str, message: str) -> None:
+def test_syntax_errors_name_the_place(text: str, message: str) -> None:
     with pytest.raises(UnnoiseError) as caught:
         parse(text)
     assert str(caught.value) == message
@@ -122,7 +122,7 @@ def test_what_cannot_be_made(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["toy:1,2,3,4", "toy:1,size=2"])
-def test_arguments_that_do_not_fit_are_told_with_those_that_do(text: str) -> None:
+def test_surplus_arguments_are_reported_with_the_valid_ones(text: str) -> None:
     with pytest.raises(UnnoiseError, match=r"^toy 'toy': .*\(arguments: size, kind, deep\)$"):
         TOYS.make(text)
 

@@ -105,13 +105,13 @@ def test_json_tells_every_file(unnoise: Call, here: Path) -> None:
     assert bad["error"] == "bad/empty.png: the file is empty" and f"unnoise: {bad['error']}\n" == err
 
 
-def test_the_default_is_the_model_that_fits(unnoise: Call, here: Path) -> None:
-    (found, told, named) = (
+def test_the_default_is_the_suggested_model(unnoise: Call, here: Path) -> None:
+    (blind, given, named) = (
         json.loads(unnoise("a.png", "-o", f"{n}.png", "--json", *more)[1])
         for n, more in enumerate(([], ["--sigma", "20"], ["--model", "color", "--sigma", "20"]))
     )
-    assert found["model"] == told["model"] == named["model"] == "color"
-    assert found["sigma"] > 25 and told["sigma"] == 20
+    assert blind["model"] == given["model"] == named["model"] == "color"
+    assert blind["sigma"] > 25 and given["sigma"] == 20
     assert Path("1.png").read_bytes() == Path("2.png").read_bytes() != Path("0.png").read_bytes()
 
 
@@ -178,10 +178,10 @@ def test_a_name_that_is_no_text_has_its_line(here: Path, capfdbinary: pytest.Cap
         Path(os.fsdecode(b"\xff.png")).write_bytes(encoded(".png"))
     except OSError:
         pytest.skip("this file system takes only text as names")
-    for told in (b"", b"unnoise: 2 skipped (done and unchanged), 0 denoised, 0 failed\n"):
+    for message in (b"", b"unnoise: 2 skipped (done and unchanged), 0 denoised, 0 failed\n"):
         with pytest.raises(SystemExit):
             main.main(["*.png", "-o", "out", "-m", "median"])
-        assert capfdbinary.readouterr().err == told
+        assert capfdbinary.readouterr().err == message
 
 
 def test_watching_goes_on_until_it_is_interrupted(unnoise: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["missing.png"], "missing.png: cannot be read: No such file"),
         (["*.gif"], r"\*.gif: cannot be read"),
@@ -283,11 +283,11 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_call_is_told_in_one_line(unnoise: Call, here: Path, words: list[str], told: str) -> None:
+def test_invalid_calls_give_a_one_line_error(unnoise: Call, here: Path, words: list[str], message: str) -> None:
     before = files(here)
     status, out, err = unnoise(*words)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert re.search(told, err), err
+    assert re.search(message, err), err
     assert files(here) == before
 
 
@@ -349,7 +349,7 @@ def test_evaluate_prints_a_row_per_noise_and_model(unnoise: Call, here: Path) ->
 def test_evaluate_draws_a_line_per_model(unnoise: Call, here: Path) -> None:
     pytest.importorskip("matplotlib")
     words = ["evaluate", "median", "tv", "--data", "images:a.png", "--curve", "curve.png", "--noise", "gaussian:5"]
-    for more, told in (
+    for more, message in (
         ([], "at least two noise levels"),
         (["poisson:30"], "got 'poisson:30'"),
         (["gaussian:9", "--curve", "curve.jpg"], "a .png file"),
@@ -357,7 +357,7 @@ def test_evaluate_draws_a_line_per_model(unnoise: Call, here: Path) -> None:
         (["gaussian:9", "--curve", "a.png"], "already exists"),
     ):
         status, out, err = unnoise(*words, *more)
-        assert (status, out, err.count("\n")) == (2, "", 1) and told in err, err
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
     assert not Path("curve.png").exists()
     assert unnoise(*words, "gaussian:9 + clip")[0] == 0
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
@@ -394,7 +394,7 @@ def test_train_and_export_refuse_in_one_line(unnoise: Call, here: Path) -> None:
     pytest.importorskip("torch")
     recipe = {"name": "x", "network": "dncnn", "noise": "gaussian:25", "data": {"train": ["images:."]}}
     Path("r.yaml").write_text(json.dumps({**recipe, "train": {"steps": 1}}))
-    for words, told in (
+    for words, message in (
         (["train", "missing.yaml"], "cannot read the recipe"),
         (["train", "r.yaml", "train.stepps=5"], "did you mean 'train.steps'"),
         (["train", "r.yaml", "faster"], "write key=value"),
@@ -402,5 +402,5 @@ def test_train_and_export_refuse_in_one_line(unnoise: Call, here: Path) -> None:
         (["export", "a.png"], "a.png"),
     ):
         status, out, err = unnoise(*words)
-        assert (status, out, err.count("\n")) == (2, "", 1) and told in err, err
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
     assert not Path("runs").exists()

@@ -48,8 +48,8 @@ def table(capsys: pytest.CaptureFixture[str]) -> Call:
 def test_from_folders_to_a_scored_table(table: Call, here: Path) -> None:
     steps = (
         ("build", "set", "-o", "clean.parquet", "--column", "clean"),
-        ("add", "salt-pepper:0.1", "clean.parquet", "-o", "spoilt.parquet", "--column", "x", "--seed", "4"),
-        ("rename", "x", "noisy", "spoilt.parquet", "-o", "pairs.parquet"),
+        ("add", "salt-pepper:0.1", "clean.parquet", "-o", "degraded.parquet", "--column", "x", "--seed", "4"),
+        ("rename", "x", "noisy", "degraded.parquet", "-o", "pairs.parquet"),
         ("resize", "30x20", "pairs.parquet", "-o", "small.parquet"),
         ("split", "small.parquet", "train=0.6", "test=0.4", "-o", "split.parquet", "--seed", "1"),
     )
@@ -107,7 +107,7 @@ def test_some_bad_rows_are_status_1_and_all_bad_rows_status_2(table: Call, here:
     assert not Path("none.parquet").exists()
 
 
-def test_what_is_there_stays_unless_told(table: Call, here: Path) -> None:
+def test_existing_files_stay_without_overwrite(table: Call, here: Path) -> None:
     table("build", "set", "-o", "t.parquet")
     before = Path("t.parquet").read_bytes()
     status, _, err = table("build", "set/0.png", "-o", "t.parquet")

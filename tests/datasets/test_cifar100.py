@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fakes import Hostile
 from unnoise import datasets
 from unnoise.datasets import cifar100
 from unnoise.datasets.base import with_channels
@@ -89,16 +89,6 @@ def test_protocols_and_keys_of_python_3(tmp_path: Path, pictures: np.ndarray, pr
     np.testing.assert_array_equal(datasets.make(f"cifar100:{tmp_path}")[5], pictures[5])
 
 
-class Hostile:
-    """Pickled, it creates a folder wherever it is loaded."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
-
-
 def test_a_hostile_file_would_do_harm_and_is_refused(tmp_path: Path, pictures: np.ndarray) -> None:
     harm = tmp_path / "harm"
     stored = pickle.dumps({**content(pictures), b"filenames": Hostile(harm)}, protocol=2)
@@ -156,7 +146,7 @@ def test_anything_else_is_refused(tmp_path: Path, stream: bytes) -> None:
         {b"data": np.zeros((0, 3072), np.uint8)},
     ],
 )
-def test_what_is_no_picture_table_is_told(tmp_path: Path, stored: Any) -> None:
+def test_pickles_without_a_table_of_images_are_refused(tmp_path: Path, stored: Any) -> None:
     (tmp_path / "train").write_bytes(pickle.dumps(stored, protocol=3))
     with pytest.raises(UnnoiseError, match="is not a CIFAR-100 file") as caught:
         datasets.make(f"cifar100:{tmp_path}")

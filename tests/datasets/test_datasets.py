@@ -132,7 +132,7 @@ def test_pairs_go_by_their_names(tmp_path: Path, rng: np.random.Generator) -> No
         ("pairs:set", "no pairs in"),
     ],
 )
-def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, why: str) -> None:
+def test_missing_data_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, why: str) -> None:
     monkeypatch.chdir(folder.parent)
     Path("empty").mkdir()
     with pytest.raises(UnnoiseError, match=why) as caught:

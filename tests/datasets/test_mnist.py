@@ -1,4 +1,4 @@
-"""MNIST: digits from IDX files, and what is told of files that are none."""
+"""MNIST: digits from IDX files, and the errors for invalid files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ PICTURES = np.zeros((5, 28, 28), np.uint8)
         (LABELS, idx(PICTURES[0, 0, :4]), "5 images and 4 labels"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_in_one_line(folder: Path, name: str, data: bytes, why: str) -> None:
+def test_invalid_files_give_a_one_line_error(folder: Path, name: str, data: bytes, why: str) -> None:
     (folder / name).write_bytes(data)  # the plain file is preferred to the compressed one
     with pytest.raises(UnnoiseError, match=why) as caught:
         datasets.make(f"mnist:{folder}#test")
@@ -90,7 +90,7 @@ def test_no_digits_at_all(folder: Path) -> None:
         datasets.make(f"mnist:{folder}#test")
 
 
-def test_a_wrong_call_is_told_in_one_line(folder: Path) -> None:
+def test_invalid_spec_gives_a_one_line_error(folder: Path) -> None:
     with pytest.raises(UnnoiseError, match="did you mean 'test'"):
         datasets.make(f"mnist:{folder}#tests")
     with pytest.raises(UnnoiseError, match="no files of single images"):

@@ -98,7 +98,7 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path, pictur
         (".#train:half", "cannot read the range 'half'"),
     ],
 )
-def test_what_is_wrong_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, why: str) -> None:
+def test_errors_name_the_cause(folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, why: str) -> None:
     monkeypatch.chdir(folder)
     Path("unlabeled_X.bin").write_bytes(bytes(1000))
     with pytest.raises(UnnoiseError, match=why) as caught:

@@ -93,7 +93,7 @@ def test_the_noise_chooses(auto: Auto, photograph: np.ndarray, spec: str, model:
     assert auto.resolve(noise.make("gaussian:20")(photograph, 0).mean(axis=2, keepdims=True))[0].name == "gray"
 
 
-def test_a_level_that_is_told_is_that_of_gaussian_noise(auto: Auto, photograph: np.ndarray) -> None:
+def test_a_given_sigma_means_gaussian_noise(auto: Auto, photograph: np.ndarray) -> None:
     denoiser, sigma = auto.resolve(noise.make("salt-pepper:0.3")(photograph, 0), 0.1)
     assert (str(denoiser), sigma) == ("color", 0.1)
 

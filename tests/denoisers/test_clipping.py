@@ -1,4 +1,4 @@
-"""What is cut off at black and white is made up for: by theory, in the models that ship, and nowhere else."""
+"""Clipping is corrected: as theory says, in the bundled models, and nowhere else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_mean_of_noise_that_is_cut_off_becomes_what_it_was_put_on(
 
 @pytest.mark.parametrize("value", [0.0, 0.02, 0.98])
 def test_where_nothing_is_cut_off_nothing_changes(value: float) -> None:
-    """What is told too strong would be darkened else."""
+    """Otherwise an overestimated sigma would darken the image."""
     clean = np.full((40, 40, 3), value, np.float32)
     noisy = np.clip(clean, 0.001, 0.999)
     np.testing.assert_array_equal(correct_clipping(noisy, clean, SIGMA), clean)
@@ -111,7 +111,7 @@ def test_tiles_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("learned", "told", "corrects_clipping"),
+    ("learned", "wants_sigma", "corrects_clipping"),
     [
         ("gaussian:25", True, True),
         ("gaussian:0..75 | gaussian:0..30", True, True),
@@ -121,16 +121,16 @@ def test_tiles_equal_the_whole(ensemble: bool, photograph: np.ndarray) -> None:
         ("", True, False),
     ],
 )
-def test_who_has_learned_only_whole_noise_of_a_level_that_is_told(
-    learned: str, told: bool, corrects_clipping: bool
+def test_only_models_trained_on_unclipped_noise_with_sigma_correct_clipping(
+    learned: str, wants_sigma: bool, corrects_clipping: bool
 ) -> None:
-    assert Card("tiny", "resunet", 3, learned, wants_sigma=told).corrects_clipping == corrects_clipping
+    assert Card("tiny", "resunet", 3, learned, wants_sigma=wants_sigma).corrects_clipping == corrects_clipping
 
 
-class Told(Denoiser):
-    """Makes a picture even, and keeps what it is told."""
+class Mean(Denoiser):
+    """Replace every pixel by the mean of the image; keep sigma."""
 
-    wants_sigma, corrects_clipping, name, halo = True, True, "told", 3
+    wants_sigma, corrects_clipping, name, halo = True, True, "mean", 3
 
     def run(self, noisy: np.ndarray, sigma: float | np.ndarray | None) -> np.ndarray:
         self.sigma = sigma
@@ -140,29 +140,29 @@ class Told(Denoiser):
 POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=0.2)
 
 
-def test_noise_that_grows_with_the_light_is_told_as_a_map() -> None:
-    plain, noisy = Told(), np.full((40, 60, 3), 0.25, np.float32)
+def test_signal_dependent_noise_gives_a_sigma_map() -> None:
+    plain, noisy = Mean(), np.full((40, 60, 3), 0.25, np.float32)
     noisy[:, 30:] = 0.64, 0.64, 0.16
     fitted = plain.for_noise(POISSON)
-    assert (str(fitted), plain.signal_noise, fitted.halo) == ("told", None, 9)
+    assert (str(fitted), plain.signal_noise, fitted.halo) == ("mean", None, 9)
     assert fitted.for_noise(POISSON).halo == 9
     fitted(noisy, POISSON.sigma)
-    told = fitted.sigma  # type: ignore[attr-defined]
-    np.testing.assert_allclose(told[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)
-    np.testing.assert_allclose(told[:, 40:], 0.2 * np.sqrt((0.64 + 0.64 + 0.16) / 3), rtol=1e-5)
-    assert Told().for_noise(NoiseEstimate("gaussian", SIGMA, ())).signal_noise is None
+    sigma = fitted.sigma  # type: ignore[attr-defined]
+    np.testing.assert_allclose(sigma[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)
+    np.testing.assert_allclose(sigma[:, 40:], 0.2 * np.sqrt((0.64 + 0.64 + 0.16) / 3), rtol=1e-5)
+    assert Mean().for_noise(NoiseEstimate("gaussian", SIGMA, ())).signal_noise is None
 
 
-def test_what_is_cut_off_of_it_is_made_up_for_at_the_level_that_it_has_there() -> None:
+def test_clipping_of_it_is_corrected_with_the_local_sigma() -> None:
     drawn = np.random.default_rng(0).normal(0.95, 0.2 * 0.95**0.5, (200, 200, 1))
     noisy = np.clip(drawn, 0, 1).astype(np.float32)
     assert noisy.mean() < 0.92
-    assert Told().for_noise(POISSON)(noisy, POISSON.sigma).mean() == pytest.approx(0.95, abs=0.005)
+    assert Mean().for_noise(POISSON)(noisy, POISSON.sigma).mean() == pytest.approx(0.95, abs=0.005)
 
 
-def test_told_nothing_the_kind_is_found(photograph: np.ndarray) -> None:
+def test_the_kind_of_noise_is_estimated(photograph: np.ndarray) -> None:
     for spec, grows in (("gaussian:40 + clip", False), ("poisson:10 + clip", True)):
-        assert (Told().resolve(noise.make(spec)(photograph, 0))[0].signal_noise is not None) == grows
+        assert (Mean().resolve(noise.make(spec)(photograph, 0))[0].signal_noise is not None) == grows
 
 
 @pytest.mark.parametrize("ensemble", [False, True])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes import Recorder
 from unnoise import denoisers, noise
 from unnoise.denoisers import DENOISERS, Denoiser
 from unnoise.denoisers.base import Sigma
@@ -55,7 +56,7 @@ class TestContract:
     def test_a_constant_comes_back(
         self, denoiser: Denoiser, height: int, width: int, channels: int, value: float
     ) -> None:
-        """Within two levels: networks that are told no level see some grain in anything, and bfloat16 rounds."""
+        """Within two levels: networks without sigma input see some grain in any image, and bfloat16 rounds."""
         flat = np.full((height, width, channels), value, np.float32)
         np.testing.assert_allclose(denoiser(flat), flat, atol=2 * LEVEL)
 
@@ -86,9 +87,9 @@ class TestContract:
         if denoiser.halo is None:
             pytest.skip("it looks at the whole picture")
         noisy = noise.make("gaussian:10 + salt-pepper:0.99 + clip")(photograph, 0)
-        told, facts = 0.1 if denoiser.wants_sigma else None, (denoiser.halo, denoiser.multiple_of)
-        result = denoise_tiled(denoiser, noisy, told, halo=facts[0], multiple_of=facts[1], size=40)
-        np.testing.assert_allclose(result, denoiser(noisy, told), atol=1e-5)
+        sigma, facts = 0.1 if denoiser.wants_sigma else None, (denoiser.halo, denoiser.multiple_of)
+        result = denoise_tiled(denoiser, noisy, sigma, halo=facts[0], multiple_of=facts[1], size=40)
+        np.testing.assert_allclose(result, denoiser(noisy, sigma), atol=1e-5)
 
 
 # Noise that each is for, and the gain in dB that it must bring on the photograph; measured, less half a dB or more.
@@ -110,9 +111,9 @@ GAINS = {
 def test_its_own_noise_is_taken_out(name: str, channels: int, photograph: np.ndarray) -> None:
     clean = photograph[:, :, :channels]
     spec, gain = GAINS[name]
-    spoil = noise.make(spec)
-    noisy = spoil(clean, 0)
-    assert psnr(clean, denoisers.make(name)(noisy, spoil.sigma)) > psnr(clean, noisy) + gain
+    degrade = noise.make(spec)
+    noisy = degrade(clean, 0)
+    assert psnr(clean, denoisers.make(name)(noisy, degrade.sigma)) > psnr(clean, noisy) + gain
 
 
 class Lopsided(Denoiser):
@@ -138,22 +139,22 @@ class TestEnsemble:
 
     def test_it_is_the_mean_of_eight(self) -> None:
         noisy, inside = noisy_picture(6, 9, 3), Lopsided()
-        told = levels_for(noisy)
+        sigma = levels_for(noisy)
         eight = []
         for turns in range(4):
-            eight.append(np.rot90(inside.run(np.rot90(noisy, turns).copy(), np.rot90(told, turns)), -turns))
-            mirrored = np.rot90(noisy[::-1], turns).copy(), np.rot90(told[::-1], turns)
+            eight.append(np.rot90(inside.run(np.rot90(noisy, turns).copy(), np.rot90(sigma, turns)), -turns))
+            mirrored = np.rot90(noisy[::-1], turns).copy(), np.rot90(sigma[::-1], turns)
             eight.append(np.rot90(inside.run(*mirrored), -turns)[::-1])
-        np.testing.assert_allclose(denoisers.Ensemble(inside)(noisy, told), np.mean(eight, axis=0), atol=1e-6)
+        np.testing.assert_allclose(denoisers.Ensemble(inside)(noisy, sigma), np.mean(eight, axis=0), atol=1e-6)
 
     @pytest.mark.parametrize("kind", ["lopsided", "color"])
     def test_a_quarter_turn_of_the_picture_turns_the_result(self, kind: str) -> None:
         inside = Lopsided() if kind == "lopsided" else denoisers.make(kind)
         noisy, ensemble = noisy_picture(32, 48, 3), denoisers.Ensemble(inside)
-        told = levels_for(noisy) / 4
-        turned = ensemble(np.rot90(noisy), np.rot90(told))
-        np.testing.assert_allclose(turned, np.rot90(ensemble(noisy, told)), atol=1e-5)
-        assert np.abs(inside(np.rot90(noisy), np.rot90(told)) - np.rot90(inside(noisy, told))).max() > 1e-3
+        sigma = levels_for(noisy) / 4
+        turned = ensemble(np.rot90(noisy), np.rot90(sigma))
+        np.testing.assert_allclose(turned, np.rot90(ensemble(noisy, sigma)), atol=1e-5)
+        assert np.abs(inside(np.rot90(noisy), np.rot90(sigma)) - np.rot90(inside(noisy, sigma))).max() > 1e-3
 
     def test_one_that_knows_no_direction_gains_nothing(self) -> None:
         noisy = noisy_picture(13, 8, 1)
@@ -165,10 +166,10 @@ class TestEnsemble:
         ensemble = denoisers.Ensemble(Lopsided() if kind == "lopsided" else denoisers.make(kind))
         side = 2 * (ensemble.halo or 0) + 37  # no multiple of the grid
         noisy = noisy_picture(side, side + 12, 3)
-        told = levels_for(noisy) / 4
+        sigma = levels_for(noisy) / 4
         facts = {"halo": ensemble.halo, "multiple_of": ensemble.multiple_of}
-        in_tiles = denoise_tiled(ensemble, noisy, told, size=side // 2, **facts)
-        np.testing.assert_allclose(in_tiles, ensemble(noisy, told), atol=1e-5)
+        in_tiles = denoise_tiled(ensemble, noisy, sigma, size=side // 2, **facts)
+        np.testing.assert_allclose(in_tiles, ensemble(noisy, sigma), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_the_spec_comes_back(spec: str) -> None:
         ],
     ],
 )
-def test_mistakes_are_told_in_one_line(spec: str, message: str) -> None:
+def test_invalid_spec_gives_a_one_line_error(spec: str, message: str) -> None:
     with pytest.raises(UnnoiseError) as caught:
         denoisers.make(spec)
     assert str(caught.value) == message
@@ -258,29 +259,17 @@ def test_classical_filters_take_any_number_of_channels(name: str) -> None:
     assert DENOISERS.make(BRIEFLY.get(name, name))(noisy, 0.1).shape == noisy.shape
 
 
-class Listener(Denoiser):
-    """Returns what it is given, and keeps what it was told."""
-
-    def __init__(self, channels: int | None = None, multiple_of: int = 1, wants_sigma: bool = True) -> None:
-        self.channels, self.multiple_of, self.wants_sigma = channels, multiple_of, wants_sigma
-        self.heard: list[tuple[np.ndarray, Sigma | None]] = []
-
-    def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-        self.heard.append((noisy, sigma))
-        return noisy
-
-
 @pytest.mark.parametrize("sigma", [0.1, np.full((6, 5), 0.1, np.float32)], ids=["number", "map"])
 def test_a_colour_network_gets_grey_thrice_and_the_level_that_this_means(sigma: Sigma) -> None:
-    listener, grey = Listener(channels=3), noisy_picture(6, 5, 1)
-    np.testing.assert_allclose(listener(grey, sigma), grey, atol=1e-6)
-    [(seen, told)] = listener.heard
+    recorder, grey = Recorder(channels=3), noisy_picture(6, 5, 1)
+    np.testing.assert_allclose(recorder(grey, sigma), grey, atol=1e-6)
+    [seen], [scaled] = recorder.inputs, recorder.sigmas
     np.testing.assert_array_equal(seen, grey.repeat(3, axis=2))
-    np.testing.assert_allclose(told, 3**0.5 * 0.1 * np.ones_like(sigma), rtol=1e-6)
+    np.testing.assert_allclose(scaled, 3**0.5 * 0.1 * np.ones_like(sigma), rtol=1e-6)
 
 
 def test_a_colour_network_returns_grey_as_the_mean_of_its_channels() -> None:
-    class Tinter(Listener):
+    class Tinter(Recorder):
         def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
             return noisy + np.array([0, 0.1, 0.5], np.float32)
 
@@ -289,38 +278,38 @@ def test_a_colour_network_returns_grey_as_the_mean_of_its_channels() -> None:
 
 
 def test_a_grey_network_gets_colour_channel_by_channel_at_the_same_level() -> None:
-    listener, colour = Listener(channels=1), noisy_picture(6, 5, 3)
-    np.testing.assert_array_equal(listener(colour, 0.1), colour)
-    assert len(listener.heard) == 3
-    for c, (seen, told) in enumerate(listener.heard):
+    recorder, colour = Recorder(channels=1), noisy_picture(6, 5, 3)
+    np.testing.assert_array_equal(recorder(colour, 0.1), colour)
+    assert len(recorder.inputs) == 3
+    for c, seen in enumerate(recorder.inputs):
         np.testing.assert_array_equal(seen, colour[:, :, c : c + 1])
-        assert told == 0.1
+    assert recorder.sigmas == [0.1] * 3
 
 
 def test_sides_are_filled_up_to_what_the_network_takes_by_mirroring() -> None:
-    listener, noisy = Listener(multiple_of=4), noisy_picture(7, 5, 3)
+    recorder, noisy = Recorder(multiple_of=4), noisy_picture(7, 5, 3)
     level = np.arange(1, 36, dtype=np.float32).reshape(7, 5)
-    np.testing.assert_array_equal(listener(noisy, level), noisy)
-    [(seen, told)] = listener.heard
+    np.testing.assert_array_equal(recorder(noisy, level), noisy)
+    [seen], [sigma] = recorder.inputs, recorder.sigmas
     rows, columns = [*range(7), 6], [*range(5), 4, 3, 2]
     np.testing.assert_array_equal(seen, noisy[rows][:, columns])
-    np.testing.assert_array_equal(told, level[rows][:, columns])
+    np.testing.assert_array_equal(sigma, level[rows][:, columns])
 
 
-def test_the_level_is_estimated_where_it_is_wanted_and_not_told(photograph: np.ndarray) -> None:
+def test_sigma_is_estimated_where_it_is_needed_and_not_given(photograph: np.ndarray) -> None:
     noisy = noise.make("gaussian:25")(photograph, 0)
-    deaf, listener = Listener(wants_sigma=False), Listener()
-    for one in (deaf, listener):
-        one(noisy)
-    deaf(noisy, 0.1)
-    assert [told for _, told in deaf.heard] == [None, None]
-    assert listener.heard[0][1] == pytest.approx(25 / 255, rel=0.25)
+    blind, recorder = Recorder(wants_sigma=False), Recorder()
+    for denoiser in (blind, recorder):
+        denoiser(noisy)
+    blind(noisy, 0.1)
+    assert blind.sigmas == [None, None]
+    assert recorder.sigmas[0] == pytest.approx(25 / 255, rel=0.25)
 
 
 @pytest.mark.parametrize("shape", [(5,), (6, 5), (1, 6, 5, 3), (0, 5, 3), (6, 5, 0)])
 def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UnnoiseError, match=r"^expected an array \[H, W, C\] that is not empty, got shape"):
-        Listener()(np.zeros(shape, np.float32))
+        Recorder()(np.zeros(shape, np.float32))
 
 
 def test_inks_are_cleaned_as_the_negative_of_a_picture() -> None:
@@ -334,7 +323,7 @@ def test_inks_are_cleaned_as_the_negative_of_a_picture() -> None:
 @pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_a_network_cannot_take_are_refused(channels: int) -> None:
     with pytest.raises(UnnoiseError, match=f"takes images of 3 channels, got {channels}"):
-        Listener(channels=3)(noisy_picture(6, 5, channels), 0.1)
+        Recorder(channels=3)(noisy_picture(6, 5, channels), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -342,27 +331,21 @@ def test_channels_that_a_network_cannot_take_are_refused(channels: int) -> None:
 )
 def test_a_level_that_is_none_is_refused(sigma: Sigma) -> None:
     with pytest.raises(UnnoiseError, match=r"^sigma must be a non-negative number, or a map \[6, 5\] of such numbers$"):
-        Listener()(noisy_picture(6, 5, 3), sigma)
+        Recorder()(noisy_picture(6, 5, 3), sigma)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 24)])
 def test_margin_is_mirrored_and_cut_off(size: tuple[int, int], rng: np.random.Generator) -> None:
-    seen: list[np.ndarray] = []
-
-    class Echo(Denoiser):
-        multiple_of, margin = 4, 6  # the grid makes it 8
-
-        def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-            seen.append(noisy)
-            return noisy
-
+    recorder = Recorder(multiple_of=4, wants_sigma=False)
+    recorder.margin = 6  # becomes 8, a multiple of 4
     picture = rng.random((*size, 3), dtype=np.float32)
-    np.testing.assert_array_equal(Echo()(picture), picture)
-    height, width = seen[0].shape[:2]
+    np.testing.assert_array_equal(recorder(picture), picture)
+    (seen,) = recorder.inputs
+    height, width = seen.shape[:2]
     assert (height % 4, width % 4) == (0, 0)
-    np.testing.assert_array_equal(seen[0][8 : 8 + size[0], 8 : 8 + size[1]], picture)
-    np.testing.assert_array_equal(seen[0][7], seen[0][8])
-    np.testing.assert_array_equal(seen[0][:, 7], seen[0][:, 8])
+    np.testing.assert_array_equal(seen[8 : 8 + size[0], 8 : 8 + size[1]], picture)
+    np.testing.assert_array_equal(seen[7], seen[8])
+    np.testing.assert_array_equal(seen[:, 7], seen[:, 8])
 
 
 @pytest.mark.parametrize("name", ["wavelet", "tv", "bilateral", "nlm", "color"])

@@ -140,6 +140,6 @@ def test_auto_opens_its_models_on_the_engine() -> None:
         ("absent.onnx", None, "no model file 'absent.onnx'"),
     ],
 )
-def test_what_an_engine_cannot_run_is_told(spec: str | Path, engine: str, why: str) -> None:
+def test_what_an_engine_cannot_run_is_refused(spec: str | Path, engine: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why):
         denoisers.make(spec, engine=engine)

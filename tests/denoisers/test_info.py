@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from tests.fakes import Identity
 from unnoise import denoisers
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.rescaled import Rescaled
@@ -47,11 +48,7 @@ def test_info_gathers_the_attributes() -> None:
 
 
 def test_every_fact_is_an_attribute_with_the_same_default() -> None:
-    class Bare(Denoiser):
-        def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
-            return noisy
-
-    assert Bare().info == DenoiserInfo()
+    assert Identity().info == DenoiserInfo()
 
 
 @pytest.mark.parametrize("wrap", [Wrapper, denoisers.Ensemble])

@@ -14,14 +14,14 @@ from unnoise.evaluation.metrics import psnr
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 
-@pytest.mark.parametrize(("spec", "spoil", "gain"), [
+@pytest.mark.parametrize(("spec", "degradation", "gain"), [
     ("deep_prior:250,width=16", "gaussian:40", 3.5),
     ("zero_shot:300,width=24", "gaussian:25", 4),
     ("zero_shot:300,width=24", "poisson:30", 4),
 ])  # fmt: skip
-def test_noise_is_taken_out(photograph: np.ndarray, spec: str, spoil: str, gain: float) -> None:
+def test_noise_is_taken_out(photograph: np.ndarray, spec: str, degradation: str, gain: float) -> None:
     clean = photograph[:64, :80]
-    noisy = noise.make(spoil)(clean, 0)
+    noisy = noise.make(degradation)(clean, 0)
     assert psnr(clean, denoisers.make(spec)(noisy)) > psnr(clean, noisy) + gain
 
 
@@ -69,15 +69,15 @@ def test_strips_of_a_tall_picture_fit_together(photograph: np.ndarray, monkeypat
     np.testing.assert_allclose(model(photograph), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize(("spec", "told"), [
+@pytest.mark.parametrize(("spec", "message"), [
     ("deep_prior:0", "deep_prior: steps must be an integer of at least 1, got '0'"),
     ("zero_shot:width=2.5", "zero_shot: width must be an integer of at least 1, got '2.5'"),
     ("zero_shot:seed=-1", "zero_shot: seed must be an integer of at least 0, got '-1'"),
 ])  # fmt: skip
-def test_mistakes_are_told_in_one_line(spec: str, told: str) -> None:
+def test_invalid_spec_gives_a_one_line_error(spec: str, message: str) -> None:
     with pytest.raises(UnnoiseError) as caught:
         denoisers.make(spec)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_without_pytorch_they_say_what_to_install_and_are_listed(fresh_python: Callable[[str], str]) -> None:

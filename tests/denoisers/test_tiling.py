@@ -39,7 +39,7 @@ class Cells(Denoiser):
 
 
 class Adder(Denoiser):
-    """Adds the level that it is told."""
+    """Add sigma to every pixel."""
 
     halo, wants_sigma = 2, True
 
@@ -125,11 +125,11 @@ def test_a_halo_one_too_small_or_a_missing_grid_is_seen() -> None:
     assert (denoise_tiled(cells, noisy, halo=7, multiple_of=1, size=18) != cells(noisy)).any()
 
 
-@pytest.mark.parametrize("sigma", [0.1, "map"])
-def test_each_tile_is_told_its_own_part_of_a_map(sigma: float | str) -> None:
-    noisy, level = picture(33, 47), picture(33, 47)[:, :, 1]
-    told = level if sigma == "map" else 0.1
-    np.testing.assert_array_equal(denoise_tiled(Adder(), noisy, told, halo=2, size=10), Adder()(noisy, told))
+@pytest.mark.parametrize("kind", ["number", "map"])
+def test_each_tile_gets_its_own_part_of_a_sigma_map(kind: str) -> None:
+    noisy, sigma_map = picture(33, 47), picture(33, 47)[:, :, 1]
+    sigma = sigma_map if kind == "map" else 0.1
+    np.testing.assert_array_equal(denoise_tiled(Adder(), noisy, sigma, halo=2, size=10), Adder()(noisy, sigma))
 
 
 def test_progress_rises_to_one_and_the_input_stays() -> None:

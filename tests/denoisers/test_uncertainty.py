@@ -144,10 +144,10 @@ def test_what_the_scale_does_not_hold_for_is_said(call, caplog: pytest.LogCaptur
         assert doubt in caplog.text if doubt else not caplog.records  # which Python prints on standard error
 
 
-def test_mistakes_are_told_before_the_work(call) -> None:
+def test_invalid_calls_fail_before_denoising(call) -> None:
     Path("there.tif").write_text("mine")
     Path("b.png").write_bytes(Path("a.png").read_bytes())
-    for words, told in {
+    for words, message in {
         ("a.png", "--error-map", "error.jpg"): ".tif",
         ("a.png", "--error-map", "there.tif"): "already exists",
         ("a.png", "b.png", "--error-map", "e.tif"): "one image",
@@ -157,7 +157,7 @@ def test_mistakes_are_told_before_the_work(call) -> None:
         ("gone.png", "--error-map", "e.tif"): "gone.png",
     }.items():
         status, out, err = call(*words)
-        assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1, words
+        assert (status, out) == (2, "") and message in err and len(err.splitlines()) == 1, words
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png", "there.tif"]
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.conftest import InMemory
+from tests.fakes import InMemory
 from unnoise import noise
 from unnoise.datasets.base import Dataset
 from unnoise.denoisers import Denoiser
@@ -21,17 +21,17 @@ from unnoise.evaluation.benchmark import evaluate, noisy_pairs
 from unnoise.evaluation.metrics import psnr, ssim
 
 
-class Recorder(Denoiser):
-    """A model that writes down what it is given and takes a `share` of it."""
+class Scaler(Denoiser):
+    """Multiply the input by `share`; record the arguments of every call, before sigma is estimated."""
 
     def __init__(self, share: float = 1.0) -> None:
         self.share = share
-        self.seen: list[np.ndarray] = []
-        self.told: list[float | np.ndarray | None] = []
+        self.inputs: list[np.ndarray] = []
+        self.sigmas: list[float | np.ndarray | None] = []
 
     def __call__(self, noisy: np.ndarray, sigma: float | np.ndarray | None = None) -> np.ndarray:
-        self.seen.append(noisy.copy())
-        self.told.append(sigma)
+        self.inputs.append(noisy.copy())
+        self.sigmas.append(sigma)
         return self.run(noisy, sigma)
 
     def run(self, noisy: np.ndarray, sigma: float | np.ndarray | None) -> np.ndarray:
@@ -50,20 +50,20 @@ def seen(dataset: Dataset, spec: str, seed: int = 0) -> list[np.ndarray]:
 
 
 def test_every_model_meets_the_same_pixels(pictures: InMemory) -> None:
-    models = {"first": Recorder(), "second": Recorder(0.5), "third": Recorder()}
+    models = {"first": Scaler(), "second": Scaler(0.5), "third": Scaler()}
     list(evaluate(models, pictures, [noise.make("gaussian:5..50"), noise.make("poisson:30")], seed=3))
-    assert [len(model.seen) for model in models.values()] == [6, 6, 6]
-    for others in zip(*(model.seen for model in models.values()), strict=True):
+    assert [len(model.inputs) for model in models.values()] == [6, 6, 6]
+    for others in zip(*(model.inputs for model in models.values()), strict=True):
         for other in others:
             np.testing.assert_array_equal(other, others[0])
-    again = Recorder()
+    again = Scaler()
     list(evaluate({"alone": again}, pictures, [noise.make("poisson:30")], seed=3))
-    for mine, theirs in zip(again.seen, models["first"].seen[3:], strict=True):
+    for mine, theirs in zip(again.inputs, models["first"].inputs[3:], strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
 def test_one_picture_that_comes_back_exactly_does_not_make_the_mean_infinite(pictures: InMemory) -> None:
-    (row,) = evaluate({"idle": Recorder()}, pictures, [noise.make("gaussian:0")])
+    (row,) = evaluate({"idle": Scaler()}, pictures, [noise.make("gaussian:0")])
     assert (row.psnr_noisy, row.psnr) == (math.inf, benchmark.MAX_PSNR)
 
 
@@ -85,7 +85,7 @@ def test_noise_is_clipped_only_where_it_says_so() -> None:
 
 def test_a_row_is_the_mean_over_the_pictures(pictures: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "time", SimpleNamespace(perf_counter=count(step=0.5).__next__))
-    models = {"half": Recorder(0.5), "whole": Recorder()}
+    models = {"half": Scaler(0.5), "whole": Scaler()}
     specs = ["gaussian:10", "salt-pepper:0.03"]
     rows = list(evaluate(models, pictures, map(noise.make, specs), data="images:three", seed=7))
     assert [(row.noise, row.model) for row in rows] == [(spec, name) for spec in specs for name in ("half", "whole")]
@@ -102,34 +102,34 @@ def test_a_row_is_the_mean_over_the_pictures(pictures: InMemory, monkeypatch: py
 
 def test_psnr_by_hand() -> None:
     black = InMemory(np.zeros((16, 16, 1), np.float32), np.zeros((20, 16, 1), np.float32))
-    (row,) = evaluate({"x": Recorder(0.5)}, InMemory(*((clean + 0.2, clean) for clean in black.items)), [None])
+    (row,) = evaluate({"x": Scaler(0.5)}, InMemory(*((clean + 0.2, clean) for clean in black.items)), [None])
     assert row.psnr_noisy == pytest.approx(-20 * math.log10(0.2))
     assert row.psnr == pytest.approx(-20 * math.log10(26 / 255)), "0.1 is rounded to 26 of 255 levels"
 
 
 @pytest.mark.parametrize("blind", [False, True])
-def test_the_level_is_told_unless_blind(pictures: InMemory, blind: bool) -> None:
-    model = Recorder()
+def test_sigma_is_passed_unless_blind(pictures: InMemory, blind: bool) -> None:
+    model = Scaler()
     specs = ["gaussian:25", "gaussian:5..50", "poisson:30"]
     list(evaluate({"x": model}, pictures, map(noise.make, specs), blind=blind))
     if blind:
-        assert model.told == [None] * 9
+        assert model.sigmas == [None] * 9
         return
-    assert model.told[:3] == pytest.approx([25 / 255] * 3)
-    assert model.told[6:] == [None] * 3, "no single number says it"
+    assert model.sigmas[:3] == pytest.approx([25 / 255] * 3)
+    assert model.sigmas[6:] == [None] * 3, "it has no single sigma"
     clean = [truth for _, truth, _ in noisy_pairs(pictures, noise.make("gaussian:5..50"))]
-    found = [(noisy - truth).std() for noisy, truth in zip(model.seen[3:6], clean, strict=True)]
-    assert model.told[3:6] == pytest.approx(found, rel=0.05)
-    assert len(set(model.told[3:6])) == 3, "each picture draws its own"
+    found = [(noisy - truth).std() for noisy, truth in zip(model.inputs[3:6], clean, strict=True)]
+    assert model.sigmas[3:6] == pytest.approx(found, rel=0.05)
+    assert len(set(model.sigmas[3:6])) == 3, "each picture draws its own"
 
 
 def test_pairs_are_noisy_by_themselves(rng: np.random.Generator) -> None:
     pairs = [tuple(rng.integers(256, size=(12, 14, 3), dtype=np.uint8) for _ in range(2)) for _ in range(2)]
-    model = Recorder()
+    model = Scaler()
     (row,) = evaluate({"x": model}, InMemory(*pairs), [None], data="pairs:two")
     assert (row.noise, row.data, row.images) == ("", "pairs:two", 2)
-    assert model.told == [None, None]
-    for given, (noisy, clean) in zip(model.seen, pairs, strict=True):
+    assert model.sigmas == [None, None]
+    for given, (noisy, clean) in zip(model.inputs, pairs, strict=True):
         np.testing.assert_allclose(given, noisy / 255, rtol=1e-6)
         assert not np.array_equal(noisy, clean)
     truth = [psnr(clean / 255, noisy / 255) for noisy, clean in pairs]
@@ -138,7 +138,7 @@ def test_pairs_are_noisy_by_themselves(rng: np.random.Generator) -> None:
 
 def test_clean_pictures_need_a_noise(pictures: InMemory) -> None:
     with pytest.raises(UnnoiseError, match="the images are clean: name a noise"):
-        list(evaluate({"x": Recorder()}, pictures, [None]))
+        list(evaluate({"x": Scaler()}, pictures, [None]))
 
 
 def test_crops_come_from_the_top_left(pictures: InMemory) -> None:
@@ -148,19 +148,19 @@ def test_crops_come_from_the_top_left(pictures: InMemory) -> None:
 
 
 def test_ssim_is_nan_where_it_was_not_measured(pictures: InMemory) -> None:
-    (fast,) = evaluate({"x": Recorder()}, pictures, [noise.make("gaussian:5")], with_ssim=False)
-    (small,) = evaluate({"x": Recorder()}, pictures, [noise.make("gaussian:5")], crop=10)
+    (fast,) = evaluate({"x": Scaler()}, pictures, [noise.make("gaussian:5")], with_ssim=False)
+    (small,) = evaluate({"x": Scaler()}, pictures, [noise.make("gaussian:5")], crop=10)
     assert math.isnan(fast.ssim)
     assert math.isnan(small.ssim)
     assert math.isfinite(small.psnr)
 
 
-def test_rows_come_as_they_are_measured_and_progress_is_told(pictures: InMemory) -> None:
-    told: list[str] = []
-    rows = evaluate({"x": Recorder()}, pictures, map(noise.make, ["gaussian:5", "clip"]), progress=told.append)
-    assert told == []
+def test_rows_come_as_they_are_measured_with_progress_messages(pictures: InMemory) -> None:
+    messages: list[str] = []
+    rows = evaluate({"x": Scaler()}, pictures, map(noise.make, ["gaussian:5", "clip"]), progress=messages.append)
+    assert messages == []
     next(rows)
-    assert told == ["gaussian:5: 1 of 3", "gaussian:5: 2 of 3", "gaussian:5: 3 of 3"]
+    assert messages == ["gaussian:5: 1 of 3", "gaussian:5: 2 of 3", "gaussian:5: 3 of 3"]
 
 
 def test_curves_run_from_the_lowest_level_up() -> None:

@@ -12,7 +12,7 @@ from unnoise.evaluation.metrics import psnr, ssim, to_8_bit
 
 
 @pytest.fixture
-def spoilt(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def noisy(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return photograph + 0.1 * rng.standard_normal(photograph.shape, dtype=np.float32)
 
 
@@ -38,8 +38,8 @@ def test_psnr_of_a_constant_error(error: float, decibels: float) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_psnr_is_over_all_pixels_and_channels(photograph: np.ndarray, spoilt: np.ndarray, channels: int) -> None:
-    truth, picture = photograph[:, :, :channels], spoilt[:, :, :channels]
+def test_psnr_is_over_all_pixels_and_channels(photograph: np.ndarray, noisy: np.ndarray, channels: int) -> None:
+    truth, picture = photograph[:, :, :channels], noisy[:, :, :channels]
     error = np.mean((truth.astype(np.float64) - picture) ** 2)
     assert psnr(truth, picture, rounded=False) == pytest.approx(-10 * np.log10(error))
     assert psnr(truth, picture, rounded=False) == pytest.approx(peak_signal_noise_ratio(truth, picture, data_range=1))
@@ -58,8 +58,8 @@ def test_a_figure_is_measured_on_8_bits() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_ssim_is_that_of_its_authors(photograph: np.ndarray, spoilt: np.ndarray, channels: int) -> None:
-    truth, picture = photograph[:, :, :channels], spoilt[:, :, :channels]
+def test_ssim_is_that_of_its_authors(photograph: np.ndarray, noisy: np.ndarray, channels: int) -> None:
+    truth, picture = photograph[:, :, :channels], noisy[:, :, :channels]
     assert ssim(truth, picture, rounded=False) == pytest.approx(ssim_by_definition(truth, picture), abs=1e-7)
     assert ssim(truth, picture) == pytest.approx(ssim_by_definition(truth, to_8_bit(picture)), abs=1e-7)
     theirs = structural_similarity(truth, picture, data_range=1, channel_axis=2, gaussian_weights=True)

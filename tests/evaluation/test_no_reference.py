@@ -10,20 +10,13 @@ import numpy as np
 import pytest
 from skimage import data
 
+from tests.fakes import Identity, Recorder
 from unnoise import datasets, denoisers, io, noise
 from unnoise.cli import main
-from unnoise.denoisers import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import no_reference
 from unnoise.evaluation.metrics import psnr
 from unnoise.noise import estimation
-
-
-class Idle(Denoiser):
-    """Leaves the picture as it is."""
-
-    def run(self, noisy: np.ndarray, sigma: object) -> np.ndarray:
-        return noisy
 
 
 def scene() -> np.ndarray:
@@ -36,30 +29,30 @@ def test_the_error_with_extra_noise_is_that_against_the_truth(model: str, spec: 
     clean = scene()
     noisy = noise.make(spec)(clean, 0)
     variance = clean / 30 if spec == "poisson:30" else np.full_like(clean, (25 / 255) ** 2)
-    denoiser = Idle() if model == "idle" else denoisers.make(model)
+    denoiser = Identity() if model == "idle" else denoisers.make(model)
     found = no_reference.error_with_extra_noise(denoiser, noisy, variance, np.random.default_rng(1))
     extra = np.sqrt(variance) * np.random.default_rng(1).standard_normal(clean.shape, dtype=np.float32)
-    told = float(np.sqrt(1.25 * variance.mean()))
-    truth = float(((denoiser(noisy + np.float32(0.5) * extra, told) - clean) ** 2).mean())
+    sigma = float(np.sqrt(1.25 * variance.mean()))
+    truth = float(((denoiser(noisy + np.float32(0.5) * extra, sigma) - clean) ** 2).mean())
     assert found == pytest.approx(truth, rel=0.05, abs=0.02 * float(variance.mean()))
 
 
 def test_what_an_idle_model_misses_is_the_noise() -> None:
     noisy = noise.make("gaussian:20")(scene(), 0)
     variance = np.full_like(noisy, (20 / 255) ** 2)
-    found = no_reference.error_with_extra_noise(Idle(), noisy, variance, np.random.default_rng(1))
+    found = no_reference.error_with_extra_noise(Identity(), noisy, variance, np.random.default_rng(1))
     assert found == pytest.approx(1.25 * (20 / 255) ** 2, rel=0.03)
 
 
-def test_blind_spots_of_a_ramp_are_told_exactly() -> None:
+def test_blind_spots_of_a_ramp_are_predicted_exactly() -> None:
     down, across = np.mgrid[0:64, 0:64].astype(np.float32) / 128
     ramp = (down + across)[1:-1, 1:-1, None]
     noisy = noise.make("gaussian:10")(np.zeros((300, 300, 1), np.float32), 0)
     variance = np.full_like(noisy, (10 / 255) ** 2)
-    error = no_reference.error_in_blind_spots(Idle(), ramp, np.zeros_like(ramp), np.random.default_rng(0))
+    error = no_reference.error_in_blind_spots(Identity(), ramp, np.zeros_like(ramp), np.random.default_rng(0))
     assert error < 2e-5  # the mirror at the border alone
     share = (1 + 4 + 1 + 4 + 4 + 1 + 4 + 1) / 144  # of the variance, that the mean of the neighbours keeps
-    found = no_reference.error_in_blind_spots(Idle(), noisy, variance, np.random.default_rng(0))
+    found = no_reference.error_in_blind_spots(Identity(), noisy, variance, np.random.default_rng(0))
     assert found == pytest.approx(share * (10 / 255) ** 2, rel=0.2)
 
 
@@ -67,7 +60,7 @@ def variance_of(noisy: np.ndarray) -> tuple[np.ndarray, str]:
     return no_reference.variance_of(noisy, estimation.estimate_noise(noisy))
 
 
-def test_the_variance_is_found_and_what_cannot_be_judged_is_told() -> None:
+def test_the_variance_is_estimated_or_a_reason_given() -> None:
     clean = scene()
     found, why_not = variance_of(noise.make("gaussian:20")(clean, 0))
     assert not why_not and found.mean() == pytest.approx((20 / 255) ** 2, rel=0.15)
@@ -78,27 +71,17 @@ def test_the_variance_is_found_and_what_cannot_be_judged_is_told() -> None:
     assert "correlated" in variance_of(noise.make("camera:12800,smooth=0.7")(clean, 0))[1]
 
 
-class Levels(Denoiser):
-    """Leaves the picture as it is, and keeps the mean of the map of levels that it is told."""
-
-    wants_sigma, corrects_clipping = True, True
-
-    def __init__(self) -> None:
-        self.told: list[float] = []
-
-    def run(self, noisy: np.ndarray, sigma: Any) -> np.ndarray:
-        assert np.shape(sigma) == noisy.shape[:2]
-        self.told.append(float(np.sqrt(np.mean(np.square(sigma)))))
-        return noisy
-
-
-def test_noise_that_grows_with_the_light_is_told_as_it_is_cleaned(tmp_path: Path) -> None:
-    """And louder, where there is extra noise."""
+def test_signal_dependent_noise_gives_the_denoiser_a_sigma_map(tmp_path: Path) -> None:
+    """Its values are larger where extra noise is added."""
     io.from_array(noise.make("poisson:30")(scene(), 0)).save(tmp_path / "a.tif")
-    model = Levels()
+    model = Recorder()
+    model.corrects_clipping = True
     no_reference.rank_models({"levels": model}, datasets.make(f"images:{tmp_path}"))
     level = float(np.sqrt(scene().mean() / 30))
-    assert model.told == pytest.approx([1.25**0.5 * level, level, level], rel=0.06)
+    for noisy, sigma in zip(model.inputs, model.sigmas, strict=True):
+        assert np.shape(sigma) == noisy.shape[:2]
+    means = [float(np.sqrt(np.mean(np.square(sigma)))) for sigma in model.sigmas]
+    assert means == pytest.approx([1.25**0.5 * level, level, level], rel=0.06)
 
 
 @pytest.fixture
@@ -136,15 +119,15 @@ def test_noise_that_came_of_the_same_seed_is_not_taken_for_the_extra_one(seed: A
     assert row.psnr_extra == pytest.approx(psnr(scene(), model(noisy)), abs=1.2)
 
 
-def test_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    for words, told in {
+def test_invalid_calls_give_a_one_line_error(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    for words, message in {
         ("color",): "--no-reference FOLDER",
         ("color", "--no-reference", "noisy", "--noise", "gaussian:5"): "leave out",
         ("color", "--no-reference", "gone"): "no data at 'gone'",
     }.items():
         status, out, err = run(capsys, *words)
-        assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1
+        assert (status, out) == (2, "") and message in err and len(err.splitlines()) == 1
     Path("plain").mkdir()
     io.from_array(np.full((64, 64, 3), 128, np.uint8)).save("plain/flat.png")
     with pytest.raises(UnnoiseError, match="no image can be used without a clean reference"):
-        no_reference.rank_models({"idle": Idle()}, datasets.make("images:plain"))
+        no_reference.rank_models({"idle": Identity()}, datasets.make("images:plain"))

@@ -109,7 +109,7 @@ def test_a_sheet_holds_the_very_pixels(photograph: np.ndarray) -> None:
             assert (shown[top : top + 16] < 0.1).any()
 
 
-def test_a_sheet_makes_room_for_a_long_caption() -> None:
+def test_a_long_caption_widens_the_sheet() -> None:
     black = np.zeros((4, 4, 1), np.float32)
     narrow, sheet = report.sheet([{"a": black}]), report.sheet([{"a": black}], captions=["W" * 40])
     assert narrow.shape[1] == side_by_side({"a": black}).shape[1] < 40

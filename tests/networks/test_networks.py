@@ -146,7 +146,7 @@ def test_a_level_is_a_map_of_itself(spec: str) -> None:
     network = random_network(spec)
     noisy, sigma = picture(network, batch=2), level(network, 2)
     if sigma is None:
-        pytest.skip("is not told the noise level")
+        pytest.skip("takes no sigma")
     torch.testing.assert_close(network(noisy, sigma), network(noisy, sigma.expand(2, 1, *noisy.shape[2:])))
     assert not torch.equal(network(noisy, sigma), network(noisy, 2 * sigma))
     with pytest.raises(UnnoiseError, match="this network needs sigma"):
@@ -237,12 +237,12 @@ def test_the_halo_of_a_unet_is_reached_and_not_passed() -> None:
 def test_a_vae_draws_its_code_while_it_learns() -> None:
     network = random_network("vae:size=8,code=4,width=2")
     noisy = picture(network, batch=2)
-    told = network.forward_train(noisy)
-    assert {name: tuple(told[name].shape) for name in ("mean", "log_variance")} == {
+    outputs = network.forward_train(noisy)
+    assert {name: tuple(outputs[name].shape) for name in ("mean", "log_variance")} == {
         "mean": (12, 4),  # a code for each of 2x3 squares of two pictures
         "log_variance": (12, 4),
     }
-    assert torch.equal(network(noisy), told["prediction"]), "at work it takes the mean"
+    assert torch.equal(network(noisy), outputs["prediction"]), "at work it takes the mean"
     network.train()
     drawn = []
     for seed in (1, 1, 2):
@@ -333,7 +333,7 @@ def test_an_autoencoder_cleans_square_by_square() -> None:
         ("dncnn | resunet", "not supported in a network"),
     ],
 )
-def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:
+def test_invalid_spec_gives_a_one_line_error(spec: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why) as caught:
         networks.make(spec)
     assert "\n" not in str(caught.value)
@@ -402,7 +402,7 @@ def test_a_network_of_fewer_levels_begins_without_what_the_lowest_added() -> Non
     torch.testing.assert_close(fewer(noisy, level(fewer)), given(noisy, level(given)))
 
 
-def test_a_network_that_is_not_told_supposes_a_level() -> None:
+def test_without_sigma_input_a_default_sigma_is_assumed() -> None:
     given, blind = random_network(GIVEN), networks.make(f"{GIVEN},told=false").double()
     blind.initialize_from(given)
     noisy = picture(given, height=20, width=20)

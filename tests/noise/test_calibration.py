@@ -1,4 +1,4 @@
-"""Calibration: known sensors are found again from frames that they would take, and what cannot be is told."""
+"""Calibration: the parameters of known sensors are recovered from simulated frames, and doubts are reported."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_pages_and_floats_are_frames_too(tmp_path: Path) -> None:
     assert found.counts_per_electron == pytest.approx(1 / 2000, rel=0.05)
 
 
-def test_one_dark_and_darks_cut_off_are_told(tmp_path: Path) -> None:
+def test_a_single_dark_and_clipped_darks_are_reported(tmp_path: Path) -> None:
     camera, rng = Sensor(2000, read=0.5), np.random.default_rng(3)
     flats = [store(tmp_path / f"flat{shot}.tif", camera(scene(0.5, 0), rng)) for shot in range(2)]
     found = calibrate(flats, [store(tmp_path / "dark.tif", camera(scene(0, 0), rng))])
@@ -138,17 +138,17 @@ def test_the_command_prints_a_spec_that_add_takes(call, tmp_path: Path) -> None:
     status, out, err = call("calibrate", "flat*.tif", "--dark", *darks)
     assert status == 0 and "electrons" in err
     assert call("add", out.strip(), darks[0], "-o", "noisy.tif")[0] == 0
-    told = json.loads(call("calibrate", "flat*.tif", "--dark", *darks, "--json")[1])
-    assert told["noise"] == out.strip() and told["frames"] == 10
+    parsed = json.loads(call("calibrate", "flat*.tif", "--dark", *darks, "--json")[1])
+    assert parsed["noise"] == out.strip() and parsed["frames"] == 10
     assert call("calibrate", darks[0])[1].startswith("gaussian:")
 
 
-def test_mistakes_are_told_in_one_line(call, tmp_path: Path, photograph: np.ndarray) -> None:
+def test_invalid_calls_give_a_one_line_error(call, tmp_path: Path, photograph: np.ndarray) -> None:
     flats, darks = take(tmp_path, "sensor:2000,read=0.5,black=4", exposures=(0.3,))
     store(tmp_path / "other.tif", photograph)
     store(tmp_path / "tiny.tif", photograph[:4, :4])
     names = [path.name for path in (*flats, *darks)]
-    for words, told in {
+    for words, message in {
         (names[0], names[1]): "need dark frames",
         (names[0], "--dark", names[2], names[3]): "two flat frames of the same exposure",
         (names[2], names[3], "--dark", names[4], names[5]): "",
@@ -158,7 +158,7 @@ def test_mistakes_are_told_in_one_line(call, tmp_path: Path, photograph: np.ndar
         ("gone.tif",): "gone.tif",
     }.items():
         status, out, err = call("calibrate", *words)
-        assert (status, out) == (2, "") and told in err and len(err.splitlines()) == 1, words
+        assert (status, out) == (2, "") and message in err and len(err.splitlines()) == 1, words
     with pytest.raises(UnnoiseError, match="saturated"):
         calibrate([store(tmp_path / f"white{n}.tif", np.ones((64, 64, 1), np.float32)) for n in range(2)],
                   [store(tmp_path / "black.tif", np.zeros((64, 64, 1), np.float32))])  # fmt: skip

@@ -172,8 +172,8 @@ def test_report_speaks_in_8_bit_units() -> None:
     report = estimation.NoiseEstimate("correlated", 12 / 255, (1 / 255, 2 / 255, 4 / 255, 8 / 255))
     assert str(report) == "correlated noise, sigma 12.0 for denoising (1.0 at the finest scale)"
     report = estimation.NoiseEstimate("mixed", 12 / 255, (12 / 255,), impulses=0.0512, model="impulse")
-    told = "mixed noise, 5.1 % impulses, sigma 12.0; suggested model: impulse"
-    assert str(report) == told
+    expected = "mixed noise, 5.1 % impulses, sigma 12.0; suggested model: impulse"
+    assert str(report) == expected
     assert str(estimation.NoiseEstimate("impulse", 0.001, (0.001,), impulses=0.3)) == "impulse noise, 30.0 % impulses"
 
 
@@ -196,7 +196,9 @@ def test_camera_noise_gains(data_root: Path, name: str, channels: int) -> None:
 @pytest.mark.skipif("gray" not in denoisers.bundled_models(), reason="needs the shipped models")
 @pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1)])
 @pytest.mark.parametrize("shade", [0.1, 0.25, 0.75])
-def test_what_is_told_too_strong_is_not_taken_for_cut_off(name: str, channels: int, shade: float) -> None:
+def test_an_overestimated_sigma_does_not_trigger_the_clipping_correction(
+    name: str, channels: int, shade: float
+) -> None:
     smooth = noise.make("correlated:2.5,smooth=1.2,sigma_factor=4.5")
     noisy = smooth(np.full((96, 96, channels), shade, np.float32), 0)
     cleaned = denoisers.make(name)(noisy, smooth.sigma)

@@ -262,7 +262,7 @@ def test_a_call_draws_a_new_level_for_every_image() -> None:
         ("gaussian:25 | gaussian:25", None),
     ],
 )
-def test_sigma_is_told_where_it_is_one_number(spec: str, sigma: float | None) -> None:
+def test_sigma_is_known_where_it_is_one_number(spec: str, sigma: float | None) -> None:
     assert make(spec).sigma == (sigma and pytest.approx(sigma))
 
 
@@ -301,14 +301,14 @@ def test_each_of_a_choice_is_as_likely_as_the_next(text: str) -> None:
         ("2*gaussian:5", "a noise has no weight: scale the arguments of gaussian:5 instead"),
     ],
 )
-def test_mistakes_are_told_in_one_line(spec: str, message: str) -> None:
+def test_invalid_spec_gives_a_one_line_error(spec: str, message: str) -> None:
     with pytest.raises(UnnoiseError) as caught:
         make(spec)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("spec", ["gaussian", "gaussian:1,2", "clip:1"])
-def test_missing_and_surplus_arguments_are_told_in_one_line(spec: str) -> None:
+def test_missing_and_surplus_arguments_give_a_one_line_error(spec: str) -> None:
     with pytest.raises(UnnoiseError, match=r"^noise '[a-z]+': .* argument.*\(arguments: (sd|none)\)$"):
         make(spec)
 

@@ -128,7 +128,9 @@ def test_a_picture_is_cleaned_as_by_the_main_job(client: TestClient, noisy: byte
         assert answer.content == expected
 
 
-def test_told_nothing_it_finds_level_and_model(client: TestClient, noisy: bytes, photograph: np.ndarray) -> None:
+def test_without_options_sigma_and_model_are_estimated(
+    client: TestClient, noisy: bytes, photograph: np.ndarray
+) -> None:
     answer = client.post("/v1/denoise", content=noisy)
     assert answer.headers["unnoise-model"] == "color"
     assert float(answer.headers["unnoise-sigma"]) == pytest.approx(25, abs=3)
@@ -355,19 +357,19 @@ def test_logs_are_json_without_picture_data(client: TestClient, caplog: pytest.L
     assert "secret" not in line
 
 
-def test_models_are_told_with_the_limits(client: TestClient) -> None:
+def test_models_are_listed_with_the_limits(client: TestClient) -> None:
     offer = client.get("/v1/models").json()
     assert [one["name"] for one in offer["models"]] == list(operations.MODELS)
     assert offer["limits"] == {"body_bytes": 600_000, "pixels": 20_000_000, "pages": 4, "seconds": 30}
 
 
 def test_openapi_has_examples_and_names_all_addresses(client: TestClient) -> None:
-    told = client.get("/openapi.json").json()
+    schema = client.get("/openapi.json").json()
     paths = {"/v1/denoise", "/v1/preview", "/v1/uncertainty", "/v1/inspect", "/v1/jobs/{job}", "/v1/models"}
-    assert told["paths"].keys() == paths | {"/healthz", "/readyz", "/metrics"}
-    assert "image/jpeg" in told["paths"]["/v1/denoise"]["post"]["requestBody"]["content"]
-    assert told["components"]["schemas"]["Inspection"]["properties"]["sigma"]["examples"]
-    problems = told["paths"]["/v1/denoise"]["post"]["responses"]
+    assert schema["paths"].keys() == paths | {"/healthz", "/readyz", "/metrics"}
+    assert "image/jpeg" in schema["paths"]["/v1/denoise"]["post"]["requestBody"]["content"]
+    assert schema["components"]["schemas"]["Inspection"]["properties"]["sigma"]["examples"]
+    problems = schema["paths"]["/v1/denoise"]["post"]["responses"]
     assert problems.keys() == {"200", *map(str, (400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504))}
     assert "Retry-After" in problems["429"]["headers"]
 
@@ -403,7 +405,7 @@ def test_what_is_too_much_is_refused_and_the_loop_stays_free(client: TestClient,
     assert (pool.working, pool.waiting) == (0, 0)
 
 
-def test_a_job_tells_how_far_it_is_and_stops_when_told(client: TestClient, slow: Slow) -> None:
+def test_a_job_reports_its_progress_and_can_be_canceled(client: TestClient, slow: Slow) -> None:
     shares = []
 
     async def watch(sender: httpx.AsyncClient) -> None:
@@ -591,7 +593,7 @@ def test_the_page_keeps_to_its_policy() -> None:
     ("key", "line"),
     [(None, "key: cannot read the key: No such file"), ("", "the key must be"), ("clé", "the key must be")],
 )
-def test_a_key_that_is_none_is_told(
+def test_an_invalid_key_is_reported(
     tmp_path: Path, key: str | None, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if key is not None:
@@ -615,10 +617,10 @@ def test_the_command_says_where_it_listens(
             main.main(["serve", *words])
         assert end.value.code == 0
     assert "open http://127.0.0.1:8000 in a browser" in capsys.readouterr().out
-    (here, plain), (there, told) = calls
+    (here, plain), (there, options) = calls
     assert (here, there) == (("127.0.0.1", 8000), ("0.0.0.0", 8000))
     assert (plain["limits"], plain["key"]) == (Limits(), "sesame")
-    assert (told["limits"].workers, told["limits"].pixels, told["names"]) == (3, 99, ["a.example"])
+    assert (options["limits"].workers, options["limits"].pixels, options["names"]) == (3, 99, ["a.example"])
 
 
 def test_without_the_extra_the_command_says_what_to_install(
@@ -630,7 +632,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     assert 'pip install "unnoise[serve]"' in capsys.readouterr().err
 
 
-def test_a_wrong_method_is_told_all_right_ones(client: TestClient) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(client: TestClient) -> None:
     answer = client.put(f"/v1/jobs/{JOB}")
     problem(answer, 405)
     assert answer.headers["allow"] == "DELETE, GET"

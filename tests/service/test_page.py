@@ -290,7 +290,7 @@ def test_work_can_be_cancelled(page: Page, clean: np.ndarray) -> None:
     assert page.inner_text("#live") == "Canceled."
 
 
-def test_errors_are_told_in_plain_words(page: Page) -> None:
+def test_errors_are_shown_in_plain_words(page: Page) -> None:
     choose(page, "a.txt", b"no picture at all")
     alert = page.get_by_role("alert")
     alert.wait_for()

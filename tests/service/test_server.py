@@ -101,7 +101,7 @@ def test_headers_that_trickle_are_not_waited_for(address: str) -> None:
             time.sleep(0.1)
 
 
-def test_a_slow_sender_is_told(address: str, picture: bytes) -> None:
+def test_a_slow_sender_gets_408(address: str, picture: bytes) -> None:
     with connected(address) as connection:
         connection.sendall(head(len(picture)) + picture[:100])
         said = ended(connection)
@@ -207,7 +207,7 @@ def test_the_client_of_the_examples_cleans_a_file(address: str, picture: bytes, 
     assert done.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(address: str) -> None:
+def test_a_port_in_use_gives_a_one_line_error(address: str) -> None:
     port = str(urlsplit(address).port)
     command = [sys.executable, "-m", "unnoise", "serve", "--port", port]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT / "src")})

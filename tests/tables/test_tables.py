@@ -207,7 +207,7 @@ def test_tables_are_merged_by_name_across_row_groups(pairs: Path, tmp_path: Path
         assert row["note"] == f"of {row['name']}"
 
 
-def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> None:
+def test_rows_without_a_valid_partner_are_reported_and_left_out(tmp_path: Path) -> None:
     small, large = cell_of(np.full((4, 4, 3), 9, np.uint8)), cell_of(np.full((4, 5, 3), 9, np.uint8))
     broken = {"bytes": small["bytes"][:60], "path": "x.png"}
     left = write(
@@ -221,11 +221,11 @@ def test_rows_without_a_right_partner_are_told_and_kept_out(tmp_path: Path) -> N
             "noisy": [small, broken, large, small, small, small],
         },
     )
-    told: list[tables.RowIssue] = []
-    outcome = tables.merge(left, right, tmp_path / "m.parquet", on_issue=told.append)
+    issues: list[tables.RowIssue] = []
+    outcome = tables.merge(left, right, tmp_path / "m.parquet", on_issue=issues.append)
     assert [row["name"] for row in rows_of(tmp_path / "m.parquet")] == ["good"]
-    assert outcome.bad == told
-    reasons = {finding.row: finding.text for finding in told}
+    assert outcome.bad == issues
+    reasons = {issue.row: issue.text for issue in issues}
     assert reasons.pop("cut").startswith("the image: damaged")
     assert reasons == {
         "alone": "no partner in r.parquet",
@@ -399,7 +399,7 @@ def place_of(picture: np.ndarray, sheet: np.ndarray) -> tuple[int, int]:
 # What must not happen
 
 
-def test_pictures_that_cannot_be_read_are_told_and_kept_out(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_reported_and_left_out(folder: Path, tmp_path: Path) -> None:
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:200])
     io.from_array(np.zeros((4, 4), np.uint8)).save(folder / "a.tif")
     io.from_array(np.zeros((4, 4), np.float32)).save(folder / "float.tif")
@@ -457,7 +457,7 @@ def test_a_verb_that_breaks_leaves_what_was_there(clean: Path, tmp_path: Path, m
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_targets_are_not_replaced_unless_told_and_inputs_never(clean: Path, pairs: Path) -> None:
+def test_outputs_are_replaced_only_on_overwrite_and_inputs_never(clean: Path, pairs: Path) -> None:
     written = pairs.read_bytes()
     with pytest.raises(UnnoiseError, match="already exists"):
         tables.rename(clean, pairs, {"clean": "x"})
@@ -491,7 +491,7 @@ def test_targets_are_not_replaced_unless_told_and_inputs_never(clean: Path, pair
         (lambda pairs, to: tables.check(__file__), "not a Parquet file"),
     ],
 )
-def test_a_wrong_call_is_told_in_one_line(pairs: Path, call: Callable[[Path, Path], object], why: str) -> None:
+def test_invalid_call_gives_a_one_line_error(pairs: Path, call: Callable[[Path, Path], object], why: str) -> None:
     before = sorted(pairs.parent.iterdir())
     with pytest.raises(UnnoiseError, match=why) as caught:
         call(pairs, pairs.with_name("o.parquet"))
@@ -578,7 +578,7 @@ def test_a_dataset_says_which_row_is_bad(tmp_path: Path) -> None:
     ("columns", "why"),
     [(["noisy"], "rename the column of the clean ones"), (["x", "y"], "images in x, y: rename")],
 )
-def test_which_pictures_are_clean_must_be_told(tmp_path: Path, columns: list[str], why: str) -> None:
+def test_the_column_of_clean_images_must_be_unambiguous(tmp_path: Path, columns: list[str], why: str) -> None:
     table = write(tmp_path / "t.parquet", {name: [cell_of(np.zeros((4, 4), np.uint8))] for name in columns})
     with pytest.raises(UnnoiseError, match=why):
         datasets.make(f"table:{table}")

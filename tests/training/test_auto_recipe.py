@@ -41,7 +41,7 @@ def save(pictures: list[np.ndarray], folder: Path, *, white: int = 4095) -> str:
     return f"images:{folder}"
 
 
-def spoilt(spec: str, count: int = 3, side: int = 96, *, channels: int = 1) -> list[np.ndarray]:
+def noisy(spec: str, count: int = 3, side: int = 96, *, channels: int = 1) -> list[np.ndarray]:
     return [noise.make(spec)(soft(index, side, channels=channels), index) for index in range(count)]
 
 
@@ -59,7 +59,7 @@ def with_rows(picture: np.ndarray, deviation: float, seed: int) -> np.ndarray:
 
 
 def test_what_is_stated_stays_and_the_rest_is_found(tmp_path: Path) -> None:
-    data = save(spoilt("gaussian:20"), tmp_path)
+    data = save(noisy("gaussian:20"), tmp_path)
     found, stated = own(data), own(data, train__steps=7, task="noise2void:fill=median", network=TINY, loss="l1")
     assert (found.task, found.loss, found.data.channels) == ("neighbor2neighbor", "mse", 1)
     assert found.network == "resunet:channels=1,widths=16/32/64,blocks=1/1/1,told=false"
@@ -84,7 +84,7 @@ def test_without_pictures_the_line_says_what_to_name() -> None:
 
 
 def test_more_data_is_learned_from_for_longer(tmp_path: Path) -> None:
-    few = own(save(spoilt("gaussian:20", 1, 128), tmp_path / "few"))
+    few = own(save(noisy("gaussian:20", 1, 128), tmp_path / "few"))
     many = auto_recipe.resolve_auto(
         {"network": "auto", "data": {"train": [save([np.zeros((1600, 1600, 1))], tmp_path / "many")]},
          "train": {"steps": "auto"}}
@@ -95,21 +95,21 @@ def test_more_data_is_learned_from_for_longer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("channels", "expected"), [(1, 1), (3, 3)])
 def test_channels_are_those_of_the_pictures(tmp_path: Path, channels: int, expected: int) -> None:
-    data = save(spoilt("gaussian:20", channels=channels), tmp_path)
+    data = save(noisy("gaussian:20", channels=channels), tmp_path)
     assert own(data).data.channels == expected
 
 
 def test_grey_in_three_channels_is_grey(tmp_path: Path) -> None:
-    assert own(save([np.repeat(one, 3, axis=2) for one in spoilt("gaussian:20")], tmp_path)).data.channels == 1
+    assert own(save([np.repeat(one, 3, axis=2) for one in noisy("gaussian:20")], tmp_path)).data.channels == 1
 
 
 def test_small_pictures_get_small_patches_and_tiny_ones_are_refused(tmp_path: Path) -> None:
-    assert own(save(spoilt("gaussian:20", 2, 40), tmp_path / "a")).train.stages[0].patch == 16
-    assert own(save(spoilt("gaussian:20", 12, 40), tmp_path / "b")).train.stages[0].patch == 32
+    assert own(save(noisy("gaussian:20", 2, 40), tmp_path / "a")).train.stages[0].patch == 16
+    assert own(save(noisy("gaussian:20", 12, 40), tmp_path / "b")).train.stages[0].patch == 32
     with pytest.raises(
         UnnoiseError, match="the shortest side of the training images is 24 pixels: at least 32 are needed"
     ):
-        own(save(spoilt("gaussian:20", 2, 24), tmp_path / "c"))
+        own(save(noisy("gaussian:20", 2, 24), tmp_path / "c"))
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -126,12 +126,12 @@ def test_noise_along_lines_is_found_and_hidden_from(tmp_path: Path, turned: bool
 def test_pictures_are_not_taken_for_noise_along_lines(photograph: np.ndarray) -> None:
     assert auto_recipe.lines([photograph]) == ""
     assert auto_recipe.lines([np.tile(np.linspace(0, 1, 96)[:, None, None], (1, 96, 1)).astype(np.float32)]) == ""
-    assert auto_recipe.lines(spoilt("gaussian:5")) == ""
-    assert auto_recipe.lines(spoilt("poisson:30")) == ""
+    assert auto_recipe.lines(noisy("gaussian:5")) == ""
+    assert auto_recipe.lines(noisy("poisson:30")) == ""
 
 
 def test_lost_pixels_are_learned_by_the_median(tmp_path: Path) -> None:
-    assert own(save(spoilt("salt-pepper:0.1"), tmp_path)).loss == "l1"
+    assert own(save(noisy("salt-pepper:0.1"), tmp_path)).loss == "l1"
 
 
 def test_two_shots_are_learned_from_each_other(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_two_shots_are_learned_from_each_other(tmp_path: Path) -> None:
     assert own(f"pairs:{tmp_path}").task == "noise2noise"
 
 
-def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_correlated_noise_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = auto_recipe.DatasetSummary(1, 1.0, 64, 3, "correlated", 5.0, "", "none")
     auto_recipe._warn(found, "neighbor2neighbor")
     assert "the noise is correlated between neighboring pixels" in caplog.text
     caplog.clear()
-    own(save(spoilt("gaussian:20"), tmp_path / "noisy"))
+    own(save(noisy("gaussian:20"), tmp_path / "noisy"))
     auto_recipe._warn(dataclasses.replace(found, given="second"), "noise2noise")
     assert caplog.text == ""
     own(save([soft(0)], tmp_path / "clean"))
@@ -158,7 +158,7 @@ def test_noise_that_touches_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     [("photo", "resunet:told=false"), ("gray", "resunet:channels=1,told=false,guess=true")],
 )
 def test_a_shipped_model_is_gone_on_from(tmp_path: Path, model: str, network: str) -> None:
-    recipe = own(save(spoilt("gaussian:20"), tmp_path / "data"), model=model, train__steps=1, validation__patches=1)
+    recipe = own(save(noisy("gaussian:20"), tmp_path / "data"), model=model, train__steps=1, validation__patches=1)
     assert (recipe.init_from, recipe.network, recipe.data.channels) == (model, network, 1 if model == "gray" else 3)
     assert recipe.train.learning_rate == 3e-4
     quick = recipe.model_dump() | {
@@ -175,7 +175,7 @@ def test_it_learns_without_the_truth_and_the_main_job_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save(spoilt("gaussian:25", 4), tmp_path / "noisy")
+    save(noisy("gaussian:25", 4), tmp_path / "noisy")
     network = f"{TINY},through=false" if task == "noise2void" else TINY
     changes = [
         "train.steps=150",
@@ -203,7 +203,7 @@ def run(words: list[str]) -> None:
     assert ended.value.code == 0
 
 
-def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
+def test_the_best_is_kept_and_a_model_that_learns_nothing_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = iter([0.5, 0.3, 0.2, 0.4])
@@ -213,7 +213,7 @@ def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
         return {**loss(self, *rest), "validation_pair": next(judged), "validation_input": 0.2}
 
     monkeypatch.setattr(validation.Validator, "patch_values", scripted)
-    recipe = own(save(spoilt("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=8, validation__every=2,
+    recipe = own(save(noisy("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=8, validation__every=2,
                  train__ema=0, validation__patches=2)  # fmt: skip
     steps: dict[int, Any] = {}
     follow = trainer.Trainer._update_ema
@@ -234,7 +234,7 @@ def test_the_best_is_kept_and_a_model_that_learns_nothing_is_told(
 
 
 def test_what_was_held_back_is_judged_alike_every_time(tmp_path: Path) -> None:
-    recipe = own(save(spoilt("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=4, validation__every=1,
+    recipe = own(save(noisy("gaussian:25"), tmp_path / "a"), network=TINY, train__steps=4, validation__every=1,
                  train__learning_rate=1e-12, task="noise2void", validation__patches=2)  # fmt: skip
     trainer.train(recipe, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / run_folder.LOG).read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Batches made on a device: the same patches that processors make, spoilt by the same laws."""
+"""Batches made on a device: the same patches as on the CPU, with noise of the same distribution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 
-from tests.conftest import InMemory
+from tests.fakes import InMemory
 from unnoise import noise
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError

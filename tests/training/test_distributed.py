@@ -117,7 +117,7 @@ def test_a_run_of_one_that_is_broken_off_is_ended_by_two(make: MakeRecipe, alone
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_told_once(make: MakeRecipe, tmp_path: Path) -> None:
+def test_an_error_is_printed_once(make: MakeRecipe, tmp_path: Path) -> None:
     (tmp_path / "asked.yaml").write_text(yaml.safe_dump(make({"data.train": ["images:nowhere"]}).model_dump()))
     done = call("-m", "unnoise", "train", "asked.yaml", "train.devices=2", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

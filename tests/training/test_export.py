@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import os
 import pickle
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx  # noqa: TID253
@@ -17,8 +15,8 @@ import pytest
 import safetensors.torch  # noqa: TID253
 import torch  # noqa: TID253
 
+from tests.fakes import Hostile, InMemory
 from unnoise import denoisers, networks, noise
-from unnoise.datasets.base import Dataset
 from unnoise.denoisers import pytorch
 from unnoise.denoisers.clipping import reach
 from unnoise.denoisers.model_card import KEY, Card
@@ -67,15 +65,15 @@ def learned(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("told", ["number", "map"])
+@pytest.mark.parametrize("kind", ["number", "map"])
 def test_both_runtimes_agree_at_any_size(
-    model: Path, rng: np.random.Generator, size: tuple[int, int], told: str
+    model: Path, rng: np.random.Generator, size: tuple[int, int], kind: str
 ) -> None:
     original, copy = denoisers.make(model), denoisers.make(model.with_suffix(".onnx"), engine="onnx")
     assert isinstance(original, TorchDenoiser)
     assert isinstance(copy, Onnx)
     noisy = rng.random((*size, original.channels or 3), dtype=np.float32)
-    sigma = 0.1 if told == "number" else rng.uniform(0.02, 0.2, size).astype(np.float32)
+    sigma = 0.1 if kind == "number" else rng.uniform(0.02, 0.2, size).astype(np.float32)
     clean = original(noisy, sigma)
     assert clean.shape == noisy.shape
     assert np.abs(clean - noisy).max() > 0.01, "random weights do something"
@@ -134,8 +132,8 @@ def test_weights_in_half_are_rounded_once_for_both_files(tmp_path: Path, rng: np
     before, card = pytorch.load(learned)
     whole = exporting.export(learned, tmp_path / "whole.onnx").stat().st_size, learned.stat().st_size
     halves = exporting.export(learned, half=True)
-    after, told = pytorch.load(learned)
-    assert told == card
+    after, card_after = pytorch.load(learned)
+    assert card_after == card
     for key, value in after.state_dict().items():
         assert torch.equal(value, before.state_dict()[key].to(torch.float16).to(value.dtype)), key
     if "dncnn" not in spec:  # whose kernels are made anew from its norms
@@ -190,16 +188,6 @@ def test_an_export_is_named_as_one(learned: Path, tmp_path: Path) -> None:
             exporting.export(learned, target)
 
 
-class Bomb:
-    """What a pickle may do to those who open it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 def without_card(path: Path, learned: Path) -> bytes:
     if path.suffix == ".safetensors":
         return safetensors.torch.save(pytorch.load(learned)[0].state_dict())
@@ -215,7 +203,7 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, learned: Path, 
     make = {
         "empty": lambda: b"",
         "garbage": lambda: bytes(range(256)) * 20,
-        "pickle": lambda: pickle.dumps(Bomb(exploded)),
+        "pickle": lambda: pickle.dumps(Hostile(exploded)),
         "half": lambda: learned.read_bytes()[: len(learned.read_bytes()) // 2],
         "no card": lambda: without_card(path, learned),
     }
@@ -258,21 +246,11 @@ def test_a_network_is_left_in_the_mode_it_was_in(learned: Path) -> None:
         assert network.training is mode
 
 
-class Grey(Dataset):
-    """Soft gradients, enough of them to quantize with."""
-
-    def __init__(self, count: int = 6) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def label(self, index: int) -> str:
-        return str(index)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        rows, columns = np.mgrid[:160, :160] / 160
-        return np.repeat((0.5 + 0.4 * np.sin(index + 7 * rows + 5 * columns))[..., None], 3, axis=2).astype(np.float32)
+def gradients(count: int = 6) -> InMemory:
+    """Return smooth images; six are enough to quantize with."""
+    rows, columns = np.mgrid[:160, :160] / 160
+    waves = (0.5 + 0.4 * np.sin(index + 7 * rows + 5 * columns) for index in range(count))
+    return InMemory(*(np.repeat(wave[..., None], 3, axis=2).astype(np.float32) for wave in waves))
 
 
 @pytest.fixture
@@ -288,13 +266,13 @@ def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(
     if half:
         exporting.export(deep.with_suffix(".safetensors"), half=True)
     target = tmp_path / "deep-fast.onnx"
-    lost = quantization.quantize(deep, target, Grey(), kept=3)
+    lost = quantization.quantize(deep, target, gradients(), kept=3)
     kinds = Counter(node.op_type for node in onnx.load(target).graph.node)
     assert kinds["QuantizeLinear"] > 0, "something works in integers"
     quick = Onnx(target)
     assert (quick.card.name, quick.card.halo) == ("deep-fast", Onnx(deep).card.halo)
     assert "8-bit" in quick.card.summary
-    noisy = noise.make("gaussian:20")(Grey()[1], 5)
+    noisy = noise.make("gaussian:20")(gradients().items[1], 5)
     assert 0 < np.abs(quick(noisy, 0.1) - Onnx(deep)(noisy, 0.1)).max() < 0.05
     assert lost < quantization.LARGEST_LOSS
     assert not list(tmp_path.glob(".*"))
@@ -302,10 +280,14 @@ def test_a_quantized_model_cleans_nearly_as_the_original_and_says_what_it_is(
 
 @pytest.mark.parametrize(
     ("pictures", "kept", "why"),
-    [(Grey(2), 3, "needs at least 3 images"), (Grey(), 9, "none is left"), (Grey(), 0, "loses .* dB in 8 bits")],
+    [
+        (gradients(2), 3, "needs at least 3 images"),
+        (gradients(), 9, "none is left"),
+        (gradients(), 0, "loses .* dB in 8 bits"),
+    ],
 )
 def test_what_cannot_be_quantized_well_is_not_written(
-    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Grey, kept: int, why: str
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: InMemory, kept: int, why: str
 ) -> None:
     if "loses" in why:
         monkeypatch.setattr(quantization, "LARGEST_LOSS", -1.0)

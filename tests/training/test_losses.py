@@ -119,7 +119,7 @@ def test_what_a_network_says_beside_its_prediction_does_no_harm() -> None:
         ("0.8 l1", "expected"),
     ],
 )
-def test_a_wrong_spec_is_told_in_one_line(spec: str, why: str) -> None:
+def test_invalid_spec_gives_a_one_line_error(spec: str, why: str) -> None:
     with pytest.raises(UnnoiseError, match=why) as caught:
         losses.make(spec)
     assert "\n" not in str(caught.value)
@@ -193,7 +193,7 @@ def test_ssim_of_equal_pictures_is_none() -> None:
     assert losses.make("ssim")(torch.full_like(target, 1e4), target).isfinite()
 
 
-def test_ssim_needs_room_for_its_window() -> None:
+def test_ssim_needs_images_as_large_as_its_window() -> None:
     with pytest.raises(UnnoiseError, match="ssim: images must be at least 11x11 pixels, got 12x10"):
         losses.make("ssim")(torch.zeros(1, 1, 10, 12), torch.zeros(1, 1, 10, 12))
 
@@ -207,13 +207,13 @@ def test_tv_by_hand() -> None:
 
 
 def test_kl_is_that_of_normal_distributions() -> None:
-    told = codes(torch.float64)
+    code = codes(torch.float64)
     normal = torch.distributions.Normal
-    drawn = normal(told["mean"], torch.exp(0.5 * told["log_variance"]))
-    expected = torch.distributions.kl_divergence(drawn, normal(torch.zeros_like(told["mean"]), 1.0)).sum(dim=1).mean()
+    drawn = normal(code["mean"], torch.exp(0.5 * code["log_variance"]))
+    expected = torch.distributions.kl_divergence(drawn, normal(torch.zeros_like(code["mean"]), 1.0)).sum(dim=1).mean()
     prediction, target = filled(0.5), filled(0.2)
-    assert losses.make("kl")(prediction, target, **told).item() == pytest.approx(expected.item())
-    none = {name: torch.zeros(3, 4) for name in told}
+    assert losses.make("kl")(prediction, target, **code).item() == pytest.approx(expected.item())
+    none = {name: torch.zeros(3, 4) for name in code}
     assert losses.make("kl")(prediction, target, **none).item() == 0
 
 
@@ -225,20 +225,20 @@ def test_kl_needs_a_code() -> None:
 @pytest.mark.parametrize("spec", OTHERS)
 def test_gradient_of_the_others_against_finite_differences(spec: str) -> None:
     prediction, target = random_pair(1, 2, 12, 11, dtype=torch.float64)
-    told = codes(torch.float64)
+    code = codes(torch.float64)
     loss = losses.make(spec)
-    inputs = told.values() if spec == "kl" else (prediction,)
+    inputs = code.values() if spec == "kl" else (prediction,)
     assert torch.autograd.gradcheck(
-        lambda *_: loss(prediction, target, **told), [one.requires_grad_() for one in inputs]
+        lambda *_: loss(prediction, target, **code), [one.requires_grad_() for one in inputs]
     )
 
 
 @pytest.mark.parametrize("spec", [*OTHERS, "l1", "0.8*l1 + 0.2*ssim + 0.001*tv + 0.00002*kl"])
 def test_half_precision_is_left_to_the_network(spec: str) -> None:
     prediction, target = random_pair(2, 3, 16, 16)
-    half, told = prediction.bfloat16(), {name: value.bfloat16() for name, value in codes().items()}
+    half, code = prediction.bfloat16(), {name: value.bfloat16() for name, value in codes().items()}
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = losses.make(spec)(half, target, **told)
-    plain = losses.make(spec)(half.float(), target, **{name: value.float() for name, value in told.items()})
+        mixed = losses.make(spec)(half, target, **code)
+    plain = losses.make(spec)(half.float(), target, **{name: value.float() for name, value in code.items()})
     assert mixed.dtype == torch.float32
     torch.testing.assert_close(mixed, plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.conftest import InMemory
+from tests.fakes import InMemory
 from unnoise import noise
 from unnoise.errors import UnnoiseError
 from unnoise.training.patches import Patches, stretch_contrast
@@ -88,13 +88,13 @@ def test_noise_is_for_clean_pictures_and_pairs_keep_theirs() -> None:
     clean = np.zeros((12, 12, 3), np.float32)
     patches = Patches(InMemory(clean, (clean + 0.5, clean)), noise.make("uniform:10"), 8)
     noisy = [patches[index]["noisy"] for index in range(30)]
-    as_they_are = sum(np.array_equal(one, np.full_like(one, 0.5)) for one in noisy)
-    spoilt = sum(0 < np.abs(one).max() <= 10 / 255 for one in noisy)
-    assert min(as_they_are, spoilt) > 5
-    assert as_they_are + spoilt == 30
+    unchanged = sum(np.array_equal(one, np.full_like(one, 0.5)) for one in noisy)
+    with_noise = sum(0 < np.abs(one).max() <= 10 / 255 for one in noisy)
+    assert min(unchanged, with_noise) > 5
+    assert unchanged + with_noise == 30
 
 
-def test_a_share_of_colour_pictures_is_shown_in_grey_and_spoilt_alike_in_all_channels() -> None:
+def test_a_share_of_color_images_becomes_gray_with_equal_noise_in_all_channels() -> None:
     picture = np.random.default_rng(0).random((12, 12, 3), np.float32)
     patches = Patches(InMemory(picture), noise.make("gaussian:25 + salt-pepper:0.1,independent=true"), 8, gray=0.25)
     alike = 0
@@ -191,8 +191,8 @@ def test_a_single_noisy_picture_is_enough_where_there_is_no_target() -> None:
     patches.check()
     assert set(patches[0]) == {"noisy", "sigma"}
     assert min(patches[index]["noisy"].min() for index in range(20)) >= 0, "of a pair, the noisy one"
-    spoilt = Patches(InMemory(coordinates() * 0), noise.make("gaussian:25"), 8, target="none")[0]
-    assert spoilt["noisy"].std() > 0
+    patch = Patches(InMemory(coordinates() * 0), noise.make("gaussian:25"), 8, target="none")[0]
+    assert patch["noisy"].std() > 0
 
 
 def test_a_single_shot_is_refused_where_two_are_wanted() -> None:

@@ -1,4 +1,4 @@
-"""Recipes: one schema, read from YAML or JSON, changed by dotted overrides, and typos told with the right spelling."""
+"""Recipes: one schema, read from YAML or JSON, changed by dotted overrides; typos get a suggestion."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_typo_is_refused_with_the_right_spelling(key: str, wrong: str, right: 
     assert refusal(SMALLEST, {key: 5}) == f"unknown key '{wrong}': did you mean '{right}'?"
 
 
-def test_a_typo_is_told_before_the_key_that_it_leaves_out() -> None:
+def test_a_typo_is_reported_before_the_missing_key() -> None:
     tree = {("netwrok" if key == "network" else key): value for key, value in SMALLEST.items()}
     assert refusal(tree) == "unknown key 'netwrok': did you mean 'network'?"
 
@@ -200,7 +200,7 @@ def test_a_run_is_continued_by_its_recipe_or_a_longer_one() -> None:
         ("train.steps", "[1", "'train.steps' is not YAML or JSON"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_key(key: str, value: Any, why: str) -> None:
+def test_an_invalid_value_is_reported_with_its_key(key: str, value: Any, why: str) -> None:
     assert why in refusal(SMALLEST, {key: value})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch  # noqa: TID253
 import yaml
 
+from tests.fakes import Hostile
 from unnoise import api, networks, noise
 from unnoise.cli import main
 from unnoise.datasets import stl10
@@ -152,7 +152,7 @@ def test_train_size_is_a_share_or_a_count(train_size: float, training: str, vali
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"modell": "VAE"}, "config: unknown key 'modell': did you mean 'model'?"),
         ({"epochs": 3}, "config: unknown key 'epochs': did you mean 'epoches'?"),
@@ -181,10 +181,10 @@ def test_train_size_is_a_share_or_a_count(train_size: float, training: str, vali
         ),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(changes: dict[str, Any], told: str) -> None:
+def test_invalid_config_gives_a_one_line_error(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UnnoiseError) as caught:
         recipes.load({**PAGE, **changes})
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
@@ -231,8 +231,8 @@ def test_the_three_noises_are_those_of_the_framework(photograph: np.ndarray) -> 
 def test_a_config_is_shown_trained_and_tested(here: Path, unnoise: Call, model: str) -> None:
     name = restoration_config.MODELS[model]
     config = write({**FULL, "model": model, "save_weight_path": f"kept/{name}", "epoches": 2})
-    told = unnoise("train", str(config), SMALL[model], "validation.patches=2")
-    shown, _, path = told.rstrip().rpartition("\n")
+    output = unnoise("train", str(config), SMALL[model], "validation.patches=2")
+    shown, _, path = output.rstrip().rpartition("\n")
     assert path == f"kept/{name}/{name}.safetensors"
     stored = recipes.load(f"kept/{name}/recipe.yaml")
     assert recipes.load(yaml.safe_load(shown), {"train.precision": stored.train.precision}) == stored
@@ -278,19 +278,12 @@ def test_a_state_dict_is_begun_from_and_measured(here: Path) -> None:
     assert [row.psnr for row in rows[0]] == pytest.approx([row.psnr for row in rows[1]], abs=0.01)
 
 
-class Hostile:
-    """Pickled, it creates a folder wherever it is loaded."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("harm",)
-
-
 @pytest.mark.parametrize("mode", ["train", "test"])
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (
-            lambda: torch.save({"weight": Hostile()}, "w.pt"),
+            lambda: torch.save({"weight": Hostile("harm")}, "w.pt"),
             "'w.pt' cannot be loaded: it is corrupt, or contains more than weights",
         ),
         (lambda: Path("w.pt").write_bytes(b"no file of PyTorch"), "'w.pt' cannot be loaded"),
@@ -301,27 +294,27 @@ class Hostile:
         (lambda: None, "cannot read the weights 'w.pt': No such file"),
     ],
 )
-def test_weights_are_never_unpickled(here: Path, make: Callable[[], Any], told: str, mode: str) -> None:
+def test_weights_are_never_unpickled(here: Path, make: Callable[[], Any], message: str, mode: str) -> None:
     make()
     config = {**PAGE, "mode": mode, "load_weigth_path": "w.pt"}
     with pytest.raises(UnnoiseError) as caught:
         (api.train if mode == "train" else api.measure)(config, {"network": "unet:width=1"})
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert not Path("harm").exists()
 
 
 def test_a_hostile_file_would_do_harm(here: Path) -> None:
-    torch.save({"weight": Hostile()}, "w.pt")
+    torch.save({"weight": Hostile("harm")}, "w.pt")
     torch.load("w.pt", weights_only=False)
     assert Path("harm").is_dir()
 
 
-def test_a_device_that_is_not_there_is_told(here: Path, unnoise: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_device_is_reported(here: Path, unnoise: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = write({**FULL, "device": "cuda"})
-    told = unnoise("train", str(config), SMALL["U-net"], status=2)
-    assert "device 'cuda' is not available to PyTorch" in told
+    output = unnoise("train", str(config), SMALL["U-net"], status=2)
+    assert "device 'cuda' is not available to PyTorch" in output
     assert not Path("runs").exists()
     with pytest.raises(UnnoiseError, match="is not available to PyTorch"):
         api.train(FULL, {"device": "cuda", "network": "unet:width=1"})
@@ -332,7 +325,7 @@ def test_a_device_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [pytorch.device(one) for one in (None, "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
 
 
-def test_python_is_told_where_a_test_is(here: Path) -> None:
+def test_mode_test_points_to_measure(here: Path) -> None:
     with pytest.raises(UnnoiseError, match=r"call unnoise\.api\.measure"):
         api.train({**PAGE, "mode": "test", "load_weigth_path": "w.pt"})
     for config in (PAGE, restoration_config.read(PAGE).recipe):
@@ -340,7 +333,7 @@ def test_python_is_told_where_a_test_is(here: Path) -> None:
             api.measure(config)
 
 
-def test_missing_data_are_told(here: Path, unnoise: Call) -> None:
+def test_missing_data_is_reported(here: Path, unnoise: Call) -> None:
     Path("data/stl10_binary/train_X.bin").unlink()
     assert "cannot read 'data/stl10_binary/train_X.bin'" in unnoise("train", str(write(FULL)), status=2)
 

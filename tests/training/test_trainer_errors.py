@@ -175,14 +175,14 @@ def test_a_value_left_to_its_default_is_the_same_recipe(make: MakeRecipe, tmp_pa
         ({"data.exclude": "nowhere.txt"}, "no data at 'nowhere.txt'"),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_is_written(
+def test_errors_come_before_anything_is_written(
     make: MakeRecipe, tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
     assert why in refusal(make(changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_compiler_that_does_not_work_is_told_before_anything_is_written(
+def test_a_failing_compiler_is_reported_before_anything_is_written(
     make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -212,7 +212,9 @@ def test_a_loss_that_is_no_number_ends_the_run(
     assert all(torch.isfinite(value).all() for value in state["network"].values()), "no checkpoint of ruins"
 
 
-def test_a_level_that_no_number_says_cannot_be_told_to_a_network(make: MakeRecipe, tmp_path: Path) -> None:
+def test_noise_without_a_single_sigma_does_not_suit_a_network_that_needs_sigma(
+    make: MakeRecipe, tmp_path: Path
+) -> None:
     line = refusal(make({"noise": "poisson:30"}), tmp_path / "run")
     assert line == "resunet needs sigma, and 'poisson:30' has no single sigma: use a network without sigma input"
 
