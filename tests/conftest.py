@@ -40,13 +40,13 @@ def _has_gpu() -> bool:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Return a generator that is the same in every run."""
+    """Return a seeded random generator."""
     return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")
 def fresh_python() -> Callable[[str], str]:
-    """Return a function that runs code in a new interpreter and returns what it printed; it fails as the code does."""
+    """Return a function that runs code in a new interpreter and returns its output; it fails if the code does."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
     def run(code: str) -> str:
@@ -60,7 +60,7 @@ def fresh_python() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def photograph() -> np.ndarray:
-    """Return a piece of a real photograph, float32 `[128, 160, 3]` in [0, 1]; read-only."""
+    """Return a crop of a real photograph, float32 `[128, 160, 3]` in [0, 1]; read-only."""
     from skimage import data
 
     piece = data.chelsea()[60:188, 120:280].astype(np.float32) / 255
@@ -70,7 +70,7 @@ def photograph() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def three_pictures(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> Path:
-    """Return a folder of three PNGs of 32 x 40 pixels, to learn on."""
+    """Return a folder of three PNGs of 32 x 40 pixels, to train on."""
     from unnoise import io
 
     folder = tmp_path_factory.mktemp("pictures")

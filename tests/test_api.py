@@ -1,4 +1,4 @@
-"""The Python face: whatever kind of picture goes in comes back, and means the same in every kind."""
+"""The Python API: the result has the type of the input, and all input types give the same values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def levels(photograph: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def clean(levels: np.ndarray) -> np.ndarray:
-    """Return the cleaned samples, by way of the denoiser alone."""
+    """Return the denoised samples, computed with the denoiser alone."""
     return np.rint(denoisers.make(MODEL)(levels.astype(np.float32) / 255) * 255).astype(np.uint8)
 
 

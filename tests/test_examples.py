@@ -1,4 +1,4 @@
-"""The notebooks in `examples/` run from start to end on tiny settings, and are committed with what they printed."""
+"""The notebooks in `examples/` run from start to end with tiny settings, and are committed with their output."""
 
 from __future__ import annotations
 

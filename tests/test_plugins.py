@@ -1,4 +1,4 @@
-"""Members that other packages add by entry points, as an installed package has them."""
+"""Plug-ins: members that installed packages add by entry points."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fog(Noise):
 
 
 class Defog(HasSpec, Denoiser):
-    """Invert haze of a known share."""
+    """Remove haze of a known share."""
 
     name = "defog"
 

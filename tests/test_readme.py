@@ -1,4 +1,4 @@
-"""README and docs/ are true: Python runs, commands, options and recipe keys exist, links lead somewhere."""
+"""README and docs/ are correct: Python examples run; commands, options, recipe keys and link targets exist."""
 
 from __future__ import annotations
 

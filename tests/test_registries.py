@@ -1,4 +1,4 @@
-"""What holds for every name of the spec language, whichever kind it is; a new row in a registry is tested at once."""
+"""Rules for all members of all registries; a new member is tested automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small language: its grammar, its messages, and that what it spells it reads again."""
+"""The spec language: its grammar and messages, and that its output can be parsed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn while work goes on: on a terminal, and without a trace of it in a pipe."""
+"""Progress display: drawn on a terminal, absent in a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = Path(console.__file__).parents[2]
 
 
 class FakeProgress:
-    """What a training shows: a stand-in, so that no test needs PyTorch."""
+    """A stand-in for the progress events of a training, so that no test needs PyTorch."""
 
     def __init__(self, step: int, *, validated: bool) -> None:
         self.step, self.validated = step, validated

@@ -1,4 +1,4 @@
-"""`unnoise list` and `unnoise models`: what they print, and that nothing is missing."""
+"""`unnoise list` and `unnoise models`: their output is complete."""
 
 from __future__ import annotations
 

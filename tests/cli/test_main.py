@@ -1,4 +1,4 @@
-"""The command line, as a new and unkind user calls it."""
+"""The command line: correct and incorrect calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def encoded(suffix: str) -> bytes:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with a.png, "b ü [1].jpg", a file for every way of being no picture, and nothing else."""
+    """Change to a folder with a.png, "b ü [1].jpg", and one file for every way of being an invalid image."""
     monkeypatch.chdir(tmp_path)
     Path("a.png").write_bytes(encoded(".png"))
     Path("b ü [1].jpg").write_bytes(encoded(".jpg"))
@@ -44,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def unnoise(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return the command: words -> (exit status, stdout, stderr). It checks that stderr holds whole lines of ours."""
+    """Return the command: words -> (exit status, stdout, stderr). All lines on stderr must be our own messages."""
 
     def call(*words: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:

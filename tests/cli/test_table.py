@@ -1,4 +1,4 @@
-"""The command line of tables: what it prints, where, and with which exit status."""
+"""The command line of tables: its output streams and exit statuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray) -> Path:
-    """Stand in a folder with five pictures in `set` and one more, which is damaged, in `bad`."""
+    """Change to a folder with five images in `set` and a damaged one in `bad`."""
     monkeypatch.chdir(tmp_path)
     for name in ("set", "bad"):
         Path(name).mkdir()
@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray
 
 @pytest.fixture
 def table(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return the command: words -> (exit status, stdout, stderr). It checks that stderr holds whole lines of ours."""
+    """Return the command: words -> (exit status, stdout, stderr). All lines on stderr must be our own messages."""
 
     def call(*words: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:

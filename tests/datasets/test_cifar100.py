@@ -1,4 +1,4 @@
-"""CIFAR-100: both versions of its files, and pickles that would rather do something else."""
+"""CIFAR-100: both versions of its files; malicious pickles are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planes(pictures: np.ndarray) -> np.ndarray:
 
 
 def write_binary(pictures: np.ndarray, path: Path) -> None:
-    """Write coarse label, fine label and planes, as the format's description tells."""
+    """Write coarse label, fine label and planes, in the binary format of CIFAR-100."""
     labels = np.arange(2 * len(pictures), dtype=np.uint8).reshape(-1, 2)
     path.write_bytes(np.concatenate([labels, planes(pictures)], axis=1).tobytes())
 
@@ -38,7 +38,7 @@ def content(pictures: np.ndarray, key: Any = b"data") -> dict[Any, Any]:
 
 
 def write_as_python_2(pictures: np.ndarray, path: Path, module: bytes = b"numpy.core.multiarray") -> None:
-    """Write a pickle as Python 2 did, whose text is bytes: opcode by opcode."""
+    """Write a pickle as Python 2 did, with strings as bytes, opcode by opcode."""
     data = planes(pictures)
     count, raw = len(data).to_bytes(1, "little"), data.tobytes()
     words = [

@@ -1,4 +1,4 @@
-"""Datasets: files to pictures and pairs, as they are stored."""
+"""Datasets: files are read as images and pairs, unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save(array: np.ndarray, path: Path) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """Return a folder of three pictures, one in a sub-folder, and a file that is none."""
+    """Return a folder of three images, one of them in a subfolder, and one file that is not an image."""
     for name, shape in (("b.png", (5, 7, 3)), ("a.png", (6, 4, 3)), ("sub/c.png", (9, 8, 3))):
         save(rng.integers(256, size=shape, dtype=np.uint8), tmp_path / "set" / name)
     (tmp_path / "set" / "README.txt").write_text("no picture")

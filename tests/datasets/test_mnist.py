@@ -17,7 +17,7 @@ IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
 def idx(array: np.ndarray) -> bytes:
-    """Write an array of bytes as the format's description tells."""
+    """Write an array of bytes in the IDX format."""
     lengths = b"".join(length.to_bytes(4, "big") for length in array.shape)
     return bytes([0, 0, 0x08, array.ndim]) + lengths + array.tobytes()
 

@@ -1,4 +1,4 @@
-"""STL-10: its binary files, column by column, and stretches of their pictures."""
+"""STL-10: its column-major binary files, and ranges of their images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that fits is chosen by the noise, once for a picture, and opened once."""
+"""The model is selected by the estimated noise, once per image, and opened once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL = ("color", "gray", "photo", "impulse")
 
 
 class Named(Denoiser):
-    """Adds nothing to a picture but its name."""
+    """Fill the image with the index of its name in `ALL`."""
 
     halo = 0
 
@@ -32,7 +32,7 @@ class Named(Denoiser):
 
 @pytest.fixture
 def auto() -> Auto:
-    """Return one that opens `Named` models and lists them in `opened`."""
+    """Return an `Auto` that opens `Named` models and lists them in `opened`."""
     opened: list[str] = []
     models = ModelCache(lambda name: opened.append(name) or Named(name))  # type: ignore[func-returns-value]
     made = Auto(models, ALL)

@@ -18,7 +18,7 @@ SIGMA = 0.2
 
 
 def field(value: float, sigma: float = SIGMA) -> np.ndarray:
-    """Return an even field under noise that is cut off at black and white."""
+    """Return a constant image with noise clipped to [0, 1]."""
     drawn = np.random.default_rng(0).normal(value, sigma, (300, 300, 1))
     return np.clip(drawn, 0, 1).astype(np.float32)
 
@@ -46,7 +46,7 @@ def test_where_nothing_is_cut_off_nothing_changes(value: float) -> None:
 
 
 def test_it_is_made_up_for_by_the_share_that_is_cut_off() -> None:
-    """Half of the values that such noise would leave at 0: half of the correction."""
+    """With half of the expected number of zeros, the correction is halved."""
     noisy = field(0.5 * SIGMA)
     clean = np.full_like(noisy, noisy.mean())
     whole = clean - correct_clipping(noisy, clean, SIGMA)

@@ -1,4 +1,4 @@
-"""What every denoiser keeps to: classical filters, the models that travel in the package, and the contract itself."""
+"""The contract of all denoisers: classical filters and bundled models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unnoise.evaluation.metrics import psnr
 
 NAMES = [*DENOISERS, *denoisers.bundled_models()]
 BRIEFLY = {"deep_prior": "deep_prior:2,width=2", "zero_shot": "zero_shot:2,width=2"}
-"""Those that learn the picture at hand, with too few steps to be of use: their contract is the same."""
+"""Denoisers trained per image, with too few steps to be useful: the contract is the same."""
 LEVEL = 1 / 255
 SIZES = [(1, 1), (1, 7), (7, 5), (30, 8), (11, 12)]
 
@@ -117,7 +117,7 @@ def test_its_own_noise_is_taken_out(name: str, channels: int, photograph: np.nda
 
 
 class Lopsided(Denoiser):
-    """Mixes a pixel with its left neighbour, by the level: not what its mirror image does."""
+    """Mix each pixel with its left neighbor, with weight sigma: not equivariant to mirroring."""
 
     wants_sigma = True
     halo = 2
@@ -350,7 +350,7 @@ def test_margin_is_mirrored_and_cut_off(size: tuple[int, int], rng: np.random.Ge
 
 @pytest.mark.parametrize("name", ["wavelet", "tv", "bilateral", "nlm", "color"])
 def test_a_level_that_nobody_can_see_is_none(name: str) -> None:
-    """Its square, and what is divided by that, would be no number any more."""
+    """Its square underflows, and a division by that is not finite."""
     model, flat = denoisers.make(name), np.full((9, 12, 3), 0.4, np.float32)
     half = np.where(np.arange(12)[:, None] < 6, flat, np.float32(0.7))
     for picture in (flat, half):

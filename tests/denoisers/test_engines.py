@@ -1,4 +1,4 @@
-"""Every engine makes the same of a model, and says plainly what it cannot run."""
+"""All engines give the same results, and refuse what they cannot run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def photograph(channels: int) -> np.ndarray:
 
 
 def far(name: str, engine: str) -> np.ndarray:
-    """Return how far an engine's result is from that of ONNX Runtime, in 8-bit levels."""
+    """Return the absolute difference from the result of ONNX Runtime, in 8-bit units."""
     reference = Onnx(SHIPPED[name])
     noisy = noise.make("gaussian:25")(photograph(reference.channels), 0)
     other = denoisers.make(name, engine=engine)
@@ -85,7 +85,7 @@ def test_what_is_taken_by_default_makes_the_same_to_rounding(monkeypatch: pytest
 
 @no_openvino
 def test_openvino_and_pytorch_try_a_convolution_to_know_what_pays() -> None:
-    """Which is faster differs between machines; the answer has to come, and to stay."""
+    """The faster data type differs between machines; the choice must be made, and kept."""
     from unnoise.denoisers import openvino
     from unnoise.networks import base
 

@@ -1,4 +1,4 @@
-"""A denoiser states its facts in attributes; one that wraps another hands them on as `info`."""
+"""A denoiser describes itself in attributes; a wrapper adopts those of the inner denoiser from `info`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTS = DenoiserInfo("mine", 3, 4, 5, True, 6, True, {3: (0.5,) * 15})
 
 
 class Mine(Denoiser):
-    """What a third party writes: plain class attributes and `run`."""
+    """A third-party denoiser: plain class attributes and `run`."""
 
     name = "mine"
     channels = 3

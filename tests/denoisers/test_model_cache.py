@@ -16,7 +16,7 @@ from unnoise.denoisers.model_cache import ModelCache
 
 
 class Opener:
-    """Opens a median filter and lists the calls; `fails` makes it raise."""
+    """Open a median filter and list the calls; raise if `fails`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, object]]] = []

@@ -1,4 +1,4 @@
-"""Denoisers that learn the picture at hand: they take noise out, are stopped in time, and need no truth for it."""
+"""Denoisers trained on the single input image: they reduce noise, stop early, and need no clean reference."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_another_range_of_values_changes_nothing(
 
 
 def test_pure_noise_is_not_learned() -> None:
-    """The best that can be said of noise without a picture is its mean; a network that is not stopped learns it."""
+    """The best prediction for pure noise is its mean; a network that is not stopped early fits the noise."""
     pure = noise.make("gaussian:50")(np.full((32, 32, 1), 0.5, np.float32), 0)
     left = denoisers.make("deep_prior:600,width=24")(pure)
     assert left.std() < 0.5 * pure.std()

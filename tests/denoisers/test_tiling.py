@@ -1,4 +1,4 @@
-"""Tiles give what the whole picture gives: for neighbourhood filters, on a grid, with maps, at many sizes."""
+"""Denoising in tiles equals denoising the full image: neighborhood filters, grids, sigma maps, many sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZES = [(1, 1), (1, 7), (7, 5), (30, 8), (33, 47)]
 
 
 class Neighbourhood(Denoiser):
-    """The largest value within `halo` pixels: what one pixel does is seen exactly that far."""
+    """Maximum filter of radius `halo`: each pixel has an effect exactly that far."""
 
     def __init__(self, halo: int) -> None:
         self.halo = halo
@@ -24,7 +24,7 @@ class Neighbourhood(Denoiser):
 
 
 class Cells(Denoiser):
-    """The largest value within each cell of a grid and the cells beside it, as a network that folds its input does."""
+    """Maximum over each cell of a grid and the adjacent cells, like a network that folds its input."""
 
     def __init__(self, cell: int) -> None:
         self.multiple_of = cell

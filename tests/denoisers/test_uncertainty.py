@@ -1,4 +1,4 @@
-"""The expected error is the real one: on photographs that nothing was fitted to, and for denoisers that were not."""
+"""The expected error matches the real one, on held-out photographs and for denoisers without a fitted error model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_other_denoisers_are_scaled_to_what_they_really_miss(model: str) -> None
 
 
 def test_the_name_of_a_model_calibrates_nothing() -> None:
-    """A model that a user trained as "color" errs otherwise than the bundled one."""
+    """A user's model named "color" has another error than the bundled one."""
     picture = data.astronaut()[:256, :256].astype(np.float32) / 255
     noisy, model = noise.make("gaussian:25")(picture, 0), Ensemble(denoisers.make("median:5"))
     model.name = "color"

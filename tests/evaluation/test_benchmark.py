@@ -1,4 +1,4 @@
-"""Evaluation: every model meets the same noisy pixels, and a row is the mean of what was measured."""
+"""Evaluation: all models get the same noisy pixels, and a row is the mean over the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against their definitions, computed here by hand, and against scikit-image."""
+"""PSNR and SSIM against their definitions and against scikit-image."""
 
 from __future__ import annotations
 

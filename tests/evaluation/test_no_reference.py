@@ -1,4 +1,4 @@
-"""Scores without truth are those with truth, as far as their theory goes; and who leaves the noise in does not win."""
+"""Scores without a reference agree with those against one, and a model that leaves the noise in does not win."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_command_ranks_as_the_truth_does(capsys: pytest.CaptureFixture[str],
 
 @pytest.mark.parametrize("seed", [0, (0, 0)])
 def test_noise_that_came_of_the_same_seed_is_not_taken_for_the_extra_one(seed: Any, tmp_path: Path) -> None:
-    """As the first picture of `unnoise add`, of `table add` and of an evaluation has it."""
+    """Seeds of the first image in `unnoise add`, in `table add` and in an evaluation."""
     noisy = noise.make("gaussian:25")(scene(), np.random.default_rng(seed))
     io.from_array(noisy).save(tmp_path / "a.tif")
     model = denoisers.make("median")

@@ -1,4 +1,4 @@
-"""Tables and sheets as people see them."""
+"""Tables, curves and contact sheets of results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines(axes: Any) -> dict[str, list[tuple[float, float]]]:
 
 
 def names(axes: Any) -> tuple[str, str]:
-    """Return what the axes are called."""
+    """Return the axis labels."""
     return axes.get_xlabel(), axes.get_ylabel()
 
 

@@ -1,4 +1,4 @@
-"""Networks: the contract that every row of the table keeps, and what each member says of itself."""
+"""Networks: the contract of all registered networks, and tests of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ every_network = pytest.mark.parametrize("spec", SPECS)
 
 
 def random_network(spec: str) -> Network:
-    """Make a network in double precision whose weights are all random: nothing starts at zero, and nothing hides."""
+    """Make a network in double precision with all weights random, none zero."""
     torch.manual_seed(0)
     network = networks.make(spec).double().eval()
     for parameter in network.parameters():
@@ -54,13 +54,13 @@ def picture(network: Network, batch: int = 1, height: int = 2, width: int = 3) -
 
 
 def lost(pictures: torch.Tensor) -> torch.Tensor:
-    """Put a third of the pixels to black or white."""
+    """Set a third of the pixels to black or white."""
     fate = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(2))
     return torch.where(fate < 1 / 6, 0, torch.where(fate > 5 / 6, 1, pictures))
 
 
 def level(network: Network, batch: int = 1) -> torch.Tensor | None:
-    """Return a noise level per picture for a network that wants one."""
+    """Return a sigma per image, or None if the network takes none."""
     if not network.wants_sigma:
         return None
     levels = torch.linspace(0.02, 0.2, batch, dtype=next(network.parameters()).dtype)
@@ -340,7 +340,7 @@ def test_invalid_spec_gives_a_one_line_error(spec: str, why: str) -> None:
 
 
 def test_multiplications_of_dncnn_are_those_of_its_paper() -> None:
-    """Seventeen layers of 64 on a grey picture: 9 x 64 in, 15 times 9 x 64 x 64, 9 x 64 out, for every pixel."""
+    """Seventeen layers of 64 channels on a gray image: 9 x 64 in, 15 times 9 x 64 x 64, 9 x 64 out, for every pixel."""
     network = networks.make("dncnn:channels=1,depth=17")
     assert multiply_adds(network) == 9 * 64 + 15 * 9 * 64 * 64 + 9 * 64
     assert network.training
@@ -378,7 +378,7 @@ def test_a_larger_network_begins_as_the_smaller() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "merged"])
 def test_a_wider_network_begins_as_the_narrower(kind: str) -> None:
-    """And its further features are heard from the first step on: what reads them has a gradient."""
+    """Its additional features have an effect from the first step on: the weights that read them have a gradient."""
     given = random_network(f"resunet:widths=4/6,blocks=1/1,kind={kind}")
     wider = networks.make(f"resunet:widths=5/9,blocks=2/1,kind={kind}").double()
     wider.initialize_from(given)

@@ -1,4 +1,4 @@
-"""The grid of JPEG: measured by what it is, wherever it begins, and not where there is none."""
+"""JPEG blockiness: measured at any offset of the grid, and zero without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unnoise.noise.estimation import VISIBLE
 
 
 def blocks(step: float, size: int = 160) -> np.ndarray:
-    """Return a smooth picture, and on it blocks of 8x8 that are brighter and darker by turns."""
+    """Return a smooth image with blocks of 8x8 that are alternately brighter and darker."""
     y, x = np.mgrid[:size, :size]
     odd = (y // 8 + x // 8) % 2
     return (0.4 + 0.01 * x / size + step * odd)[:, :, None].repeat(3, axis=2).astype(np.float32)

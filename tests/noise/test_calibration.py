@@ -30,7 +30,7 @@ def store(path: Path, values: np.ndarray, dtype: type = np.uint16) -> Path:
 
 
 def scene(exposure: float, black: float, *, pattern: float = 0.02) -> np.ndarray:
-    """Return an evenly lit surface behind a lens that darkens the corners, seen by pixels that differ."""
+    """Return an evenly lit surface with vignetting and pixel response nonuniformity."""
     down, across = np.mgrid[0:SIDE, 0:SIDE] / SIDE - 0.5
     gains = 1 + pattern * np.random.default_rng(9).standard_normal((SIDE, SIDE))
     light = exposure * (1 - 0.6 * (down**2 + across**2)) * gains

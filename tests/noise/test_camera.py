@@ -1,4 +1,4 @@
-"""The camera's noise against what its parts say: variances on the sensor, exact tone curve, correlation, no shift."""
+"""Camera noise: variances on the sensor, exact tone curve, correlation, and no shift of the mean."""
 
 from __future__ import annotations
 

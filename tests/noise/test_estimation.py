@@ -1,4 +1,4 @@
-"""Noise is found: white noise at its level, correlated noise as such, and none where there is none."""
+"""Noise estimation: sigma of white noise, correlated noise recognized, none in noise-free images."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_clipped_noise_is_measured_where_it_is_whole(sd: int) -> None:
 
 
 def page() -> np.ndarray:
-    """Return a page of rules and a block, all black and white."""
+    """Return a black and white page of ruled lines and a block."""
     print_ = np.ones((256, 256, 1), np.float32)
     print_[::9], print_[:, ::13], print_[100:140, 50:90] = 0, 0, 0
     return print_

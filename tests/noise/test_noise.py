@@ -1,4 +1,4 @@
-"""Noises: their moments against theory, their randomness, their chains, and what they leave alone."""
+"""Noise models: moments against theory, randomness, chains, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_another_seed_is_another_noise(spec: str, photograph: np.ndarray) -> Non
 
 
 def impulses(share: float, x: float) -> tuple[float, float, float]:
-    """Return mean, standard deviation and kurtosis of a value x that is lost to 0 or 1 by `share`."""
+    """Return mean, standard deviation and kurtosis of a value x that becomes 0 or 1 with probability `share`."""
     values, odds = np.array([0, x, 1]), np.array([share / 2, 1 - share, share / 2])
     mean = values @ odds
     deviation = np.sqrt((values - mean) ** 2 @ odds)

@@ -1,4 +1,4 @@
-"""The service, asked without sockets: what it answers, what it refuses and how, and that nothing blocks or stays."""
+"""The service without sockets: answers, refusals, and that nothing blocks or is left behind."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def png(samples: np.ndarray, suffix: str = ".png", **metadata: Any) -> bytes:
 
 
 def announced(side: int) -> bytes:
-    """Return a PNG that says it is huge, and has next to nothing in it."""
+    """Return a PNG whose header states a huge size, with hardly any data."""
     chunks = [
         (b"IHDR", struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)),
         (b"IDAT", zlib.compress(bytes(99))),
@@ -90,7 +90,7 @@ def problem(answer: httpx.Response, status: int) -> str:
 
 
 class Slow(Denoiser):
-    """Takes its time over a tile, and counts the tiles."""
+    """Sleep for each tile, and count the tiles."""
 
     title, halo = "median", 0
 
@@ -105,7 +105,7 @@ class Slow(Denoiser):
 
 @pytest.fixture
 def slow(client: TestClient) -> Iterator[Slow]:
-    """Put a slow denoiser in the place of the median; `LARGE` is eight tiles to it."""
+    """Replace the median filter by a slow denoiser, for which `LARGE` is eight tiles."""
     workshop, slow = client.app.state.service.operations, Slow()  # type: ignore[union-attr]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workshop, "open", lambda model, real=workshop.open: slow if model == "median" else real(model))

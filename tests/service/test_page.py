@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, driven by Playwright, beside a service of its own."""
+"""The page in Chromium, driven by Playwright, with a service of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """Open the page on a desktop; what goes wrong in it fails the test, and so does a request to elsewhere."""
+    """Open the page on a desktop; any error in it, or a request to another host, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     opened, wrong = context.new_page(), []
     opened.set_default_timeout(WAIT)
@@ -94,14 +94,14 @@ def error(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def shown(page: Page) -> np.ndarray:
-    """Return what is on the stage, uint8 RGB, without what lies over it."""
+    """Return the stage without overlays, uint8 RGB."""
     page.wait_for_timeout(100)  # it is painted with the next frame
     data = page.evaluate("document.getElementById('canvas').toDataURL().split(',')[1]")
     return io.read(base64.b64decode(data)).to_array()[..., :3]
 
 
 def at_full_size(page: Page, size: tuple[int, ...]) -> np.ndarray:
-    """Return a picture as it is on the stage, pixel for pixel."""
+    """Return an image of the stage, pixel for pixel."""
     page.locator("#stage").focus()
     page.keyboard.press("1")
     assert page.inner_text("#scale") == "100 %"
@@ -131,7 +131,7 @@ def choose(page: Page, name: str, data: bytes) -> None:
 
 
 def drop(page: Page, name: str, data: bytes) -> None:
-    """Drop a file as a hand would."""
+    """Drop a file as a user would."""
     transfer = page.evaluate_handle(
         """([name, data]) => {
             const transfer = new DataTransfer();

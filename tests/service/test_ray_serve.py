@@ -1,4 +1,4 @@
-"""The example for Ray Serve: the service, on a cluster."""
+"""The Ray Serve example: the service on a cluster."""
 
 from __future__ import annotations
 

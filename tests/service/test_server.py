@@ -1,4 +1,4 @@
-"""The service on real sockets: clients that are slow, rude or gone, and the honest one that comes after them."""
+"""The service on real sockets: slow, misbehaving and disconnected clients do not affect the next one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def picture() -> bytes:
 
 @pytest.fixture(autouse=True)
 def honest(address: str, picture: bytes) -> Iterator[None]:
-    """After every test, the next honest client is served, and nothing is left of the others."""
+    """After every test, a well-behaved client is served, and no job of the others is left."""
     yield
     request = urllib.request.Request(f"{address}/v1/denoise?model=median", picture)
     request.add_header("Content-Type", "image/png")

@@ -1,4 +1,4 @@
-"""Image tables: what the verbs write, what they keep out, and what learns from them."""
+"""Image tables: what the commands write, which rows they leave out, and training from a table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def write(path: Path, columns: dict[str, list[Any]], **options: Any) -> Path:
-    """Write a table as a stranger would, who knows the layout alone."""
+    """Write a table as third-party software does that knows only the layout."""
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     arrays = {
         name: pa.array(values, image if any(isinstance(one, dict) for one in values) else None)
@@ -51,7 +51,7 @@ def write(path: Path, columns: dict[str, list[Any]], **options: Any) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, photograph: np.ndarray) -> Path:
-    """Return a folder of five pictures of 8 bits, the fifth smaller than the rest."""
+    """Return a folder of five 8-bit images, the fifth smaller than the others."""
     levels = np.rint(photograph * 255).astype(np.uint8)
     (tmp_path / "set" / "sub").mkdir(parents=True)
     for index, name in enumerate(NAMES):
@@ -390,7 +390,7 @@ def test_a_sheet_may_show_the_middle_alone(pairs: Path, tmp_path: Path) -> None:
 
 
 def place_of(picture: np.ndarray, sheet: np.ndarray) -> tuple[int, int]:
-    """Find a picture in a sheet, pixel by pixel."""
+    """Find an image in a sheet, pixel by pixel."""
     height, width = picture.shape[:2]
     corners = np.argwhere((sheet == picture[0, 0]).all(axis=2))
     return next((y, x) for y, x in corners if np.array_equal(sheet[y : y + height, x : x + width], picture))

@@ -1,4 +1,4 @@
-"""Recipes taken from pictures: what is found in them, what follows from it, and that it learns without the truth."""
+"""Automatic recipes: the summary of the data, the resulting settings, and training without clean images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TINY = "resunet:channels=1,widths=8/16,blocks=1/1,told=false"
 
 
 def soft(seed: int, side: int = 96, *, channels: int = 1) -> np.ndarray:
-    """Return a soft picture, float32 `[side, side, channels]` from 0.1 to 0.9."""
+    """Return a smooth image, float32 `[side, side, channels]` from 0.1 to 0.9."""
     rng = np.random.default_rng(seed)
     picture = ndimage.gaussian_filter(rng.standard_normal((side, side, channels)), (5, 5, 0), mode="wrap")
     picture = (picture - picture.min()) / np.ptp(picture)
@@ -33,7 +33,7 @@ def soft(seed: int, side: int = 96, *, channels: int = 1) -> np.ndarray:
 
 
 def save(pictures: list[np.ndarray], folder: Path, *, white: int = 4095) -> str:
-    """Write pictures as 16-bit TIFF of a camera of 12 bits; return them as a dataset."""
+    """Write images as 16-bit TIFF files with 12-bit values; return them as a dataset."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, one in enumerate(pictures):
         counts = np.clip(np.rint(one * white), 0, white).astype(np.uint16)

@@ -31,7 +31,7 @@ def make(patches: Patches, first: int, count: int) -> dict[str, torch.Tensor]:
 
 
 def correlation(batch: np.ndarray, axis: int) -> float:
-    """Return how alike the noise of neighbours along an axis is, of columns or of channels."""
+    """Return the correlation of the noise between neighbors along an axis."""
     last = batch.shape[axis]
     one, other = (np.take(batch, range(start, last - 1 + start), axis).ravel() for start in (0, 1))
     return np.corrcoef(one, other)[0, 1]
@@ -103,7 +103,7 @@ def test_the_second_shot_has_noise_of_its_own() -> None:
     ],
 )
 def test_noise_has_the_moments_that_it_has_on_processors(spec: str) -> None:
-    """Mean and deviation at three shades, and what neighbours and channels have in common."""
+    """Mean and deviation at three shades, and correlation of neighbors and channels."""
     made = noise.make(spec)
     shades = np.repeat(np.array([0.2, 0.5, 0.9], np.float32), 64)[:, None, None] * np.ones((1, 96, 3), np.float32)
     images = torch.from_numpy(shades.transpose(2, 0, 1).copy())[None].repeat(4, 1, 1, 1)

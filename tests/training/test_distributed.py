@@ -1,4 +1,4 @@
-"""Training over processes: what two learn together is what one learns, wherever each was begun and however it ended."""
+"""Distributed training: two processes give the result of one, also after an interruption."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make(three_pictures: Path) -> MakeRecipe:
 
 
 def call(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Call Python with two processes' worth of patience."""
+    """Run Python with a timeout that suffices for two processes."""
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **environment}
     command = [sys.executable, *words]
@@ -66,7 +66,7 @@ def log(folder: Path) -> list[dict[str, float]]:
 
 
 def assert_alike(folder: Path, other: Path) -> None:
-    """Hold two runs to the same log and weights, but for the order in which numbers are added."""
+    """Assert that two runs have the same log and weights, up to rounding of sums."""
     assert len(log(folder)) == len(log(other)) == 4
     for line, expected in zip(log(folder), log(other), strict=True):
         assert line.pop("precision", None) == expected.pop("precision", None)
@@ -96,7 +96,7 @@ def test_a_run_of_two_that_is_killed_is_ended_by_one(make: MakeRecipe, alone: Pa
     script.write_text(f"""
 import os, signal
 from unnoise.training import recipe, trainer
-kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 9 else None
+kill = lambda event: os.kill(os.getpid(), signal.SIGKILL) if event.step == 9 else None
 trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", on_progress=kill)
 """)
     assert call("script.py", folder=tmp_path).returncode == -signal.SIGKILL
@@ -106,8 +106,8 @@ trainer.train(recipe.load({make({"train.devices": 2}).model_dump()}), "run", on_
 
 
 def test_a_run_of_one_that_is_broken_off_is_ended_by_two(make: MakeRecipe, alone: Path, tmp_path: Path) -> None:
-    def stop(look: trainer.ProgressEvent) -> None:
-        if look.step == 6:
+    def stop(event: trainer.ProgressEvent) -> None:
+        if event.step == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Model files: what is learned in PyTorch runs the same in ONNX Runtime, and nothing but a model is taken for one."""
+"""Model files: PyTorch and ONNX Runtime give the same results, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_MODEL = "cannot read the model|has no valid card|do not fit"
 
 
 def save(spec: str, path: Path) -> Path:
-    """Write a model with random weights and statistics: nothing that the fresh network leaves at zero or one."""
+    """Write a model with random weights and statistics, none left at its initial zero or one."""
     torch.manual_seed(0)
     network = networks.make(spec)
     for value in network.state_dict().values():

@@ -1,4 +1,4 @@
-"""Losses: values by hand, gradients that stay finite, and sums as they are spelt."""
+"""Losses: values against hand-computed ones, finite gradients, and weighted sums."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def test_invalid_spec_gives_a_one_line_error(spec: str, why: str) -> None:
 
 
 def random_pair(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a prediction and a target in (0, 1) that have something in common."""
+    """Return a prediction and a target in (0, 1) that are correlated."""
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(shape, generator=generator, dtype=dtype)
     return 0.7 * target + 0.3 * torch.rand(shape, generator=generator, dtype=dtype), target
 
 
 def codes(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
-    """Return what a variational network says of two pictures."""
+    """Return the outputs of a variational network for two images."""
     generator = torch.Generator().manual_seed(1)
     return {name: torch.randn(2, 5, generator=generator, dtype=dtype) for name in ("mean", "log_variance")}
 

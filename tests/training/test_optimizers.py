@@ -1,4 +1,4 @@
-"""Optimizers and schedules: what is spelt is what PyTorch is given, and the rate goes as the formula says."""
+"""Optimizers and schedules: options reach PyTorch, and the learning rate follows its formula."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unnoise.training.optimizers import OPTIMIZERS, orthogonal
 from unnoise.training.schedules import SCHEDULES
 
 RATES = {"adadelta": 1.0}
-"""Learning rates of optimizers that need another one than 0.1 here."""
+"""Learning rates of the optimizers that need another one than 0.1."""
 
 
 @pytest.mark.parametrize(

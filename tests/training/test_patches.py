@@ -1,4 +1,4 @@
-"""Patches: what a training sees depends on its number alone."""
+"""Patches: each one depends on its index alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unnoise.training.patches import Patches, stretch_contrast
 
 
 def coordinates(height: int = 12, width: int = 15) -> np.ndarray:
-    """Return a float picture whose every value is its own: any patch tells where it was cut."""
+    """Return a float image of distinct values, so that the position of any patch can be identified."""
     return np.arange(height * width * 3, dtype=np.float32).reshape(height, width, 3)
 
 

@@ -27,7 +27,7 @@ SMALLEST = {
 
 
 def refusal(source: Any, overrides: dict[str, Any] | None = None) -> str:
-    """Return the one line in which a recipe is refused."""
+    """Return the one-line error for an invalid recipe."""
     with pytest.raises(UnnoiseError) as caught:
         recipes.load(source, overrides)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Every recipe in `recipes/` runs: two steps, on data of its kinds that are made here."""
+"""Every recipe in `recipes/` runs for two steps on generated data of the same kinds."""
 
 from __future__ import annotations
 

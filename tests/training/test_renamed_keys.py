@@ -1,4 +1,4 @@
-"""Recipes and cards that were written with the names of earlier versions still load, and so does every bundled file."""
+"""Recipes and cards with key names of earlier versions still load, and so does every bundled file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The restoration framework: its config.json as it is, what it becomes, and what it does."""
+"""Config files of the restoration framework: how they are read, converted to recipes, and run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SMALL = {"U-net": "network=unet:width=1", "VAE": "network=vae:code=3,width=1"}
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: np.ndarray) -> Path:
-    """Stand in a folder whose data root holds ten training pictures and two test pictures of STL-10."""
+    """Change to a folder whose data root holds ten training pictures and two test pictures of STL-10."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNNOISE_DATA", "data")
     folder = Path("data/stl10_binary")
@@ -341,7 +341,7 @@ def test_missing_data_is_reported(here: Path, unnoise: Call) -> None:
 def test_a_resumed_vae_ends_as_an_unbroken_one(here: Path) -> None:
     recipe = recipes.load({**FULL, "model": "VAE"}, {"network": "vae:code=3,width=1", "epoches": 2})
 
-    def stop(look: ProgressEvent) -> None:
+    def stop(event: ProgressEvent) -> None:
         raise KeyboardInterrupt
 
     quick = {"train.checkpoint_every": 1, "validation.every": 2, "validation.patches": 0, "train.precision": "fp32"}

@@ -1,4 +1,4 @@
-"""Tasks: what each shows the network, what it compares, and that its minimum is where theory says."""
+"""Tasks: the network's input and target of each, and that the minimum of the loss is where theory says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SINGLE = ["neighbor2neighbor", *BLIND]
 
 
 class Function(Network):
-    """A network that is a function, and remembers what it was shown."""
+    """A network that applies a function, and keeps its inputs."""
 
     name: ClassVar[str] = "function"
 

@@ -1,4 +1,4 @@
-"""Training: it learns, it keeps its books, and a run that was broken off ends as if it never had been."""
+"""Training: the loss falls, logs and checkpoints are written, and a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def make(three_pictures: Path) -> MakeRecipe:
     data = {"train": [f"images:{three_pictures}"], "validation": [f"images:{three_pictures}"]}
     stages = [{"until": 0.5, "patch": 16, "batch": 2}, {"until": 1, "patch": 24, "batch": 1}]
     fixed = {"warmup": 4, "checkpoint_every": 7, "precision": "fp32", "stages": stages}
-    look = {"noise": ["gaussian:25"], "every": 5, "crop": 24}
-    base = {"name": "tiny", "network": RESUNET, "noise": "gaussian:0..50", "data": data, "validation": look}
+    validation = {"noise": ["gaussian:25"], "every": 5, "crop": 24}
+    base = {"name": "tiny", "network": RESUNET, "noise": "gaussian:0..50", "data": data, "validation": validation}
 
     def make(changes: dict[str, Any] | None = None, *, steps: int = 20) -> Recipe:
         return recipes.load({**base, "train": {"steps": steps, **fixed, "warmup": min(4, steps)}}, changes)
@@ -46,10 +46,10 @@ def make(three_pictures: Path) -> MakeRecipe:
 
 
 def stop_at(step: int) -> Callable[[ProgressEvent], None]:
-    """Return a watcher that breaks the run off, as Ctrl-C does."""
+    """Return a callback that interrupts the run, as Ctrl-C does."""
 
-    def watch(look: ProgressEvent) -> None:
-        if look.step == step:
+    def watch(event: ProgressEvent) -> None:
+        if event.step == step:
             raise KeyboardInterrupt
 
     return watch
@@ -65,7 +65,7 @@ def log(folder: Path, *, without: str = "") -> list[dict[str, Any]]:
 
 
 def assert_same_run(folder: Path, other: Path) -> None:
-    """Hold two runs to the same weights, averaged and not, bit for bit, and to the same log but for the time."""
+    """Assert that two runs have the same weights, averaged and not, bit for bit, and the same log except for times."""
     states = [torch.load(one / run_folder.CHECKPOINT, weights_only=True) for one in (folder, other)]
     for part in ("network", "average"):
         torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
@@ -96,7 +96,7 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     assert card.wants_sigma
     assert card.trained.startswith("20 steps in ")
     lines = log(model.parent)
-    assert [line["step"] for line in lines] == [5, 10, 15, 20] == [look.step for look in seen if look.validated]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20] == [event.step for event in seen if event.validated]
     for line in lines:
         assert line.pop("precision") == "fp32"
         assert set(line) == {"step", "epoch", "seconds", "loss", "l1", "mse", "psnr", "learning_rate", "gaussian:25"}
@@ -119,7 +119,7 @@ def test_a_line_of_the_log_is_the_mean_since_the_one_before(
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make: MakeRecipe, tmp_path: Path) -> None:
     rates: list[float] = []
     recipe = make({"data.validation": [], "validation.every": 1, "train.learning_rate": 0.004})
-    trainer.train(recipe, tmp_path / "run", on_progress=lambda look: rates.append(look.values["learning_rate"]))
+    trainer.train(recipe, tmp_path / "run", on_progress=lambda event: rates.append(event.values["learning_rate"]))
     expected = [0.002 * min(1, (step + 1) / 4) * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
     assert rates == pytest.approx(expected)
 
@@ -231,7 +231,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(make: MakeRecipe, tmp_path: Path) 
     code = f"""
 import os, signal
 from unnoise.training import recipe, trainer
-kill = lambda look: os.kill(os.getpid(), signal.SIGKILL) if look.step == 15 else None
+kill = lambda event: os.kill(os.getpid(), signal.SIGKILL) if event.step == 15 else None
 trainer.train(recipe.load({recipe.model_dump()}), {str(tmp_path / "killed")!r}, on_progress=kill)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -279,7 +279,7 @@ def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path) -> None:
 
 @pytest.fixture
 def two_minutes() -> Iterator[None]:
-    """Fail what hangs."""
+    """Fail if it hangs."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError

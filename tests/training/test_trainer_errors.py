@@ -1,4 +1,4 @@
-"""Training: what it refuses, in one line, and what it leaves behind then."""
+"""Training: its one-line errors, and the files left behind after them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(tmp_path: Path, rng: np.random.Generator) -> MakeRecipe:
 
 
 def refusal(recipe: Recipe, folder: Path, *, resume: bool = False) -> str:
-    """Return the one line in which a training is refused."""
+    """Return the one-line error of a training."""
     with pytest.raises(UnnoiseError) as caught:
         trainer.train(recipe, folder, resume=resume)
     assert "\n" not in str(caught.value)
