@@ -54,23 +54,23 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
         return _encoded(picture, bytes(source))
     array = picture.to_array()
     if isinstance(source, np.ndarray):
-        made = array.reshape(_channels_last(source, channel_axis).shape).astype(source.dtype, copy=False)
-        made = made if channel_axis is None or made.ndim == 2 else np.moveaxis(made, -1, channel_axis)
+        result = array.reshape(_channels_last(source, channel_axis).shape).astype(source.dtype, copy=False)
+        result = result if channel_axis is None or result.ndim == 2 else np.moveaxis(result, -1, channel_axis)
         if not isinstance(source, np.ma.MaskedArray):
-            return made
-        made = np.where(np.ma.getmaskarray(source), source.data, made)
-        return np.ma.masked_array(made, mask=source.mask, fill_value=source.fill_value)
+            return result
+        result = np.where(np.ma.getmaskarray(source), source.data, result)
+        return np.ma.masked_array(result, mask=source.mask, fill_value=source.fill_value)
     if hasattr(source, "read"):
         return io.BytesIO(_encoded(picture, _bytes_of(source)))
     from PIL import Image
 
-    made = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    made.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
-    return made
+    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    image.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
+    return image
 
 
 def _filled(array: np.ndarray) -> np.ndarray:
-    """Return an array without a mask: masked values are NaN, or the median of the others where they are integers."""
+    """Replace masked values by NaN, or in integer arrays by the median of the others."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     if array.dtype.kind == "f":

@@ -65,21 +65,21 @@ def plan_jobs(
     """
     if out is not None and not str(out):
         raise UnnoiseError("an empty name is not an output: name a file or a folder")
-    found = find(paths)
-    earlier = {_output_beside(source, stem) for source in found for stem in _stems(source)}
-    found = {source: place for source, place in found.items() if source not in earlier}
+    sources = find(paths)
+    earlier = {_output_beside(source, stem) for source in sources for stem in _stems(source)}
+    sources = {source: place for source, place in sources.items() if source not in earlier}
     if out is None:
-        jobs = _unique_targets({source: source.parent for source in found}, OUTPUT_TAG, taken)
+        jobs = _unique_targets({source: source.parent for source in sources}, OUTPUT_TAG, taken)
     elif not is_folder_target(out):
-        if len(found) > 1:
-            raise UnnoiseError(f"'{out}' names one file, but there are {len(found)} images: name a folder")
-        jobs = [Job(source, remote.to_path(out)) for source in found]
+        if len(sources) > 1:
+            raise UnnoiseError(f"'{out}' names one file, but there are {len(sources)} images: name a folder")
+        jobs = [Job(source, remote.to_path(out)) for source in sources]
     else:
         folder = remote.to_path(out)
         resolved = folder.resolve()
         parents = {
             source: (folder / place).parent
-            for source, place in found.items()
+            for source, place in sources.items()
             if resolved not in [above.resolve() for above in source.parents[: len(place.parts) - 1]]
         }
         jobs = _unique_targets(parents, "", taken)
@@ -107,15 +107,15 @@ def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
         UnnoiseError: there are no files (`NoPicturesError`), a folder cannot be searched, or a path cannot be read
             twice, such as a pipe.
     """
-    paths, found = list(paths), {}
+    paths, files = list(paths), {}
     for path in (match for given in paths for match in _expand(given)):
         for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path):
             hidden = any(part.startswith(".") for part in relative.parts)
             if inner == path or (io.is_picture(inner) and not hidden):
-                found.setdefault(inner, relative)
-    if not found:
+                files.setdefault(inner, relative)
+    if not files:
         raise NoPicturesError(f"no images in {', '.join(map(str, paths))}")
-    return found
+    return files
 
 
 def _files(named: Path) -> Iterator[tuple[Path, Path]]:

@@ -107,7 +107,7 @@ def denoise_stream(
             if put_map is not None and error_map is not None and error is not None:
                 put_map(error_maps.to_samples(error, error_map.suffix))
             put(samples)
-            del samples, error  # while the next strip is made
+            del samples, error  # before the next strip is computed
     progress(1.0)
 
 
