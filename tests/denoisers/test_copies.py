@@ -14,6 +14,7 @@ import pytest
 from unnoise import denoisers
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.rescaled import Rescaled
+from unnoise.io.value_range import ValueRange
 from unnoise.noise.estimation import NoiseEstimate
 
 POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=30**-0.5)
@@ -27,7 +28,7 @@ KINDS: dict[str, Callable[[], Denoiser]] = {
     "ensemble": lambda: denoisers.make("gray", ensemble=True, engine="onnx"),
     "auto ensemble": lambda: denoisers.make("auto", ensemble=True, engine="onnx"),
     "signal-dependent": lambda: denoisers.make("color", engine="onnx").for_noise(POISSON),
-    "rescaled": lambda: Rescaled(denoisers.make("color", engine="onnx"), 4.0),
+    "rescaled": lambda: Rescaled(denoisers.make("color", engine="onnx"), ValueRange(0, 4, 4)),
     **{
         spec: lambda spec=spec: denoisers.make(spec)
         for spec in ("median:5", "adaptive-median", "bilateral", "nlm", "tv", "wavelet", "zero_shot:2,width=4")

@@ -11,6 +11,7 @@ from tests.fakes import Identity
 from unnoise import denoisers
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.rescaled import Rescaled
+from unnoise.io.value_range import ValueRange
 
 FACTS = DenoiserInfo("mine", 3, 4, 5, True, 6, True, {3: (0.5,) * 15})
 
@@ -61,7 +62,7 @@ def test_a_wrapper_has_the_facts_of_the_inner_denoiser(wrap: type[Wrapper], insi
 
 
 def test_a_rescaled_denoiser_leaves_clipping_to_the_inner_one() -> None:
-    assert Rescaled(Mine(), 2.0).info == replace(FACTS, corrects_clipping=False)
+    assert Rescaled(Mine(), ValueRange(0, 2, 2)).info == replace(FACTS, corrects_clipping=False)
 
 
 def test_a_network_has_the_facts_of_its_card() -> None:
