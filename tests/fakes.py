@@ -49,7 +49,7 @@ class Recorder(Denoiser):
         return noisy
 
 
-class SigmaImage(Denoiser):
+class ConstantSigma(Denoiser):
     """Return an image whose every value is sigma."""
 
     wants_sigma, halo = True, 0

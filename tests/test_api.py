@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import unnoise
-from tests.fakes import SigmaImage
+from tests.fakes import ConstantSigma
 from unnoise import api, denoisers, io as image_io
 from unnoise.errors import UnnoiseError
 
@@ -156,13 +156,13 @@ def test_what_is_no_picture_is_refused_in_one_line(source: Any) -> None:
 
 
 def test_sigma_is_in_8_bit_units(levels: np.ndarray) -> None:
-    np.testing.assert_array_equal(unnoise.denoise(levels, SigmaImage(), sigma=51), 51)
+    np.testing.assert_array_equal(unnoise.denoise(levels, ConstantSigma(), sigma=51), 51)
 
 
 def test_strength_goes_from_the_picture_to_the_clean_one(levels: np.ndarray) -> None:
-    np.testing.assert_array_equal(unnoise.denoise(levels, SigmaImage(), sigma=51, strength=0), levels)
+    np.testing.assert_array_equal(unnoise.denoise(levels, ConstantSigma(), sigma=51, strength=0), levels)
     np.testing.assert_allclose(
-        unnoise.denoise(levels, SigmaImage(), sigma=51, strength=0.5), (levels + 51.0) / 2, atol=0.51
+        unnoise.denoise(levels, ConstantSigma(), sigma=51, strength=0.5), (levels + 51.0) / 2, atol=0.51
     )
 
 
