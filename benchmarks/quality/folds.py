@@ -1,10 +1,11 @@
 """Cross-validation of `photo`: it is trained without some scenes of PolyU, and scored on them.
 
     python benchmarks/quality/folds.py [--data ../shared/data] [--folds 2] [--out runs/folds]
+                                       [--recipe recipes/photo.yaml]
 
-The pairs are divided by scene (camera and subject), every n-th scene into one fold. For each fold, `recipes/photo.yaml`
-is trained on the pairs of the other folds; a finished training is not repeated. The comparison is `color`, from which
-it is initialized, with the estimated sigma.
+The pairs are divided by scene (camera and subject), every n-th scene into one fold. For each fold, the recipe is
+trained on the pairs of the other folds; a finished training is not repeated. The comparison is `color`, from which
+`photo` is initialized, with the estimated sigma. `blind` has `recipes/blind_finish.yaml`, and a folder of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Result:
     pairs: int
     noisy: float
     color: float
-    photo: float
+    trained: float
 
 
 def scenes(folder: Path) -> dict[str, list[Path]]:
@@ -61,26 +62,26 @@ def leave_out(files: list[Path], always: Path | None, target: Path) -> str:
     return str(target)
 
 
-def trained(data: Path, folds: int, out: Path) -> Iterator[tuple[Denoiser, Dataset]]:
+def trained(data: Path, folds: int, out: Path, source: Path = RECIPE) -> Iterator[tuple[Denoiser, Dataset]]:
     """Yield the model of every fold, trained where necessary, with its held-out pairs."""
     os.environ.setdefault("UNNOISE_DATA", str(data))
-    recipe = recipes.load(RECIPE)
+    recipe = recipes.load(source)
     by_scene = list(scenes(data / "polyu").values())
     for fold in range(folds):
         held_out = [path for index, files in enumerate(by_scene) if index % folds == fold for path in files]
         rest = [path for index, files in enumerate(by_scene) if index % folds != fold for path in files]
         exclude = leave_out(held_out, find(str(recipe.data.exclude)), out / f"without_{fold}.txt")
         folder = out / str(fold)
-        common.train_once(recipes.load(RECIPE, {"data.exclude": exclude}), folder)
+        common.train_once(recipes.load(source, {"data.exclude": exclude}), folder)
         pairs = datasets.make("pairs:polyu", exclude=leave_out(rest, None, out / f"only_{fold}.txt"))
         yield denoisers.make(folder / f"{recipe.name}.safetensors"), pairs
 
 
-def run(data: Path, folds: int, out: Path) -> list[Result]:
+def run(data: Path, folds: int, out: Path, source: Path) -> list[Result]:
     """Score every fold."""
     color = denoisers.make("color", engine="onnx")
     all_scores, rows = [], []
-    for fold, (model, pairs) in enumerate(trained(data, folds, out)):
+    for fold, (model, pairs) in enumerate(trained(data, folds, out, source)):
         scores = [
             (psnr(clean, noisy), psnr(clean, color(noisy)), psnr(clean, model(noisy)))
             for noisy, clean, _ in noisy_pairs(pairs, None)
@@ -95,8 +96,9 @@ def main() -> None:
     parser = common.parser(__doc__, data=True)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/folds"))
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
     arguments = parser.parse_args()
-    print(report.markdown(run(arguments.data, arguments.folds, arguments.out)))
+    print(report.markdown(run(arguments.data, arguments.folds, arguments.out, arguments.recipe)))
 
 
 if __name__ == "__main__":

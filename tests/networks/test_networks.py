@@ -15,6 +15,10 @@ from unnoise.networks.resunet import ResUNet
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
 TINY = {
+    "blind": [
+        "blind:widths=4/8,blocks=1/1,estimator=4/6/8,codes=2",
+        "blind:channels=1,widths=4/8,blocks=1/1,estimator=4/6,codes=0",
+    ],
     "autoencoder": ["autoencoder:6,size=4", "autoencoder:6,hidden=20/12,decoder=none,size=5,channels=3"],
     "dncnn": ["dncnn:depth=3,width=4", "dncnn:channels=1,depth=4,width=4,norm=false"],
     "encoder_decoder": [
@@ -28,11 +32,13 @@ TINY = {
         "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
         "resunet:widths=4/6,blocks=1/2,kind=merged,fold=4",
         "resunet:widths=4/6,blocks=2/1,kind=naf",
+        "resunet:widths=4/6,blocks=1/1,exact_at_zero=true",
     ],
     "unet": ["unet:width=2"],
     "vae": ["vae:size=8,code=6,width=6", "vae:channels=1,size=16,code=8,width=4"],
 }
-SPECS = [spec for name in NETWORKS for spec in TINY.get(name, [name])]
+ESTIMATORS = {"noise_estimator"}  # which return no picture, and have tests of their own
+SPECS = [spec for name in NETWORKS if name not in ESTIMATORS for spec in TINY.get(name, [name])]
 every_network = pytest.mark.parametrize("spec", SPECS)
 
 

@@ -28,6 +28,7 @@ EXAMPLES = {
     "sensor": "sensor:1000..5000,read=0.5,rows=0.2,black=4",
     "speckle": "speckle:0..60",
     "uniform": "uniform:40",
+    "varied": "varied:1..20,share=0.5,power=-1..2,smooth=0.7,smooth_color=1.5,color=2,channels=0.2,uneven=0.3,rows=0.1",
 }
 SENTENCES = ["poisson:30 + gaussian:0..10 + clip", "gaussian:25 | salt-pepper:0.1 + jpeg:50..90 | clip"]
 SIDE = 512

@@ -8,7 +8,8 @@ import pytest
 from tests.fakes import InMemory
 from unnoise import noise
 from unnoise.errors import UnnoiseError
-from unnoise.training.patches import Patches, stretch_contrast
+from unnoise.training.augmentations import dithered, stretch_contrast
+from unnoise.training.patches import Patches
 
 
 def coordinates(height: int = 12, width: int = 15) -> np.ndarray:
@@ -198,3 +199,70 @@ def test_a_single_noisy_picture_is_enough_where_there_is_no_target() -> None:
 def test_a_single_shot_is_refused_where_two_are_wanted() -> None:
     with pytest.raises(UnnoiseError, match=r"'item 0' is a single image: pairs:FOLDER needs"):
         Patches(InMemory(coordinates()), None, 8, target="second").check()
+
+
+def test_halved_patches_are_means_of_2x2_where_the_picture_is_large_enough() -> None:
+    picture = np.random.default_rng(0).integers(256, size=(40, 40, 3)).astype(np.uint8)
+    patches = Patches(InMemory(picture), noise.make("gaussian:0"), 16, turn=False, halve=1.0)
+    for index in range(5):
+        plan, patch = patches.plan(index)[0], patches[index]["clean"]
+        cut = picture[plan.top : plan.top + 32, plan.left : plan.left + 32].astype(np.float32) / 255
+        expected = cut.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+        np.testing.assert_allclose(patch, expected, atol=1e-6)
+    small = Patches(InMemory(picture[:30]), noise.make("gaussian:0"), 16, halve=1.0)
+    assert {small.plan(index)[0].scale for index in range(20)} == {1}
+
+
+def test_enlarged_patches_are_smooth() -> None:
+    picture = np.random.default_rng(0).integers(256, size=(64, 64, 3)).astype(np.uint8)
+    patches = Patches(InMemory(picture), noise.make("gaussian:0"), 32, enlarge=1.0)
+    scales = {patches.plan(index)[0].scale for index in range(40)}
+    assert scales == {0.25, 0.5}
+    patch = patches[0]["clean"]
+    assert patch.shape == (3, 32, 32)
+    assert np.abs(np.diff(patch, axis=2)).mean() < 0.6 * np.abs(np.diff(picture / 255.0, axis=1)).mean()
+
+
+def test_pairs_are_halved_together() -> None:
+    clean = np.random.default_rng(0).integers(100, size=(40, 40, 3)).astype(np.uint8)
+    patch = Patches(InMemory((clean + 100, clean)), None, 16, halve=1.0)[3]
+    np.testing.assert_allclose(patch["noisy"] - patch["clean"], 100 / 255, atol=1e-6)
+
+
+def test_a_share_of_clean_pictures_is_darkened_before_the_noise() -> None:
+    picture = np.full((16, 16, 3), 200, np.uint8)
+    patches = Patches(InMemory(picture), noise.make("gaussian:1"), 16, darken=0.5)
+    dark = 0
+    for index in range(60):
+        plan, patch = patches.plan(index)[0], patches[index]
+        assert abs((patch["noisy"] - patch["clean"]).std() - 1 / 255) < 0.3 / 255
+        if plan.darken is not None:
+            dark += 1
+            light = 1 - 200 / 255 if plan.darken.negative else 200 / 255
+            expected = min(1, plan.darken.offset + plan.darken.factor * light**plan.darken.power)
+            np.testing.assert_allclose(patch["clean"], expected, atol=1e-5)
+        else:
+            np.testing.assert_allclose(patch["clean"], 200 / 255, atol=1e-6)
+    assert 15 < dark < 45
+
+
+@pytest.mark.parametrize("colors", [2, 4, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_dithered_picture_has_few_colours_and_keeps_its_means(colors: int, channels: int) -> None:
+    ramp = np.linspace(0.1, 0.9, 64, dtype=np.float32)
+    picture = np.stack([np.broadcast_to(ramp, (64, 64))] * channels, axis=2)
+    made = dithered(picture, colors)
+    assert made.shape == picture.shape
+    assert made.dtype == np.float32
+    assert len(np.unique(made.reshape(-1, channels), axis=0)) <= colors
+    means = made[:, 8:-8].reshape(64, 6, 8, channels).mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(means, picture[0, 8:-8, 0].reshape(6, 8).mean(axis=1), atol=0.05)
+
+
+def test_dithered_patches_have_no_noise() -> None:
+    picture = np.random.default_rng(0).integers(256, size=(32, 32, 3)).astype(np.uint8)
+    patches = Patches(InMemory(picture), noise.make("gaussian:20"), 16, dither=0.5)
+    drawn = [(patches.plan(index)[0].colors, patches[index]) for index in range(40)]
+    assert {colors for colors, _ in drawn} > {0, 2, 8}
+    for colors, patch in drawn:
+        assert np.array_equal(patch["noisy"], patch["clean"]) == bool(colors)

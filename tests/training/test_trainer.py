@@ -311,6 +311,20 @@ def test_a_compiled_network_learns_the_same(make: MakeRecipe, tmp_path: Path) ->
     torch.testing.assert_close(models[0], models[1], rtol=1e-3, atol=1e-4)
 
 
+def test_a_list_of_starts_gives_each_part_its_weights(make: MakeRecipe, tmp_path: Path) -> None:
+    estimator = {"network": "noise_estimator:widths=4/6,codes=2", "loss": "noise_level", "data.validation": []}
+    parts: dict[str, dict[str, object]] = {"denoiser": {}, "levels": estimator}
+    files = [str(trainer.train(make(changes), tmp_path / name)) for name, changes in parts.items()]
+    network = RESUNET.replace("resunet", "blind") + ",estimator=4/6,codes=2"
+    changes = {"network": network, "init_from": files, "train.learning_rate": 1e-12}
+    joined, card = pytorch.load(trainer.train(make(changes, steps=1), tmp_path / "joined"))
+    for name, file in zip(parts, files, strict=True):
+        state = getattr(joined, name).state_dict()
+        for key, value in pytorch.load(file)[0].state_dict().items():
+            torch.testing.assert_close(state[key], value)
+    assert card.trained.count("20 steps in ") == 2
+
+
 def test_what_is_kept_stays_between_the_start_and_what_was_learned(make: MakeRecipe, tmp_path: Path) -> None:
     first = trainer.train(make(steps=2), tmp_path / "first")
     kept = {

@@ -74,6 +74,9 @@ def export(
     fp16: Annotated[
         bool, typer.Option("--fp16", help="Round the weights of both files to 16-bit floats: half the size.")
     ] = False,
+    part: Annotated[
+        str | None, typer.Option(help="Export a part of the network, such as 'levels' of blind, and its weights.")
+    ] = None,
 ) -> None:
     """Export a trained model to ONNX.
 
@@ -86,7 +89,7 @@ def export(
     from unnoise.training import export as exporting
 
     measured = benchmark.read_scores(scores) if scores else None
-    print_line(exporting.export(model, out, scores=measured, half=fp16))
+    print_line(exporting.export(model, out, scores=measured, half=fp16, part=part))
 
 
 def quantize(

@@ -45,11 +45,13 @@ that the results agree. If chosen, OpenVINO and PyTorch use bfloat16 where it is
 Apple's GPU.
 """
 WEIGHTS = Path(__file__).parent / "weights"
+ESTIMATOR = "noise_level"
+"""Name of the network that estimates the noise level, next to the denoiser that it is a part of; not a denoiser."""
 
 
 def bundled_models() -> dict[str, Path]:
     """Return the models inside this package, name -> `.onnx` file."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx")) if path.stem != ESTIMATOR}
 
 
 def make(
@@ -106,10 +108,16 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
         from unnoise.denoisers.openvino import OpenVino
 
         return OpenVino(path, precision=None if engine else "f32")
+    from unnoise.denoisers.blind import Blind
+    from unnoise.denoisers.noise_level import NoiseLevelEstimator
     from unnoise.denoisers.onnx import Onnx
 
     # All callers share its threads, and each one works beside them; OpenVINO serves one caller at a time.
-    return Onnx(path, threads=max(1, cpu_count() - concurrency + 1))
+    threads = max(1, cpu_count() - concurrency + 1)
+    network, estimator = Onnx(path, threads=threads), path.with_name(f"{ESTIMATOR}.onnx")
+    if network.card.reach is None or not estimator.is_file():
+        return network
+    return Blind(network, NoiseLevelEstimator(estimator, threads=threads))
 
 
 def training_weights(spec: str | Path) -> Path:

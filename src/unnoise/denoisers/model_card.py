@@ -30,6 +30,7 @@ class Card:
         channels: 1 for gray, 3 for color.
         multiple_of: the sides of its input are multiples of this.
         halo: its receptive field as a radius in pixels; None if that is the whole image.
+        reach: where it sees the whole image through statistics alone, its receptive field once these are given.
         wants_sigma: whether sigma is an input.
         margin: reflected pixels added beyond each border.
         noise: spec of the noise that it was trained on; "" for that of its training pairs.
@@ -50,6 +51,7 @@ class Card:
     summary: str = ""
     multiple_of: int = 1
     halo: int | None = None
+    reach: int | None = None
     wants_sigma: bool = False
     margin: int = 8
     task: str = "supervised"

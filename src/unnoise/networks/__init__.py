@@ -13,8 +13,10 @@ NETWORKS: Registry[Network] = Registry(
     "network",
     {
         "autoencoder": "unnoise.networks.autoencoder:Autoencoder",
+        "blind": "unnoise.networks.blind:Blind",
         "dncnn": "unnoise.networks.dncnn:DnCNN",
         "encoder_decoder": "unnoise.networks.encoder_decoder:EncoderDecoder",
+        "noise_estimator": "unnoise.networks.noise_estimator:NoiseEstimator",
         "resunet": "unnoise.networks.resunet:ResUNet",
         "unet": "unnoise.networks.unet:UNet",
         "vae": "unnoise.networks.vae:VAE",

@@ -26,6 +26,9 @@ class Network(HasSpec, nn.Module):
         halo: distance in pixels up to which an input pixel affects the output; None if it affects all of it.
         wants_sigma: whether `forward` needs sigma.
         margin: reflected pixels that are added beyond each border, since the network pads with zeros.
+        export_outputs: names of what `export_form` returns.
+        statistics_size: number of statistics of the whole image that `export_form` takes as a further input,
+            `[1, size]`; if all of them are 0, it takes those of its input. 0 for no such input.
     """
 
     name: ClassVar[str]
@@ -34,6 +37,8 @@ class Network(HasSpec, nn.Module):
     halo: int | None = None
     wants_sigma: bool = False
     margin: int = 8
+    export_outputs: tuple[str, ...] = ("clean",)
+    statistics_size: int = 0
 
     @abstractmethod
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
@@ -61,6 +66,10 @@ class Network(HasSpec, nn.Module):
         if str(other) != str(self):
             raise UnnoiseError(f"weights of {other} do not fit {self}")
         self.load_state_dict(other.state_dict())
+
+    def export_form(self) -> nn.Module:
+        """Return the module that is exported to ONNX; it returns `export_outputs`."""
+        return self
 
     @property
     def parameter_count(self) -> int:

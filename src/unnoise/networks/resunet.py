@@ -35,6 +35,9 @@ from unnoise.networks.blocks import (
     zero_init,
 )
 
+FADE = 0.3 / 255
+"""Level at which `exact_at_zero` halves what is added, [0, 1] units: about that of rounding to 8 bits."""
+
 
 class ResUNet(Network):
     """Residual U-Net with noise-level map on 2x2 unshuffled input.
@@ -52,6 +55,10 @@ class ResUNet(Network):
         refine: features of the convolutions at full size that improve what is filled; 0 for none.
         through: whether the picture is handed straight to the end, where what is found is added; false to learn from
             hidden pixels, which may not come through (N2V2, Höck et al., ECCV workshops 2022, arXiv:2211.08512).
+        exact_at_zero: whether what is added vanishes with the level: it is multiplied by s^2 / (s^2 + `FADE`^2), s the
+            level at the pixel, so that a picture without noise comes back as it is.
+        codes: planes that tell the network what noise it is beside its level, as `NoiseEstimator` finds them; they are
+            added to the features of every level, on the way down and up. 0 for none.
     """
 
     name: ClassVar[str] = "resunet"
@@ -69,6 +76,8 @@ class ResUNet(Network):
         fill: bool = False,
         refine: int = 0,
         through: bool = True,
+        exact_at_zero: bool = False,
+        codes: int = 0,
     ):
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, blocks=blocks, fold=fold)
@@ -78,17 +87,23 @@ class ResUNet(Network):
             )
         if kind not in BLOCKS:
             raise UnnoiseError(f"resunet: kind must be one of {', '.join(BLOCKS)}, not '{kind}'")
-        for argument, value in {"told": told, "guess": guess, "fill": fill, "through": through}.items():
+        flags = {"told": told, "guess": guess, "fill": fill, "through": through, "exact_at_zero": exact_at_zero}
+        for argument, value in flags.items():
             if not isinstance(value, bool):
                 raise UnnoiseError(f"resunet: {argument} must be true or false, not '{value}'")
         if told and guess:
             raise UnnoiseError("resunet: what is told needs no guess: told=false,guess=true")
+        if exact_at_zero and not (told and through):
+            raise UnnoiseError("resunet: exact_at_zero needs told=true and through=true")
+        if codes:
+            check_counts(self.name, codes=codes)
         if refine:
             check_counts(self.name, refine=refine)
             if not fill:
                 raise UnnoiseError("resunet: what is filled can be refined: fill=true,refine=16")
         self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
         self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
+        self.exact_at_zero, self.codes = exact_at_zero, codes
         self.levels = fold**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
         self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), SigmaEstimator.cell if guess else 1)
@@ -109,29 +124,46 @@ class ResUNet(Network):
         self.decoders = nn.ModuleList(
             residual_blocks(width, count, kind) for (width, _), count in zip(steps, blocks, strict=False)
         )
+        if codes:
+            places = [*widths, *widths[-2::-1]]
+            self.steer = nn.ModuleList(zero_init(nn.Conv2d(codes, width, kernel_size=1)) for width in places)
         self.tail = conv3x3(widths[0], channels * fold**2)
         if through:
             zero_init(self.tail)
         self.halo = self._reach()
 
-    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
-        """Clean `[B, C, H, W]`, told its noise level or not."""
+    def forward(
+        self, noisy: torch.Tensor, sigma: torch.Tensor | None = None, code: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Clean `[B, C, H, W]`, told its noise level or not; `code` is `[B, codes, h, w]` of any coarser size."""
         start, lost = self.lost(noisy) if self.fill else (noisy, None)
         level = sigma_map(noisy, sigma) if self.told else self.level(noisy) if self.guess else None
         seen = torch.cat([one for one in (start, lost, level) if one is not None], dim=1)
         folded = F.pixel_unshuffle(seen, self.fold).contiguous(memory_format=torch.channels_last)
-        features = first = self.head(folded)
+        features = first = self._steered(self.head(folded), code, 0)
         skips = []
-        for encode, shrink in zip(self.encoders, self.down, strict=False):
+        for level_number, (encode, shrink) in enumerate(zip(self.encoders, self.down, strict=False), start=1):
             features = encode(features)
             skips.append(features)
-            features = shrink(features)
+            features = self._steered(shrink(features), code, level_number)
         features = self.encoders[-1](features)
-        for grow, decode, skip in zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True):
-            features = decode(grow(features) + skip)
+        ways_up = zip(reversed(self.up), reversed(self.decoders), reversed(skips), strict=True)
+        for place, (grow, decode, skip) in enumerate(ways_up, start=len(self.widths)):
+            features = decode(self._steered(grow(features) + skip, code, place))
         if not self.through:
             return F.pixel_shuffle(self.tail(features), self.fold)
-        return start + F.pixel_shuffle(self.tail(features + first), self.fold)
+        added = F.pixel_shuffle(self.tail(features + first), self.fold)
+        if self.exact_at_zero and level is not None:
+            variance = level.float().square()
+            added = added * (variance / (variance + FADE**2)).to(added.dtype)
+        return start + added
+
+    def _steered(self, features: torch.Tensor, code: torch.Tensor | None, place: int) -> torch.Tensor:
+        """Add what a code of the noise says at one place of the network."""
+        if code is None or not self.codes:
+            return features
+        near = F.interpolate(code, size=features.shape[-2:], mode="bilinear", align_corners=False)
+        return features + self.steer[place](near)
 
     def initialize_from(self, other: Network) -> None:
         """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
@@ -169,6 +201,7 @@ class ResUNet(Network):
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
             and other.fill <= self.fill
+            and other.codes in (0, self.codes)
             and other.refine in (0, self.refine)
             and other.through == self.through
         )

@@ -23,6 +23,7 @@ NOISES: Registry[Noise] = Registry(
         "sensor": "unnoise.noise.sensor:Sensor",
         "speckle": "unnoise.noise.synthetic:Speckle",
         "uniform": "unnoise.noise.synthetic:Uniform",
+        "varied": "unnoise.noise.varied:Varied",
     },
     join=chain,
     choose=choice,

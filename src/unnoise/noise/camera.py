@@ -36,6 +36,7 @@ class Camera(Noise):
         rows: standard deviation of the row noise, relative to the read noise, 0 to 10.
         smooth: standard deviation of the blur of the noise in luma, in pixels, 0 to 10.
         smooth_color: the same for chroma, which cameras blur more.
+        sharpen: amount of unsharp masking after that, 0 to 5: how much of what a blur of one pixel removes is added.
     """
 
     name: ClassVar[str] = "camera"
@@ -43,6 +44,7 @@ class Camera(Noise):
     rows: float | Range = 0
     smooth: float | Range = 0
     smooth_color: float | Range = 0
+    sharpen: float | Range = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -50,6 +52,7 @@ class Camera(Noise):
         check(self, "rows", 0, 10)
         check(self, "smooth", 0, 10)
         check(self, "smooth_color", 0, 10)
+        check(self, "sharpen", 0, 5)
 
     def draw(self, rng: np.random.Generator) -> Noise:
         """Draw the ISO uniformly in its logarithm, and the other ranges uniformly."""
@@ -65,7 +68,10 @@ class Camera(Noise):
         light = linear(image)
         noise = self._color_sensor(light, rng) if image.shape[2] == 3 else self.sensor_noise(light, rng)
         noise = toned(np.clip(light + noise, 0, 1)) - image
-        return np.clip(image + self._smoothed(noise), 0, 1)
+        noise = self._smoothed(noise)
+        if self.sharpen:
+            noise += np.float32(self.sharpen) * (noise - _blurred(noise, 1.0))  # type: ignore[arg-type]
+        return np.clip(image + noise, 0, 1)
 
     def sensor_noise(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw shot, read and row noise of a sensor for `light`, `[H, W, C]` in [0, 1]."""

@@ -23,7 +23,8 @@ from unnoise.noise.base import Chain, Choice, level
 from unnoise.noise.codec import Clip
 from unnoise.noise.synthetic import Gaussian, Poisson, SaltPepper, Speckle, Uniform
 from unnoise.training import distributed
-from unnoise.training.patches import MAX_GAIN, Patches, PatchPlan
+from unnoise.training.augmentations import MAX_GAIN
+from unnoise.training.patches import Patches, PatchPlan
 
 # Row and column in the image of row i and column j of a patch, counted from its center, for each quarter turn.
 _TURNED = (((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)))

@@ -42,6 +42,10 @@ def make_patches(recipe: Recipe, task: Task, dataset: Dataset, stage: Stage) -> 
         target=task.target,
         gray=data.gray_probability,
         stretch=data.stretch_probability,
+        halve=data.halve_probability,
+        enlarge=data.enlarge_probability,
+        darken=data.darken_probability,
+        dither=data.dither_probability,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unnoise.errors import UnnoiseError
@@ -174,6 +175,43 @@ class KL(Loss):
         return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).flatten(1).sum(dim=1).mean()
 
 
+class NoiseLevel(Loss):
+    """How far an estimated map of the noise level is from the noise that is really there, in natural logarithms.
+
+    The true level is the root mean square of noisy minus clean over channels and over each cell of the map and those
+    around it, with the weights 1 2 1. Where it is below `least`, nobody can tell, and every level up to `least` counts
+    as right.
+
+    Args:
+        least: smallest true level that counts, 8-bit units; above 0.
+    """
+
+    name: ClassVar[str] = "noise_level"
+
+    def __init__(self, least: float = 0.3) -> None:
+        super().__init__()
+        if not least > 0:
+            raise UnnoiseError(f"noise_level: least must be above 0, not {least} (its logarithm is taken)")
+        self.least = least
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> torch.Tensor:
+        """Average |log(estimated / true)| over the map.
+
+        Raises:
+            UnnoiseError: the network estimates no level.
+        """
+        if not {"level", "noisy"} <= set(extras):
+            raise UnnoiseError("noise_level: this network estimates no noise level: leave it out, or train a blind")
+        level, least = _precise(extras["level"]), self.least / 255
+        squared = (_precise(extras["noisy"]) - _precise(target)).square().mean(dim=1, keepdim=True)
+        cells = F.adaptive_avg_pool2d(squared, level.shape[-2:])
+        around = F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), kernel_size=2, stride=1)
+        around = F.avg_pool2d(around, kernel_size=2, stride=1)
+        true = torch.sqrt(around.clamp(min=least**2))
+        distance = (level / true).log()
+        return torch.where(true > least, distance.abs(), distance.clamp(min=0)).mean()
+
+
 class WeightedSum(Loss):
     """A weighted sum of losses; every part is reported by its spec."""
 
@@ -211,6 +249,7 @@ LOSSES: Registry[Loss] = Registry(
         "kl": "unnoise.training.losses:KL",
         "l1": "unnoise.training.losses:L1",
         "mse": "unnoise.training.losses:MSE",
+        "noise_level": "unnoise.training.losses:NoiseLevel",
         "psnr": "unnoise.training.losses:PSNR",
         "ssim": "unnoise.training.losses:SSIM",
         "tv": "unnoise.training.losses:TV",

@@ -15,11 +15,11 @@ import numpy as np
 from unnoise.datasets.base import Dataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
+from unnoise.noise.synthetic import Gaussian
+from unnoise.training.augmentations import Darkening, dithered, rescaled, stretch_contrast
 
 STRETCHED = 0.45
 """Largest share of a stretched patch that becomes black, and largest share that becomes white."""
-MAX_GAIN = 6.0
-"""Largest gain of stretching: beyond it, noise and JPEG blocks would look like image content."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class PatchPlan:
         gray: whether it is converted to gray, with the same noise in all channels.
         stretch: the shares of black and white after stretching, or None.
         noise: noise with drawn parameters; None for pairs.
+        scale: pixels of the image per pixel of the patch: 1, 2 (averaged), 1/2 or 1/4 (interpolated).
+        darken: how it is darkened, or None.
+        colors: number of colors it is dithered to; 0 for no dithering.
     """
 
     picture: int
@@ -45,6 +48,9 @@ class PatchPlan:
     gray: bool = False
     stretch: tuple[float, float] | None = None
     noise: Noise | None = None
+    scale: float = 1
+    darken: Darkening | None = None
+    colors: int = 0
 
     @property
     def sigma(self) -> float | None:
@@ -68,6 +74,13 @@ class Patches:
             pair of shots or with other noise; or "none", where images without a noise spec are noisy already.
         gray: share of clean color images that are converted to gray and get the same noise in all channels.
         stretch: share of clean images whose contrast is stretched first (`stretch_contrast`).
+        halve: share of patches that are cut at twice their side and averaged 2x2, which removes most of the noise and
+            the JPEG artifacts that photographs have themselves; only from images that are large enough.
+        enlarge: share of patches that are cut at half or a quarter of their side and interpolated, like scaled or
+            blurred images.
+        darken: share of clean images that are darkened, as at night or under a microscope (`Darkening`).
+        dither: share of clean images that are dithered to few colors, or to black and white, and get no noise: they
+            look noisy, and are not.
     """
 
     dataset: Dataset
@@ -79,6 +92,10 @@ class Patches:
     target: Literal["clean", "second", "none"] = "clean"
     gray: float = 0.0
     stretch: float = 0.0
+    halve: float = 0.0
+    enlarge: float = 0.0
+    darken: float = 0.0
+    dither: float = 0.0
 
     @property
     def epoch(self) -> int:
@@ -109,6 +126,10 @@ class Patches:
                 target = with_channels(target, 1)
             if plan.stretch:
                 target = stretch_contrast(target, *plan.stretch)
+            if plan.darken:
+                target = plan.darken.apply(target)
+            if plan.colors:
+                target = dithered(target, plan.colors)
             noisy = plan.noise(target, rng)
             if self.target == "second":
                 target = plan.noise(target, rng)
@@ -131,16 +152,30 @@ class Patches:
             picture, where = place // self.per_picture, np.random.default_rng((self.seed, 0, place))
         pictures = self._pictures(picture)
         height, width = pictures[0].shape[:2]
-        top = int(where.integers(height - self.size + 1))
-        left = int(where.integers(width - self.size + 1))
+        scale = self._draw_scale(rng, min(height, width)) if self.halve or self.enlarge else 1
+        side = round(self.size * scale)
+        top = int(where.integers(height - side + 1))
+        left = int(where.integers(width - side + 1))
         turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if self.turn else (0, False)
         if self.noise is None or len(pictures) == 2:
-            return PatchPlan(picture, top, left, turns, mirrored), rng
+            return PatchPlan(picture, top, left, turns, mirrored, scale=scale), rng
         gray = bool(self.gray) and rng.random() < self.gray
         stretch = bool(self.stretch) and rng.random() < self.stretch
         black, white = STRETCHED * rng.random(2) if stretch else (0.0, 0.0)
-        noise = self.noise.draw(rng)
-        return PatchPlan(picture, top, left, turns, mirrored, gray, (black, white) if stretch else None, noise), rng
+        darken = Darkening.draw(rng) if self.darken and rng.random() < self.darken else None
+        noise, shares = self.noise.draw(rng), (black, white) if stretch else None
+        colors = int(2 ** rng.integers(1, 6)) if self.dither and rng.random() < self.dither else 0
+        noise = Gaussian(0) if colors else noise
+        return PatchPlan(picture, top, left, turns, mirrored, gray, shares, noise, scale, darken, colors), rng
+
+    def _draw_scale(self, rng: np.random.Generator, side: int) -> float:
+        """Draw the number of pixels per pixel of the patch, for an image whose shorter side is given."""
+        drawn = rng.random()
+        if drawn < self.halve:
+            return 2 if side >= 2 * self.size else 1
+        if drawn < self.halve + self.enlarge:
+            return 0.25 if drawn < self.halve + self.enlarge / 3 else 0.5
+        return 1
 
     def check(self) -> None:
         """Read all images of the dataset, so that errors are raised before the training starts.
@@ -169,9 +204,11 @@ class Patches:
 
     def _cut(self, plan: PatchPlan) -> list[np.ndarray]:
         """Cut the same square from each image of an item, turned and converted to [0, 1]."""
-        rows, columns = slice(plan.top, plan.top + self.size), slice(plan.left, plan.left + self.size)
+        side = round(self.size * plan.scale)
+        rows, columns = slice(plan.top, plan.top + side), slice(plan.left, plan.left + side)
         turned = [np.rot90(one[rows, columns], plan.turns) for one in self._pictures(plan.picture)]
-        return [as_float(patch[:, ::-1] if plan.mirrored else patch) for patch in turned]
+        patches = [as_float(patch[:, ::-1] if plan.mirrored else patch) for patch in turned]
+        return patches if plan.scale == 1 else [rescaled(patch, plan.scale) for patch in patches]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the order of the patches of an epoch; that of the last epoch is cached."""
@@ -183,16 +220,3 @@ class Patches:
     @functools.cached_property
     def _orders(self) -> dict[int, np.ndarray]:
         return {}
-
-
-def stretch_contrast(picture: np.ndarray, black: float, white: float) -> np.ndarray:
-    """Stretch the contrast of an image until some of it is black or white, as in print, glare and deep shadow.
-
-    Args:
-        picture: float32 `[H, W, C]` in [0, 1].
-        black: share of all values that becomes black.
-        white: share that becomes white. Both are smaller if the gain would exceed `MAX_GAIN`.
-    """
-    lowest, highest = np.quantile(picture, [black, 1 - white])
-    gain = min(1 / max(highest - lowest, 1e-6), MAX_GAIN)
-    return np.clip((picture - (lowest + highest) / 2) * gain + 0.5, 0, 1).astype(np.float32)

@@ -51,6 +51,11 @@ class Data(_Section):
             channels. It makes a color network fit for gray images.
         stretch_probability: share of clean images, 0 to 1, whose contrast is stretched until some pixels are black or
             white.
+        halve_probability: share of patches, 0 to 1, that are cut at twice their side and averaged 2x2, if the image is
+            large enough. It removes most of the noise and the JPEG artifacts of the photographs themselves.
+        enlarge_probability: share of patches, 0 to 1, that are cut at half or a quarter of their side and interpolated.
+        darken_probability: share of clean images, 0 to 1, that are darkened, as at night or under a microscope.
+        dither_probability: share of clean images, 0 to 1, that are dithered to few colors and get no noise.
         on_device: keep all images in the memory of the training device, and cut patches and add noise there. A GPU
             would wait for patches that the CPU prepares. For clean images and simple noises only, see `batches`.
     """
@@ -66,6 +71,10 @@ class Data(_Section):
     augment: bool = True
     gray_probability: float = Field(default=0.0, ge=0, le=1)
     stretch_probability: float = Field(default=0.0, ge=0, le=1)
+    halve_probability: float = Field(default=0.0, ge=0, le=1)
+    enlarge_probability: float = Field(default=0.0, ge=0, le=1)
+    darken_probability: float = Field(default=0.0, ge=0, le=1)
+    dither_probability: float = Field(default=0.0, ge=0, le=1)
     on_device: bool = False
 
     @field_validator("train", "validation", mode="before")
@@ -204,7 +213,8 @@ class Recipe(_Section):
         loss: loss spec.
         task: task spec: how the network learns.
         init_from: initial weights: the name of a bundled model, a `.safetensors` model (see
-            `Network.initialize_from`), or a `.pt` state dict. None for random weights.
+            `Network.initialize_from`), or a `.pt` state dict. None for random weights. Each of a list initializes the
+            part of the network that it fits.
         data: the training and validation data.
         train: length, optimizer and hardware of the training.
         validation: how progress is measured.
@@ -217,7 +227,7 @@ class Recipe(_Section):
     noise: str | None = None
     loss: str = "l1"
     task: str = "supervised"
-    init_from: str | None = None
+    init_from: str | list[str] | None = None
     data: Data
     train: Train
     validation: Validation = Validation()
@@ -245,6 +255,9 @@ class Recipe(_Section):
         data = self.data
         if data.validation and data.validation_split:
             raise ValueError("set either data.validation or data.validation_split")
+        more = data.halve_probability + data.enlarge_probability + data.darken_probability + data.dither_probability
+        if data.on_device and more:
+            raise ValueError("data.on_device does not halve, enlarge, darken or dither patches")
         held_out = data.validation or data.validation_split
         if self.validation.keep == "best" and not (self.validation.patches and held_out):
             raise ValueError(

@@ -147,6 +147,7 @@ def make_card(recipe: Recipe, network: networks.Network, trained: str) -> Card:
         channels=network.channels,
         multiple_of=network.multiple_of,
         halo=network.halo,
+        reach=getattr(network, "reach", None),
         wants_sigma=network.wants_sigma,
         margin=network.margin,
         noise=recipe.noise or "",

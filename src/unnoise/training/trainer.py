@@ -160,7 +160,8 @@ class Trainer:
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
         recipes.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
-        self.before = pytorch.initialize_from(network, training_weights(recipe.init_from)) if recipe.init_from else ""
+        starts = [recipe.init_from] if isinstance(recipe.init_from, str) else recipe.init_from or []
+        self.before = "".join(pytorch.initialize_from(network, training_weights(start)) for start in starts)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).to(fabric.device).requires_grad_(False).eval()
         self.initial = copy.deepcopy(self.average) if recipe.train.start_weight else None

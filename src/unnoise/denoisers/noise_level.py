@@ -1,0 +1,112 @@
+"""The network that reads a map of the noise level off a picture, in an ONNX file.
+
+It looks at a picture twice: at a sample of windows, for the statistics of the whole picture, and then at every place,
+with these statistics given. So all tiles and strips of a picture are judged alike, whatever their size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from unnoise.denoisers.model_card import Card
+from unnoise.errors import UnnoiseError
+from unnoise.system import cpu_count
+
+WHOLE = 512 * 512
+"""Pictures of up to so many pixels are looked at as a whole for the statistics."""
+_WINDOW = 128  # side of a window, pixels: that of the patches that the network learned from
+_WINDOWS = 6  # along each side of the picture
+
+
+class NoiseLevelEstimator:
+    """Noise level of pictures, by the network of `networks.noise_estimator`.
+
+    Args:
+        path: the `.onnx` file.
+        threads: processor threads; 0 for one per core that this process may use.
+
+    Raises:
+        UnnoiseError: the file cannot be read, or is not a model of ours.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or cpu_count()
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a family of its own for every way a file can be wrong
+            raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
+        self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
+        self.channels, self.multiple_of, self.halo = self.card.channels, self.card.multiple_of, self.card.reach or 0
+
+    def statistics(self, pixels: np.ndarray) -> np.ndarray:
+        """Return mean and deviation of each feature over a picture, float32 `[1, 2 * features]`.
+
+        Args:
+            pixels: float32 `[H, W, C]`, nominally in [0, 1]; of large pictures, a sample of windows is looked at.
+        """
+        return sample_statistics(pixels, lambda one: self._run(one, None)[1])
+
+    def level(self, pixels: np.ndarray, statistics: np.ndarray | None = None) -> np.ndarray:
+        """Return the noise level at every pixel, standard deviation in [0, 1] units, float32 `[H, W]`.
+
+        Args:
+            pixels: float32 `[H, W, C]`, nominally in [0, 1]; a tile of a picture, where its statistics are given.
+            statistics: of the whole picture, as `statistics` returned them; None where `pixels` is that.
+        """
+        return self._run(pixels, self.statistics(pixels) if statistics is None else statistics)[0]
+
+    def _run(self, pixels: np.ndarray, statistics: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        height, width, have = pixels.shape
+        if have == 1:
+            pixels = np.repeat(pixels, self.channels, axis=2)
+        elif have != self.channels:
+            raise UnnoiseError(f"the noise level is estimated on pictures of 1 or {self.channels} channels, not {have}")
+        beyond = (-height % self.multiple_of, -width % self.multiple_of)
+        if any(beyond):
+            pixels = np.pad(pixels, ((0, beyond[0]), (0, beyond[1]), (0, 0)), mode="symmetric")
+        inputs = {"noisy": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)[None]}
+        if statistics is not None:
+            inputs["statistics"] = statistics
+        level, own = self.session.run(["level", "own_statistics"], inputs)
+        return np.asarray(level)[0, 0, :height, :width], np.asarray(own)
+
+
+def sample_statistics(pixels: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return mean and deviation of each feature over a picture, float32 `[1, 2 * features]`.
+
+    Args:
+        pixels: float32 `[H, W, C]`; of large pictures, a sample of windows is looked at.
+        measure: returns them for a picture, or a window.
+    """
+    if pixels.shape[0] * pixels.shape[1] <= WHOLE:
+        return measure(pixels)
+    found = np.concatenate([measure(pixels[window]) for window in _windows(*pixels.shape[:2])])
+    mean, deviation = np.split(found.astype(np.float64), 2, axis=1)
+    mean_square = (deviation**2 + mean**2).mean(axis=0)
+    mean = mean.mean(axis=0)
+    variance = np.maximum(mean_square - mean**2, 0)
+    return np.concatenate([mean, np.sqrt(variance)])[None].astype(np.float32)
+
+
+def _windows(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Return windows spread evenly over a picture, on a grid of 16 pixels; fewer along a side that they would cover."""
+    return [
+        (slice(top, top + _WINDOW), slice(left, left + _WINDOW))
+        for top, left in itertools.product(_spread(height), _spread(width))
+    ]
+
+
+def _spread(length: int) -> list[int]:
+    last = max(length - _WINDOW, 0)
+    count = min(_WINDOWS, -(-length // _WINDOW))
+    return [index * last // max(count - 1, 1) // 16 * 16 for index in range(count)]
