@@ -204,7 +204,7 @@ class NoiseLevel(Loss):
             raise UnnoiseError("noise_level: this network estimates no noise level: leave it out, or train a blind")
         level, least = _precise(extras["level"]), self.least / 255
         squared = (_precise(extras["noisy"]) - _precise(target)).square().mean(dim=1, keepdim=True)
-        cells = F.adaptive_avg_pool2d(squared, level.shape[-2:])
+        cells = F.adaptive_avg_pool2d(squared, (level.shape[-2], level.shape[-1]))
         around = F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), kernel_size=2, stride=1)
         around = F.avg_pool2d(around, kernel_size=2, stride=1)
         true = torch.sqrt(around.clamp(min=least**2))
