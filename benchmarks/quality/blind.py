@@ -80,7 +80,7 @@ class Microscopy:
 
 
 @dataclass(frozen=True)
-class Told:
+class GivenSigma:
     """Gaussian noise in files of 8 bits: mean PSNR of `color` with the level given, and of what is given nothing.
 
     `behind` is how far `checked` is; `color_found` is `color` with the map of the level that the model finds.
@@ -159,27 +159,27 @@ def _score(
 
 def fmd(data: Path, auto: Denoiser, blind: Denoiser) -> Iterator[Microscopy]:
     """Score each picture of microscopes."""
-    told = [denoisers.make(name, engine="onnx") for name in ("gray", "color")]
+    with_sigma = [denoisers.make(name, engine="onnx") for name in ("gray", "color")]
     photo = denoisers.make("photo", engine="onnx")
     for path in sorted((data / "fmd" / "raw").glob("*.png")):
         noisy, clean = (as_float(read_stored(data / "fmd" / part / path.name)) for part in ("raw", "gt"))
-        at_levels = [psnr(clean, model(noisy, level / 255)) for model in told for level in CONSTANT_LEVELS]
+        at_levels = [psnr(clean, model(noisy, level / 255)) for model in with_sigma for level in CONSTANT_LEVELS]
         best = max(*at_levels, psnr(clean, photo(noisy)))
         ((before, by_auto, by_blind, checked),) = _score([(noisy, clean, None)], blind, auto, blind)
         yield Microscopy(path.stem, before, by_auto, by_blind, checked, best, best - checked)
 
 
-def gaussian(folder: Path, auto: Denoiser, blind: Denoiser, pictures: int) -> Iterator[Told]:
+def gaussian(folder: Path, auto: Denoiser, blind: Denoiser, pictures: int) -> Iterator[GivenSigma]:
     """Score Gaussian noise in files, beside `color` that is given the level."""
     color, dataset = denoisers.make("color", engine="onnx"), datasets.make(f"images:{folder}")
     only = slice(None, None, max(1, len(dataset) // pictures))
     for sigma in GAUSSIAN:
-        spoil = noise.make(f"gaussian:{sigma} + clip + quantize")
+        degrade = noise.make(f"gaussian:{sigma} + clip + quantize")
         methods: list[Method] = [auto, blind, lambda noisy, sigma=sigma: color(noisy, sigma / 255)]
         methods.append(lambda noisy: color(noisy, blind.level(noisy)))  # type: ignore[attr-defined]
-        scores = _score(noisy_pairs(dataset, spoil, only=only), blind, *methods)
+        scores = _score(noisy_pairs(dataset, degrade, only=only), blind, *methods)
         _, by_auto, by_blind, given, found, checked = np.mean(scores, axis=0)
-        yield Told(folder.name, sigma, given, by_auto, by_blind, checked, given - checked, found)
+        yield GivenSigma(folder.name, sigma, given, by_auto, by_blind, checked, given - checked, found)
 
 
 def clean(name: str, pictures: list[np.ndarray], auto: Denoiser, blind: Denoiser) -> Clean:
@@ -212,11 +212,11 @@ def levels(data: Path, blind: Denoiser, pictures: int) -> Iterator[Level]:
     only = slice(None, None, max(1, len(dataset) // pictures))
     everything = []
     for spec in SYNTHETIC:
-        spoil, found = noise.make(f"{spec} + clip + quantize"), []
+        degrade, found = noise.make(f"{spec} + clip + quantize"), []
         for index in range(len(dataset))[only]:
             image = as_float(dataset[index])[:320, :320]  # type: ignore[arg-type]
             clean = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
-            noisy = spoil(clean, index)
+            noisy = degrade(clean, index)
             true = _rms(noisy - clean)
             found.append((_rms(blind.level(noisy)) / true, estimate_noise(noisy).sigma / true))  # type: ignore[attr-defined]
         everything += found

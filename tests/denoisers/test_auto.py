@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from unnoise import denoisers, noise
 from unnoise.denoisers import tiling
-from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto, select_model, with_model
+from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto, estimate_noise, select_model, with_model
 from unnoise.denoisers.base import Denoiser, channel_count
 from unnoise.denoisers.model_cache import ModelCache
 from unnoise.errors import UnnoiseError
@@ -80,7 +82,67 @@ def test_a_grey_picture_that_is_kept_as_three_channels_is_grey(auto: Auto, photo
 
 
 def test_every_kind_is_in_the_table() -> None:
-    assert set(MODEL_FOR_NOISE) == {"none", "gaussian", "signal-dependent", "impulse", "correlated", "mixed"}
+    kinds = {"none", "gaussian", "signal-dependent", "impulse", "correlated", "mixed", "other"}
+    assert set(MODEL_FOR_NOISE) == kinds
+
+
+class FixedLevel:
+    """An estimator that finds the same level in every image."""
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+
+    def sample_level(self, pixels: np.ndarray) -> float:
+        return self.level
+
+
+@pytest.mark.parametrize(
+    ("spec", "level", "color", "gray"),
+    [
+        ("gaussian:20", 21, "gaussian", "gaussian"),  # both estimators agree
+        ("gaussian:20", 40, "other", "other"),
+        ("gaussian:20", 1, "none", "none"),
+        ("gaussian:0", 1, "none", "none"),
+        ("gaussian:0", 9, "correlated", "other"),
+        ("salt-pepper:0.1", 30, "impulse", "impulse"),
+        ("salt-pepper:0.1", 1, "none", "none"),
+        ("correlated:20,smooth=1.5", 15, "correlated", "other"),
+    ],
+)
+def test_the_learned_estimator_checks(spec: str, level: float, color: str, gray: str, photograph: np.ndarray) -> None:
+    estimator: Any = FixedLevel(level / 255)
+    noisy = noise.make(f"{spec} + clip + quantize")(np.tile(photograph, (2, 2, 1)), 0)
+    found = [estimate_noise(noisy[:, :, :channels], estimator) for channels in (3, 1)]
+    assert [one.kind for one in found] == [color, gray]
+    assert all(one.sigma == pytest.approx(level / 255) for one in found if one.kind == "other")
+    assert all(one.sigma == 0 for one in found if one.kind == "none")
+
+
+def test_a_dither_and_a_screenshot_are_left_as_they_are() -> None:
+    ramp = np.linspace(0, 1, 256)[None] * np.ones((256, 1))
+    bayer = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16
+    dither = np.tile(bayer, (64, 64)) < ramp
+    lines = np.ones((256, 256))
+    lines[::9, 20:200], lines[30:200, ::31] = 0, 0.3
+    for graphic in (dither, lines):
+        picture = np.repeat(graphic[:, :, None], 3, axis=2).astype(np.float32)
+        assert psnr(picture, denoisers.make("auto")(picture)) > 40
+
+
+@pytest.mark.parametrize("color", [(200, 90, 40), (10, 10, 10), (128, 128, 200)])
+def test_flat_colors_are_left_as_they_are(color: tuple[int, int, int]) -> None:
+    flat = np.full((300, 200, 3), color, np.uint8)
+    flat[50:90, 30:150] = 255 - flat[50:90, 30:150]
+    picture = flat.astype(np.float32) / 255
+    np.testing.assert_array_equal(denoisers.make("auto")(picture), picture)
+    noisy = noise.make("gaussian:6 + clip + quantize")(picture, 0)
+    assert estimate_noise(noisy, denoisers.level_estimator()).kind != "none"
+
+
+def test_smooth_gray_noise_is_found(photograph: np.ndarray) -> None:
+    clean = np.tile(photograph.mean(axis=2, keepdims=True), (2, 2, 1))
+    noisy = noise.make("correlated:20,smooth=0.7 + clip + quantize")(clean, 0)
+    assert psnr(clean, denoisers.make("auto")(noisy)) > psnr(clean, noisy) + 3
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,11 @@ def test_faint_noise_is_seen_in_bfloat16_too() -> None:
 
 
 def test_blind_begins_as_good_as_what_was_told_the_level(noisy: torch.Tensor) -> None:
-    told = awake(networks.make("resunet:widths=4/8,blocks=1/1"))
+    given_sigma = awake(networks.make("resunet:widths=4/8,blocks=1/1"))
     blind = networks.make(TINY)
-    blind.initialize_from(told)  # type: ignore[arg-type]
+    blind.initialize_from(given_sigma)  # type: ignore[arg-type]
     sigma = torch.full((2, 1, 1, 1), 0.2)
-    torch.testing.assert_close(blind(noisy, sigma), told(noisy, sigma), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(blind(noisy, sigma), given_sigma(noisy, sigma), atol=1e-3, rtol=1e-3)
     with torch.no_grad():
         torch.testing.assert_close(blind(noisy), blind(noisy, torch.tensor(START_LEVEL).reshape(1, 1, 1, 1)))
     again = networks.make(TINY)

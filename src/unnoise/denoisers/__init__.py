@@ -15,10 +15,10 @@ from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, channel_count
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.denoisers.model_cache import ModelCache
+from unnoise.denoisers.noise_level import NoiseLevelEstimator
 from unnoise.errors import UnnoiseError
 from unnoise.io.picture import Picture
 from unnoise.io.value_range import range_of
-from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
 from unnoise.spec import Registry, unknown
@@ -70,7 +70,7 @@ def make(
     """
     if str(spec) == auto.Auto.name:
         models = functools.partial(make, ensemble=ensemble, engine=engine, concurrency=concurrency)
-        return auto.Auto(ModelCache(models), tuple(bundled_models()))
+        return auto.Auto(ModelCache(models), tuple(bundled_models()), level_estimator())
     denoiser = _open(spec, engine, concurrency)
     return Ensemble(denoiser) if ensemble else denoiser
 
@@ -107,9 +107,10 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
         require("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino
 
-        return OpenVino(path, precision=None if engine else "f32")
+        network = OpenVino(path, precision=None if engine else "f32")
+        if network.card.reach is None:
+            return network  # others need the statistics of the whole image, which ONNX Runtime is given below
     from unnoise.denoisers.blind import Blind
-    from unnoise.denoisers.noise_level import NoiseLevelEstimator
     from unnoise.denoisers.onnx import Onnx
 
     # All callers share its threads, and each one works beside them; OpenVINO serves one caller at a time.
@@ -129,11 +130,18 @@ def training_weights(spec: str | Path) -> Path:
     return bundled_models()[str(spec)].with_suffix(".safetensors") if str(spec) in bundled_models() else Path(spec)
 
 
+@functools.cache
+def level_estimator() -> NoiseLevelEstimator:
+    """Return the bundled estimator of the noise level, opened once."""
+    return NoiseLevelEstimator(WEIGHTS / f"{ESTIMATOR}.onnx")
+
+
 def inspect_picture(picture: Picture, value_range: tuple[float, float] | None = None) -> NoiseEstimate:
     """Estimate the noise in a picture, relative to the full scale of its value range, and suggest a bundled model."""
     values = range_of(value_range, picture.pixels, picture.dtype)
     pixels = values.without_outliers(picture.pixels[:, :, :3])
-    estimate = auto.with_model(estimation.estimate_noise(pixels), channel_count(pixels), bundled_models())
+    estimate = auto.estimate_noise(pixels, level_estimator())
+    estimate = auto.with_model(estimate, channel_count(pixels), bundled_models())
     return estimate.scaled(values.contrast)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from unnoise.denoisers.base import Denoiser, Sigma, channel_count
 from unnoise.denoisers.model_cache import ModelCache
+from unnoise.denoisers.noise_level import NoiseLevelEstimator
 from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 
@@ -21,11 +22,17 @@ MODEL_FOR_NOISE = {
     "impulse": (("impulse",), ("impulse",)),
     "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
+    "other": (("blind",), ("blind", "gray")),
 }
 """Kind of noise -> models for color and for gray images, best first; `color` if none of them is bundled.
 
-Chosen on images of BSDS500's validation part by `picks` of `benchmarks/quality/estimation.py`.
+Chosen on images of BSDS500's validation part by `--selection` of `benchmarks/quality/estimation.py`.
 """
+AGREEMENT = 0.2
+"""Largest logarithm of the ratio of two estimates of sigma that agree: twice the error that each is to have at most."""
+MIN_LEVEL = 2 / 255
+"""An estimate by the learned estimator below this counts as no noise: it reads about twice the sigma of white noise of
+sigma 1, which is invisible (see "Nothing given" in docs/research-log.md)."""
 
 
 class Auto(Denoiser):
@@ -34,16 +41,19 @@ class Auto(Denoiser):
     Args:
         models: opens models by name, when an image first needs them.
         names: names of the available models.
+        estimator: the learned estimator of the noise level, which has the last word; None for none.
     """
 
     name = "auto"
 
-    def __init__(self, models: ModelCache, names: Collection[str]) -> None:
-        self._models, self._names = models, names
+    def __init__(
+        self, models: ModelCache, names: Collection[str], estimator: NoiseLevelEstimator | None = None
+    ) -> None:
+        self._models, self._names, self._estimator = models, names, estimator
 
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Return the model for an image and the sigma to call it with."""
-        estimate = estimation.estimate_noise(noisy[:, :, :3]) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
+        estimate = estimate_noise(noisy, self._estimator) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
         model = self._models.open(select_model(estimate, channel_count(noisy), self._names))
         return model.for_noise(estimate).resolve(noisy, estimate.sigma if sigma is None else sigma)
 
@@ -64,6 +74,40 @@ class Auto(Denoiser):
         """Denoise one image."""
         denoiser, sigma = self.resolve(noisy, sigma)
         return denoiser(noisy, sigma)
+
+
+def estimate_noise(noisy: np.ndarray, estimator: NoiseLevelEstimator | None) -> NoiseEstimate:
+    """Estimate the noise in an image `[H, W, C]`, checked by the learned estimator.
+
+    White noise is taken as such where both estimators find the same sigma, impulses and the noise of cameras where the
+    learned one finds noise at all. Whatever else it finds is of the kind "other".
+
+    Args:
+        noisy: float32 `[H, W, C]`, nominally in [0, 1]; NaN and infinity are ignored.
+        estimator: the learned estimator; None to rely on `noise.estimation` alone.
+    """
+    estimate = estimation.estimate_noise(noisy[:, :, :3])
+    if estimator is None:
+        return estimate
+    level = estimator.sample_level(noisy[:, :, :3])
+    if estimate.kind in ("gaussian", "signal-dependent") and abs(np.log(estimate.sigma / level)) < AGREEMENT:
+        return estimate
+    if level < MIN_LEVEL or (estimate.kind == "none" and _flat_fraction(noisy) > 0.5):
+        return NoiseEstimate("none", 0.0, (0.0,))
+    if estimate.kind in ("impulse", "mixed") or (estimate.kind == "correlated" and channel_count(noisy) != 1):
+        return estimate
+    return NoiseEstimate("other", level, (level,))
+
+
+def _flat_fraction(pixels: np.ndarray) -> float:
+    """Return the fraction of pixels that equal the next ones to the right and below; clipped ones are not counted.
+
+    Of noise of `MIN_LEVEL`, rounded to 8 bits, it is about 2 % in gray images, and less in color.
+    """
+    here = pixels[:-1, :-1]
+    flat = ((here == pixels[1:, :-1]) & (here == pixels[:-1, 1:])).all(axis=2)
+    inside = ((here > 0) & (here < 1)).all(axis=2)
+    return float(flat[inside].mean()) if inside.any() else 0.0
 
 
 def select_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> str:

@@ -36,6 +36,7 @@ class NoiseLevelEstimator:
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         import onnxruntime
 
+        self.path = Path(path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or cpu_count()
@@ -65,8 +66,21 @@ class NoiseLevelEstimator:
         """
         return self._run(pixels, self.statistics(pixels) if statistics is None else statistics)[0]
 
+    def sample_level(self, pixels: np.ndarray) -> float:
+        """Return the root mean square of the noise level over a picture, of large ones over a sample of windows."""
+        statistics = self.statistics(pixels)
+        windows = _sample(pixels)
+        return float(np.sqrt(np.mean([np.mean(np.square(self.level(one, statistics))) for one in windows])))
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        """Pickle and copy it as its file."""
+        return type(self), (str(self.path),)
+
     def _run(self, pixels: np.ndarray, statistics: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         height, width, have = pixels.shape
+        finite = np.isfinite(pixels)
+        if not finite.all():
+            pixels = np.where(finite, pixels, np.median(pixels[finite]) if finite.any() else 0)
         if have == 1:
             pixels = np.repeat(pixels, self.channels, axis=2)
         elif have != self.channels:
@@ -88,14 +102,21 @@ def sample_statistics(pixels: np.ndarray, measure: Callable[[np.ndarray], np.nda
         pixels: float32 `[H, W, C]`; of large pictures, a sample of windows is looked at.
         measure: returns them for a picture, or a window.
     """
-    if pixels.shape[0] * pixels.shape[1] <= WHOLE:
-        return measure(pixels)
-    found = np.concatenate([measure(pixels[window]) for window in _windows(*pixels.shape[:2])])
+    found = np.concatenate([measure(window) for window in _sample(pixels)])
+    if len(found) == 1:
+        return found
     mean, deviation = np.split(found.astype(np.float64), 2, axis=1)
     mean_square = (deviation**2 + mean**2).mean(axis=0)
     mean = mean.mean(axis=0)
     variance = np.maximum(mean_square - mean**2, 0)
     return np.concatenate([mean, np.sqrt(variance)])[None].astype(np.float32)
+
+
+def _sample(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return windows of a large picture; a small one as a whole."""
+    if pixels.shape[0] * pixels.shape[1] <= WHOLE:
+        return [pixels]
+    return [pixels[window] for window in _windows(*pixels.shape[:2])]
 
 
 def _windows(height: int, width: int) -> list[tuple[slice, slice]]:

@@ -100,8 +100,8 @@ class NoiseEstimator(Network):
 
     def judge(self, features: torch.Tensor, statistics: torch.Tensor) -> torch.Tensor:
         """Return features that know the whole picture, of `features` and the statistics of the picture they are of."""
-        told = self.from_statistics(statistics).to(features.dtype)
-        features = F.leaky_relu(features + told[:, :, None, None], _SLOPE)
+        offset = self.from_statistics(statistics).to(features.dtype)
+        features = F.leaky_relu(features + offset[:, :, None, None], _SLOPE)
         for convolution in self.then:
             features = features + F.leaky_relu(convolution(features), _SLOPE)
         return features

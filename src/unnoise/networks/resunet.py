@@ -49,7 +49,7 @@ class ResUNet(Network):
         kind: of block: "plain", "merged" or "naf", see `networks.blocks`.
         fold: side of the squares of pixels that are folded into channels.
         told: whether it is told the noise level.
-        guess: whether it guesses a map of the noise level, where it is not told (`Guess`).
+        guess: whether it estimates a map of the noise level itself, with `told=false` (`SigmaEstimator`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
             from; the network is shown which, the black and the white ones.
         refine: features of the convolutions at full size that improve what is filled; 0 for none.
@@ -135,7 +135,7 @@ class ResUNet(Network):
     def forward(
         self, noisy: torch.Tensor, sigma: torch.Tensor | None = None, code: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Clean `[B, C, H, W]`, told its noise level or not; `code` is `[B, codes, h, w]` of any coarser size."""
+        """Denoise `[B, C, H, W]`, with or without sigma; `code` is `[B, codes, h, w]` of any coarser size."""
         start, lost = self.lost(noisy) if self.fill else (noisy, None)
         level = sigma_map(noisy, sigma) if self.told else self.level(noisy) if self.guess else None
         seen = torch.cat([one for one in (start, lost, level) if one is not None], dim=1)
@@ -166,13 +166,13 @@ class ResUNet(Network):
         return features + self.steer[place](near)
 
     def initialize_from(self, other: Network) -> None:
-        """Take over the weights of a trained one that may differ in colours, what it is told, features, blocks, levels.
+        """Take over the weights of a trained network that may differ in channels, inputs, widths, blocks, or levels.
 
-        A grey network does to a picture what the colour one does to three copies of it, on average. Further blocks
-        begin as the identity, and further features unheard (`widen`). A network that is not told the level supposes
-        one, `SUPPOSED`, at every pixel, and so does a first guess; one that fills what is lost goes on from that. In
-        all of it, it begins as good as the other was. One of fewer levels begins without what the other's lowest ones
-        added: at its own lowest, blocks on the way up follow those on the way down.
+        The result begins as good as the other network was. A gray network does what the color one does to three copies
+        of the image, on average. Additional blocks begin as the identity, and additional features unused
+        (`widen_weights`). A network without sigma as an input assumes `DEFAULT_SIGMA` at every pixel, and so does an
+        untrained estimate. One that fills impulses continues from that. One of fewer levels begins without what the
+        other's lowest levels added: at its own lowest one, blocks of the way up follow those of the way down.
         """
         if not self._can_initialize_from(other):
             super().initialize_from(other)

@@ -81,8 +81,8 @@ class NoiseEstimate:
 
     Attributes:
         kind: "none", "gaussian" (white, the same everywhere), "signal-dependent" (white, stronger where it is
-            brighter), "impulse" (salt and pepper), "correlated" (from cameras and JPEG), or "mixed" (impulses and
-            other noise).
+            brighter), "impulse" (salt and pepper), "correlated" (from cameras and JPEG), "mixed" (impulses and
+            other noise), or "other" (found by the learned estimator alone).
         sigma: the sigma to call a denoiser for white Gaussian noise with, impulses not included; 0 for no noise.
         profile: sigma at scales 1, 2, 4 and 8; shorter for small images, or with impulses.
         impulses: fraction of the pixels replaced by impulses, 0 to 1.
