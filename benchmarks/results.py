@@ -230,7 +230,9 @@ SECTIONS = {
 }
 
 
-HEAD = "# Results\n\nWritten by `python benchmarks/results.py`, which runs the commands shown here."
+HEAD = """# Results
+
+Written by `python benchmarks/results.py`, which runs the commands shown here."""
 
 
 def main() -> None:

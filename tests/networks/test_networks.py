@@ -10,7 +10,7 @@ from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks import NETWORKS, Network
 from unnoise.networks.base import multiply_adds
-from unnoise.networks.blocks import DEFAULT_SIGMA, ImpulseFill, MergedConv3x3
+from unnoise.networks.blocks import DEFAULT_SIGMA, ImpulseFill
 from unnoise.networks.resunet import ResUNet
 
 # Small ones of every kind, so that the contract is fast; a row without an entry is tested as it comes.
@@ -30,8 +30,7 @@ TINY = {
         "resunet:channels=1,widths=4/6/8,blocks=1/2/1,told=false,fill=true,refine=3",
         "resunet:widths=4/6,blocks=1/1,told=false,guess=true",
         "resunet:channels=1,widths=4/6,blocks=1/1,told=false,through=false",
-        "resunet:widths=4/6,blocks=1/2,kind=merged,fold=4",
-        "resunet:widths=4/6,blocks=2/1,kind=naf",
+        "resunet:widths=4/6,blocks=2/1",
         "resunet:widths=4/6,blocks=1/1,exact_at_zero=true",
     ],
     "unet": ["unet:width=2"],
@@ -170,9 +169,8 @@ def test_a_level_may_vary_over_the_picture() -> None:
     assert not moved[8 + network.halo :].any()
 
 
-@pytest.mark.parametrize("more", ["", ",kind=merged", ",kind=naf,fold=4"])
-def test_a_fresh_resunet_is_the_identity(more: str) -> None:
-    network = networks.make(f"resunet:widths=4/8,blocks=1/1{more}")
+def test_a_fresh_resunet_is_the_identity() -> None:
+    network = networks.make("resunet:widths=4/8,blocks=1/1")
     noisy = picture(network, batch=2)
     assert torch.equal(network(noisy, level(network, 2)), noisy)
 
@@ -184,15 +182,6 @@ def test_a_picture_is_handed_to_the_end_or_not(through: bool) -> None:
     torch.nn.init.zeros_(network.tail.bias)
     noisy = picture(network)
     assert torch.equal(network(noisy), noisy if through else torch.zeros_like(noisy))
-
-
-def test_a_merged_convolution_is_the_sum_of_its_three_and_costs_one() -> None:
-    layer = MergedConv3x3(4).double()
-    x = torch.rand(2, 4, 6, 5, dtype=torch.float64)
-    own = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
-    torch.testing.assert_close(layer(x), own + layer.point(x) + layer.outer(layer.inner(x)))
-    plain, merged = (networks.make(f"resunet:widths=4/6,blocks=1/1,kind={kind}") for kind in ("plain", "merged"))
-    assert multiply_adds(merged) == multiply_adds(plain)
 
 
 def test_the_skip_of_a_resunet_leads_around_its_coarse_level() -> None:
@@ -334,8 +323,6 @@ def test_an_autoencoder_cleans_square_by_square() -> None:
         ("vae:size=20", "size must be a multiple of 8, got 20"),
         ("vae:code=0", "code takes integers"),
         ("dncnn + dncnn", "not supported in a network"),
-        ("resunet:kind=dense", "kind must be one of plain, merged, naf, not 'dense'"),
-        ("resunet:fold=0", "fold takes integers"),
         ("dncnn | resunet", "not supported in a network"),
     ],
 )
@@ -382,11 +369,10 @@ def test_a_larger_network_begins_as_the_smaller() -> None:
     torch.testing.assert_close(larger(noisy, level(larger)), given(noisy, level(given)))
 
 
-@pytest.mark.parametrize("kind", ["plain", "merged"])
-def test_a_wider_network_begins_as_the_narrower(kind: str) -> None:
+def test_a_wider_network_begins_as_the_narrower() -> None:
     """Its additional features have an effect from the first step on: the weights that read them have a gradient."""
-    given = random_network(f"resunet:widths=4/6,blocks=1/1,kind={kind}")
-    wider = networks.make(f"resunet:widths=5/9,blocks=2/1,kind={kind}").double()
+    given = random_network("resunet:widths=4/6,blocks=1/1")
+    wider = networks.make("resunet:widths=5/9,blocks=2/1").double()
     wider.initialize_from(given)
     noisy = picture(given, height=8, width=8)
     clean = wider(noisy, level(wider))
@@ -514,8 +500,3 @@ def test_a_grey_network_that_fills_begins_as_three_copies() -> None:
 def test_weights_that_do_not_fit_are_refused(other: str) -> None:
     with pytest.raises(UnnoiseError, match="do not fit resunet"):
         networks.make(GIVEN).initialize_from(networks.make(other))
-
-
-def test_blocks_that_normalise_all_features_have_none_added() -> None:
-    with pytest.raises(UnnoiseError, match="do not fit resunet"):
-        networks.make("resunet:widths=5/6,blocks=1/1,kind=naf").initialize_from(networks.make(f"{GIVEN},kind=naf"))

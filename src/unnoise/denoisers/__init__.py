@@ -94,6 +94,8 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
         raise UnnoiseError(unknown("engine", engine, ENGINES))
     if engine == "torch":
         path = path.with_suffix(".safetensors")
+    if path.stem == ESTIMATOR:
+        raise UnnoiseError(f"'{path}' is not a denoiser: it estimates the noise level for 'blind'")
     if not path.is_file():
         raise UnnoiseError(f"there is no model file '{path}'")
     if path.suffix == ".safetensors":

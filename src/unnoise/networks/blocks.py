@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -54,80 +52,9 @@ class ResidualBlock(nn.Module):
         return x + self.second(torch.relu(self.first(x)))
 
 
-class MergedConv3x3(nn.Conv2d):
-    """A 3x3 convolution whose kernel is trained as a sum of three; it runs as one convolution.
-
-    Its own kernel, a 1x1 kernel, and the product of a 1x1 and a 3x3 kernel are added (online re-parameterization: Hu et
-    al., CVPR 2022, arXiv:2204.00826; there with normalization).
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, width, kernel_size=3, padding=1)
-        self.point = nn.Conv2d(width, width, kernel_size=1, bias=False)
-        self.inner = nn.Conv2d(width, width, kernel_size=1, bias=False)
-        self.outer = conv3x3(width, width, bias=False)
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Convolve with the sum of the kernels."""
-        product = torch.einsum("omhw,mi->oihw", self.outer.weight, self.inner.weight[:, :, 0, 0])
-        kernel = self.weight + F.pad(self.point.weight, (1, 1, 1, 1)) + product
-        return F.conv2d(input, kernel, self.bias, padding=1)
-
-
-class MergedBlock(nn.Module):
-    """A `ResidualBlock` of merged convolutions."""
-
-    reach = ResidualBlock.reach
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = MergedConv3x3(width)
-        self.second = MergedConv3x3(width)
-        for layer in (self.second, self.second.point, self.second.outer):
-            zero_init(layer)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add the residual branch."""
-        return x + self.second(torch.relu(self.first(x)))
-
-
-class NAFBlock(nn.Module):
-    """A block with gating instead of activations, on `[B, width, H, W]`; initially the identity.
-
-    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, arXiv:2204.04676; without its channel attention,
-    which depends on the whole image, so that the receptive field stays finite.
-    """
-
-    reach = 1
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in range(2))
-        self.expand = nn.ModuleList(nn.Conv2d(width, 2 * width, kernel_size=1) for _ in range(2))
-        self.around = nn.Conv2d(2 * width, 2 * width, kernel_size=3, padding=1, groups=2 * width)
-        self.project = nn.ModuleList(zero_init(nn.Conv2d(width, width, kernel_size=1)) for _ in range(2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add a spatial branch, then a pointwise branch."""
-        x = x + self.project[0](_gate(self.around(self.expand[0](self._normed(0, x)))))
-        return x + self.project[1](_gate(self.expand[1](self._normed(1, x))))
-
-    def _normed(self, which: int, x: torch.Tensor) -> torch.Tensor:
-        return self.norms[which](x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-def _gate(x: torch.Tensor) -> torch.Tensor:
-    first, second = x.chunk(2, dim=1)
-    return first * second
-
-
-BLOCKS: dict[str, Any] = {"plain": ResidualBlock, "merged": MergedBlock, "naf": NAFBlock}
-"""Kinds of residual block, by name."""
-
-
-def residual_blocks(width: int, count: int, kind: str = "plain") -> nn.Sequential:
-    """Return a sequence of `count` residual blocks of a kind."""
-    return nn.Sequential(*(BLOCKS[kind](width) for _ in range(count)))
+def residual_blocks(width: int, count: int) -> nn.Sequential:
+    """Return a sequence of `count` residual blocks."""
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
 
 
 class ImpulseFill(nn.Module):

@@ -25,9 +25,9 @@ from torch import nn
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import Network, check_counts, sigma_map
 from unnoise.networks.blocks import (
-    BLOCKS,
     DEFAULT_SIGMA,
     ImpulseFill,
+    ResidualBlock,
     SigmaEstimator,
     conv3x3,
     residual_blocks,
@@ -38,6 +38,9 @@ from unnoise.networks.blocks import (
 FADE = 0.3 / 255
 """Level at which `exact_at_zero` halves what is added, [0, 1] units: about that of rounding to 8 bits."""
 
+FOLD = 2
+"""Side of the squares of pixels that are unshuffled into channels."""
+
 
 class ResUNet(Network):
     """Residual U-Net with noise-level map on 2x2 unshuffled input.
@@ -46,8 +49,6 @@ class ResUNet(Network):
         channels: channels of the picture.
         widths: channels of the features at each level, finest (that of the folded picture) first.
         blocks: residual blocks at each level, on the way down and again on the way up.
-        kind: of block: "plain", "merged" or "naf", see `networks.blocks`.
-        fold: side of the squares of pixels that are folded into channels.
         told: whether it is told the noise level.
         guess: whether it estimates a map of the noise level itself, with `told=false` (`SigmaEstimator`).
         fill: whether pixels at 0 and 1 are first filled from those around (`FillLost`), which the residual then starts
@@ -69,8 +70,6 @@ class ResUNet(Network):
         channels: int = 3,
         widths: tuple[int, ...] = (32, 64, 128),
         blocks: tuple[int, ...] = (2, 2, 2),
-        kind: str = "plain",
-        fold: int = 2,
         told: bool = True,
         guess: bool = False,
         fill: bool = False,
@@ -80,13 +79,11 @@ class ResUNet(Network):
         codes: int = 0,
     ):
         super().__init__()
-        check_counts(self.name, channels=channels, widths=widths, blocks=blocks, fold=fold)
+        check_counts(self.name, channels=channels, widths=widths, blocks=blocks)
         if not (isinstance(widths, tuple) and isinstance(blocks, tuple) and len(widths) == len(blocks) >= 2):
             raise UnnoiseError(
                 "resunet: widths and blocks need the same levels, two or more, as in widths=8/16,blocks=1/1"
             )
-        if kind not in BLOCKS:
-            raise UnnoiseError(f"resunet: kind must be one of {', '.join(BLOCKS)}, not '{kind}'")
         flags = {"told": told, "guess": guess, "fill": fill, "through": through, "exact_at_zero": exact_at_zero}
         for argument, value in flags.items():
             if not isinstance(value, bool):
@@ -101,20 +98,20 @@ class ResUNet(Network):
             check_counts(self.name, refine=refine)
             if not fill:
                 raise UnnoiseError("resunet: what is filled can be refined: fill=true,refine=16")
-        self.channels, self.widths, self.blocks, self.kind, self.fold = channels, widths, blocks, kind, fold
+        self.channels, self.widths, self.blocks = channels, widths, blocks
         self.told, self.guess, self.fill, self.refine, self.through = told, guess, fill, refine, through
         self.exact_at_zero, self.codes = exact_at_zero, codes
-        self.levels = fold**2 if told or guess else 0  # planes of the folded input
+        self.levels = FOLD**2 if told or guess else 0  # planes of the folded input
         self.wants_sigma = told
-        self.multiple_of = math.lcm(fold * 2 ** (len(widths) - 1), SigmaEstimator.cell if guess else 1)
+        self.multiple_of = math.lcm(FOLD * 2 ** (len(widths) - 1), SigmaEstimator.cell if guess else 1)
         steps = list(itertools.pairwise(widths))
-        self.head = conv3x3(channels * (1 + 2 * fill) * fold**2 + self.levels, widths[0])
+        self.head = conv3x3(channels * (1 + 2 * fill) * FOLD**2 + self.levels, widths[0])
         if fill:
             self.lost = ImpulseFill(channels, refine)
         if guess:
             self.level = SigmaEstimator(channels)
         self.encoders = nn.ModuleList(
-            residual_blocks(width, count, kind) for width, count in zip(widths, blocks, strict=True)
+            residual_blocks(width, count) for width, count in zip(widths, blocks, strict=True)
         )
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in steps)
         # No bias: the skip that is added brings one, and its gradient alone took most of a step on processors.
@@ -122,12 +119,12 @@ class ResUNet(Network):
             nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2, bias=False) for fine, coarse in steps
         )
         self.decoders = nn.ModuleList(
-            residual_blocks(width, count, kind) for (width, _), count in zip(steps, blocks, strict=False)
+            residual_blocks(width, count) for (width, _), count in zip(steps, blocks, strict=False)
         )
         if codes:
             places = [*widths, *widths[-2::-1]]
             self.steer = nn.ModuleList(zero_init(nn.Conv2d(codes, width, kernel_size=1)) for width in places)
-        self.tail = conv3x3(widths[0], channels * fold**2)
+        self.tail = conv3x3(widths[0], channels * FOLD**2)
         if through:
             zero_init(self.tail)
         self.halo = self._reach()
@@ -139,7 +136,7 @@ class ResUNet(Network):
         start, lost = self.lost(noisy) if self.fill else (noisy, None)
         level = sigma_map(noisy, sigma) if self.told else self.level(noisy) if self.guess else None
         seen = torch.cat([one for one in (start, lost, level) if one is not None], dim=1)
-        folded = F.pixel_unshuffle(seen, self.fold).contiguous(memory_format=torch.channels_last)
+        folded = F.pixel_unshuffle(seen, FOLD).contiguous(memory_format=torch.channels_last)
         features = first = self._steered(self.head(folded), code, 0)
         skips = []
         for level_number, (encode, shrink) in enumerate(zip(self.encoders, self.down, strict=False), start=1):
@@ -151,8 +148,8 @@ class ResUNet(Network):
         for place, (grow, decode, skip) in enumerate(ways_up, start=len(self.widths)):
             features = decode(self._steered(grow(features) + skip, code, place))
         if not self.through:
-            return F.pixel_shuffle(self.tail(features), self.fold)
-        added = F.pixel_shuffle(self.tail(features + first), self.fold)
+            return F.pixel_shuffle(self.tail(features), FOLD)
+        added = F.pixel_shuffle(self.tail(features + first), FOLD)
         if self.exact_at_zero and level is not None:
             variance = level.float().square()
             added = added * (variance / (variance + FADE**2)).to(added.dtype)
@@ -181,7 +178,7 @@ class ResUNet(Network):
         given |= dict(zip(("head.weight", "head.bias"), self._fit_head(other), strict=True))
         if self.channels < other.channels:
             for key in ("tail.weight", "tail.bias"):
-                by_colour = given[key].unflatten(0, (other.channels, self.fold**2))
+                by_colour = given[key].unflatten(0, (other.channels, FOLD**2))
                 given[key] = by_colour.mean(dim=0)
         fresh = self.state_dict()
         wider = {
@@ -193,10 +190,8 @@ class ResUNet(Network):
         """Say whether the weights of another network can become this one's."""
         return (
             isinstance(other, ResUNet)
-            and (other.kind, other.fold) == (self.kind, self.fold)
             and len(other.widths) >= len(self.widths)
             and all(few <= many for few, many in zip(other.widths, self.widths, strict=False))
-            and (self.kind != "naf" or other.widths[: len(self.widths)] == self.widths)  # which norms all features
             and all(few <= many for few, many in zip(other._blocks_of(len(self.widths)), self.blocks, strict=True))
             and (self.channels == other.channels or (self.channels == 1 and not (other.guess or other.refine)))
             and (other.told or (not self.told and other.guess == self.guess))
@@ -222,13 +217,13 @@ class ResUNet(Network):
 
     def _fit_head(self, other: ResUNet) -> tuple[torch.Tensor, torch.Tensor]:
         """Return kernels and bias of another's first convolution as this network's: for its colours, and its level."""
-        planes = other.channels * self.fold**2
+        planes = other.channels * FOLD**2
         colours, taken, level = other.head.weight.split([planes, 2 * other.fill * planes, other.levels], dim=1)
         if self.fill and not other.fill:
             taken = torch.zeros_like(colours).repeat(1, 2, 1, 1)
         if self.channels < other.channels:
             colours, taken = (
-                kernels.unflatten(1, (-1, other.channels, self.fold**2)).sum(dim=2).flatten(1, 2)
+                kernels.unflatten(1, (-1, other.channels, FOLD**2)).sum(dim=2).flatten(1, 2)
                 for kernels in (colours, taken)
             )
         bias = torch.as_tensor(other.head.bias)
@@ -238,9 +233,9 @@ class ResUNet(Network):
 
     def _reach(self) -> int:
         """Sum the reach of every layer in pixels of the picture, and one grid cell for what folding rounds."""
-        head_and_tail = 2 * self.fold
+        head_and_tail = 2 * FOLD
         reach = head_and_tail + (self.lost.reach if self.fill else 0) + self.guess * SigmaEstimator.reach
         for level, count in enumerate(self.blocks):
             passes = 1 if level == len(self.blocks) - 1 else 2
-            reach += passes * count * BLOCKS[self.kind].reach * self.fold * 2**level
+            reach += passes * count * ResidualBlock.reach * FOLD * 2**level
         return reach + self.multiple_of
