@@ -251,6 +251,7 @@ def test_pages_can_be_turned(page: Page, clean: np.ndarray) -> None:
     for number, samples in ((1, clean), (2, clean[::-1] // 2)):
         slide(page, "#page", number)
         assert page.inner_text("#page-said") == f"{number} of 2"
+        stage = clean
         for _ in range(100):
             stage = at_full_size(page, clean.shape)
             if (stage[:, :190] == samples[:, :190]).all():
