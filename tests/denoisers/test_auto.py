@@ -139,6 +139,18 @@ def test_flat_colors_are_left_as_they_are(color: tuple[int, int, int]) -> None:
     assert estimate_noise(noisy, denoisers.level_estimator()).kind != "none"
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, np.nan, np.inf])
+@pytest.mark.parametrize("large", [False, True])
+def test_borders_and_missing_values_hide_no_noise(value: float, large: bool, photograph: np.ndarray) -> None:
+    image = np.tile(photograph, (6, 6, 1) if large else (2, 2, 1))
+    noisy = noise.make("gaussian:15 + clip + quantize")(image, 0)
+    estimator = denoisers.level_estimator()
+    plain = estimator.sample_level(noisy)
+    noisy[:, : noisy.shape[1] // 3] = value
+    assert estimator.sample_level(noisy) == pytest.approx(plain, rel=0.15)
+    assert estimate_noise(noisy, estimator).kind in ("gaussian", "other")
+
+
 def test_smooth_gray_noise_is_found(photograph: np.ndarray) -> None:
     clean = np.tile(photograph.mean(axis=2, keepdims=True), (2, 2, 1))
     noisy = noise.make("correlated:20,smooth=0.7 + clip + quantize")(clean, 0)

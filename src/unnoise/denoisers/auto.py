@@ -11,7 +11,7 @@ import numpy as np
 
 from unnoise.denoisers.base import Denoiser, Sigma, channel_count
 from unnoise.denoisers.model_cache import ModelCache
-from unnoise.denoisers.noise_level import NoiseLevelEstimator
+from unnoise.denoisers.noise_level import NoiseLevelEstimator, flat_fraction
 from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 
@@ -92,22 +92,11 @@ def estimate_noise(noisy: np.ndarray, estimator: NoiseLevelEstimator | None) -> 
     level = estimator.sample_level(noisy[:, :, :3])
     if estimate.kind in ("gaussian", "signal-dependent") and abs(np.log(estimate.sigma / level)) < AGREEMENT:
         return estimate
-    if level < MIN_LEVEL or (estimate.kind == "none" and _flat_fraction(noisy) > 0.5):
+    if level < MIN_LEVEL or (estimate.kind == "none" and flat_fraction(noisy) > 0.5):
         return NoiseEstimate("none", 0.0, (0.0,))
     if estimate.kind in ("impulse", "mixed") or (estimate.kind == "correlated" and channel_count(noisy) != 1):
         return estimate
     return NoiseEstimate("other", level, (level,))
-
-
-def _flat_fraction(pixels: np.ndarray) -> float:
-    """Return the fraction of pixels that equal the next ones to the right and below; clipped ones are not counted.
-
-    Of noise of `MIN_LEVEL`, rounded to 8 bits, it is about 2 % in gray images, and less in color.
-    """
-    here = pixels[:-1, :-1]
-    flat = ((here == pixels[1:, :-1]) & (here == pixels[:-1, 1:])).all(axis=2)
-    inside = ((here > 0) & (here < 1)).all(axis=2)
-    return float(flat[inside].mean()) if inside.any() else 0.0
 
 
 def select_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> str:
