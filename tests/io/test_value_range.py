@@ -130,6 +130,12 @@ def test_normalize_and_restore(image: np.ndarray) -> None:
     np.testing.assert_allclose(found.restore(normalized), 1000 * image - 300, atol=1e-3)
 
 
+@pytest.mark.parametrize(("black", "white"), [(0, 4095 / 65535), (-0.3, 0.7), (100, 1234.5), (-1024, 3071)])
+def test_black_and_white_become_0_and_1_exactly(black: float, white: float) -> None:
+    ends = np.array([black, white], np.float32)
+    np.testing.assert_array_equal(ValueRange(black, white).normalize(ends), [0, 1])
+
+
 @pytest.mark.parametrize(("black", "white"), [(1, 0), (2, 2), (np.nan, 1), (0, np.inf)])
 def test_an_empty_range_is_refused(black: float, white: float) -> None:
     with pytest.raises(UnnoiseError, match="two finite numbers, the smaller first"):

@@ -32,7 +32,9 @@ def noisy(clean: np.ndarray) -> np.ndarray:
 def test_it_is_equivariant_to_scale_and_shift(noisy: np.ndarray, model: str, scale: float, shift: float) -> None:
     plain = unnoise.denoise(noisy, model)
     moved = unnoise.denoise(((noisy + np.float32(shift)) * np.float32(scale)).astype(np.float32), model)
-    np.testing.assert_allclose(moved / scale - shift, plain, atol=2e-3 if scale == 1e-3 else 1e-3)
+    # With 8-bit integers inside, a value on the edge of a step may fall on either side of it.
+    most = 2e-2 if model == "color-fast" else 2e-3 if scale == 1e-3 else 1e-3
+    np.testing.assert_allclose(moved / scale - shift, plain, atol=most)
 
 
 @pytest.mark.parametrize("value", [-9999, 65535, -3.4e38, np.nan])
@@ -122,3 +124,9 @@ def test_strips_have_the_range_of_the_whole(noisy: np.ndarray, tmp_path: Path, m
     process.denoise_file(Job(tmp_path / "a.tif", tmp_path / "strips.tif"), options)
     whole, strips = (io.read(tmp_path / f"{name}.tif").pixels for name in ("whole", "strips"))
     np.testing.assert_allclose(strips, whole, atol=1)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16), (1, np.float32)])
+def test_impulses_are_found_at_every_depth(clean: np.ndarray, scale: int, dtype: type) -> None:
+    noisy = unnoise.add_noise((clean * scale).astype(dtype), "salt-pepper:0.1 + clip", value_range=(0, scale))
+    assert unnoise.inspect(noisy).kind == "impulse"

@@ -72,8 +72,9 @@ class ValueRange:
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 values with black at 0 and white at 1; what overflows is infinite."""
+        black, white = np.float32(self.black), np.float32(self.white)
         with np.errstate(over="ignore", invalid="ignore"):
-            return (pixels - np.float32(self.black)) * np.float32(1 / (self.white - self.black))
+            return (pixels - black) / (white - black)  # white itself becomes 1 exactly, as detectors of clipping need
 
     def without_outliers(self, pixels: np.ndarray) -> np.ndarray:
         """Return `normalize` with infinity in place of outliers, which estimators of the noise pass over."""
