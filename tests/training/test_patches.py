@@ -266,3 +266,17 @@ def test_dithered_patches_have_no_noise() -> None:
     assert {colors for colors, _ in drawn} > {0, 2, 8}
     for colors, patch in drawn:
         assert np.array_equal(patch["noisy"], patch["clean"]) == bool(colors)
+
+
+def test_blurred_patches_keep_their_mean_and_lose_their_detail() -> None:
+    picture = np.random.default_rng(0).integers(256, size=(96, 96, 3)).astype(np.uint8)
+    patches = Patches(InMemory(picture), noise.make("gaussian:0"), 64, blur=0.5)
+    drawn = [(patches.plan(index)[0].blur, patches[index]["clean"]) for index in range(40)]
+    assert 8 < sum(bool(blur) for blur, _ in drawn) < 32
+    for blur, clean in drawn:
+        assert clean.mean() == pytest.approx(127.5 / 255, abs=0.02)
+        # White noise blurred by a Gaussian keeps 1 / (4 pi sigma^2) of its variance, from about one pixel on.
+        kept = clean.var() / (picture / 255).var()
+        assert kept == pytest.approx(1, abs=0.05) if not blur else kept < 0.75
+        if blur > 1:
+            assert kept == pytest.approx(1 / (4 * np.pi * blur**2), rel=0.35)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyvips
 from PIL import Image
+from scipy import ndimage
 
 MAX_GAIN = 6.0
 """Largest gain of stretching: beyond it, noise and JPEG blocks would look like image content."""
+BLURS = (0.5, 4.0)
+"""Standard deviations of the blur, pixels: point spread functions of microscopes are sampled at 1 to 4 pixels."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def stretch_contrast(picture: np.ndarray, black: float, white: float) -> np.ndar
     lowest, highest = np.quantile(picture, [black, 1 - white])
     gain = min(1 / max(highest - lowest, 1e-6), MAX_GAIN)
     return np.clip((picture - (lowest + highest) / 2) * gain + 0.5, 0, 1).astype(np.float32)
+
+
+def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur a picture `[H, W, C]` by a Gaussian of standard deviation `sigma` in pixels, as out of focus."""
+    return ndimage.gaussian_filter(picture, (sigma, sigma, 0), mode="reflect")
 
 
 def dithered(picture: np.ndarray, colors: int) -> np.ndarray:

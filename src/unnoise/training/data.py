@@ -46,6 +46,7 @@ def make_patches(recipe: Recipe, task: Task, dataset: Dataset, stage: Stage) -> 
         enlarge=data.enlarge_probability,
         darken=data.darken_probability,
         dither=data.dither_probability,
+        blur=data.blur_probability,
     )
 
 

@@ -16,7 +16,7 @@ from unnoise.datasets.base import Dataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 from unnoise.noise.synthetic import Gaussian
-from unnoise.training.augmentations import Darkening, dithered, rescaled, stretch_contrast
+from unnoise.training.augmentations import BLURS, Darkening, blurred, dithered, rescaled, stretch_contrast
 
 STRETCHED = 0.45
 """Largest share of a stretched patch that becomes black, and largest share that becomes white."""
@@ -38,6 +38,7 @@ class PatchPlan:
         scale: pixels of the image per pixel of the patch: 1, 2 (averaged), 1/2 or 1/4 (interpolated).
         darken: how it is darkened, or None.
         colors: number of colors it is dithered to; 0 for no dithering.
+        blur: standard deviation of the Gaussian that it is blurred by, pixels; 0 for no blur.
     """
 
     picture: int
@@ -51,6 +52,7 @@ class PatchPlan:
     scale: float = 1
     darken: Darkening | None = None
     colors: int = 0
+    blur: float = 0.0
 
     @property
     def sigma(self) -> float | None:
@@ -81,6 +83,7 @@ class Patches:
         darken: share of clean images that are darkened, as at night or under a microscope (`Darkening`).
         dither: share of clean images that are dithered to few colors, or to black and white, and get no noise: they
             look noisy, and are not.
+        blur: share of clean images that are blurred, as out of focus or through a microscope.
     """
 
     dataset: Dataset
@@ -96,6 +99,7 @@ class Patches:
     enlarge: float = 0.0
     darken: float = 0.0
     dither: float = 0.0
+    blur: float = 0.0
 
     @property
     def epoch(self) -> int:
@@ -124,6 +128,8 @@ class Patches:
             channels = target.shape[2]
             if plan.gray:
                 target = with_channels(target, 1)
+            if plan.blur:
+                target = blurred(target, plan.blur)
             if plan.stretch:
                 target = stretch_contrast(target, *plan.stretch)
             if plan.darken:
@@ -166,7 +172,8 @@ class Patches:
         noise, shares = self.noise.draw(rng), (black, white) if stretch else None
         colors = int(2 ** rng.integers(1, 6)) if self.dither and rng.random() < self.dither else 0
         noise = Gaussian(0) if colors else noise
-        return PatchPlan(picture, top, left, turns, mirrored, gray, shares, noise, scale, darken, colors), rng
+        blur = float(np.exp(rng.uniform(*np.log(BLURS)))) if self.blur and rng.random() < self.blur else 0.0
+        return PatchPlan(picture, top, left, turns, mirrored, gray, shares, noise, scale, darken, colors, blur), rng
 
     def _draw_scale(self, rng: np.random.Generator, side: int) -> float:
         """Draw the number of pixels per pixel of the patch, for an image whose shorter side is given."""

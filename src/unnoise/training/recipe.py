@@ -56,6 +56,7 @@ class Data(_Section):
         enlarge_probability: share of patches, 0 to 1, that are cut at half or a quarter of their side and interpolated.
         darken_probability: share of clean images, 0 to 1, that are darkened, as at night or under a microscope.
         dither_probability: share of clean images, 0 to 1, that are dithered to few colors and get no noise.
+        blur_probability: share of clean images, 0 to 1, that are blurred, as out of focus or through a microscope.
         on_device: keep all images in the memory of the training device, and cut patches and add noise there. A GPU
             would wait for patches that the CPU prepares. For clean images and simple noises only, see `batches`.
     """
@@ -75,6 +76,7 @@ class Data(_Section):
     enlarge_probability: float = Field(default=0.0, ge=0, le=1)
     darken_probability: float = Field(default=0.0, ge=0, le=1)
     dither_probability: float = Field(default=0.0, ge=0, le=1)
+    blur_probability: float = Field(default=0.0, ge=0, le=1)
     on_device: bool = False
 
     @field_validator("train", "validation", mode="before")
@@ -255,9 +257,9 @@ class Recipe(_Section):
         data = self.data
         if data.validation and data.validation_split:
             raise ValueError("set either data.validation or data.validation_split")
-        more = data.halve_probability + data.enlarge_probability + data.darken_probability + data.dither_probability
-        if data.on_device and more:
-            raise ValueError("data.on_device does not halve, enlarge, darken or dither patches")
+        augmented = ("halve", "enlarge", "darken", "dither", "blur")
+        if data.on_device and any(getattr(data, f"{name}_probability") for name in augmented):
+            raise ValueError("data.on_device does not halve, enlarge, darken, dither or blur patches")
         held_out = data.validation or data.validation_split
         if self.validation.keep == "best" and not (self.validation.patches and held_out):
             raise ValueError(
