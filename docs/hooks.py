@@ -30,7 +30,19 @@ PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "
 """Files of the repository that are pages of the site; index.md is written for the site."""
 
 PACKAGES = [
-    *["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline", "tables", "service"],
+    *[
+        "io",
+        "noise",
+        "networks",
+        "datasets",
+        "denoisers",
+        "evaluation",
+        "training",
+        "pipeline",
+        "tables",
+        "service",
+        "torch",
+    ],
 ]
 _LINK = re.compile(r"(\]\()((?:\.\./)+)([^)#\s]+)")
 

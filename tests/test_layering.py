@@ -23,6 +23,7 @@ ALLOWED = {
     "training": ["io", "noise", "networks", "datasets", "denoisers", "evaluation"],
     "tables": ["io", "noise", "datasets", "denoisers", "evaluation", "pipeline"],
     "service": ["io", "noise", "denoisers", "pipeline"],
+    "torch": ["denoisers"],
     "api": ["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline"],
 }
 """Package (or module beside the packages) -> the packages that it may import, besides `CORE`.
@@ -32,7 +33,9 @@ ALLOWED = {
 
 ONLY_FROM = {
     ("noise", "io"): ["noise.calibration"],
-    ("denoisers", "networks"): ["denoisers.pytorch", "denoisers.deep_prior", "denoisers.zero_shot"],
+    ("denoisers", "networks"): [
+        *["denoisers.pytorch", "denoisers.spandrel", "denoisers.deep_prior", "denoisers.zero_shot"]
+    ],
     ("tables", "pipeline"): ["tables.ray"],
     ("tables", "pipeline.ray_pool"): ["tables.ray"],
 }
@@ -41,7 +44,9 @@ ONLY_FROM = {
 TORCH = ["torch", "torchvision", "lightning", "lightning_fabric", "safetensors.torch"]
 TORCH_MODULES = [
     "networks",
-    *["denoisers.pytorch", "denoisers.deep_prior", "denoisers.zero_shot"],
+    "torch",
+    *["denoisers.pytorch", "denoisers.spandrel", "denoisers.torchvision_stand_in"],
+    *["denoisers.deep_prior", "denoisers.zero_shot"],
     *[
         "training.trainer",
         "training.averaging",
@@ -67,7 +72,7 @@ EXTRA_MODULES = [
 """Modules that need an extra; all others are imported on the base install."""
 EXTRAS = [
     *["torch", "lightning_fabric", "safetensors", "pydantic", "yaml", "onnx", "matplotlib", "fastapi", "uvicorn"],
-    *["starlette", "prometheus_client", "python_multipart", "pyarrow", "ray", "upath", "openvino"],
+    *["starlette", "prometheus_client", "python_multipart", "pyarrow", "ray", "upath", "openvino", "spandrel"],
 ]
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"

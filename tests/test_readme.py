@@ -87,6 +87,20 @@ def test_python_of_the_first_pages_runs(
     exec(compile(code, page, "exec"), {})
 
 
+def test_python_of_the_modules_runs() -> None:
+    """The wrapper of a module keeps the size of an image that is no multiple of the grid, and its gradient."""
+    torch = pytest.importorskip("torch")
+    text = (ROOT / "docs" / "how-to" / "use_networks_of_other_projects.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(blocks), "use_networks_of_other_projects.md", "exec"), names)
+    assert names["clean"].shape == names["noisy"].shape
+    image = torch.rand(2, 3, 21, 30, requires_grad=True)
+    clean = names["Unnoise"]()(image, 0.1)
+    clean.sum().backward()
+    assert clean.shape == image.shape and image.grad.abs().sum() > 0
+
+
 def test_the_set_up_lines_are_found() -> None:
     found = runpy.run_path(str(ROOT / ".ci" / "readme_commands.py"))["commands"](README)
     assert ["unnoise demo" in found[0], found[1].endswith("&& pytest"), len(found)] == [True, True, 2]

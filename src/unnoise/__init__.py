@@ -52,6 +52,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _typing.Any:
+    if name == "torch":  # needs PyTorch, and is no part of the names that are there without it
+        return _importlib.import_module("unnoise.torch")
     if name not in _LAZY:
         raise AttributeError(f"module 'unnoise' has no attribute '{name}'")
     module, _, attribute = _LAZY[name].partition(":")

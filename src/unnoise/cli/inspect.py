@@ -121,7 +121,7 @@ def _read_card(path: Path) -> Card:
     from unnoise.optional import require
     from unnoise.spec import unknown
 
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() in denoisers.TORCH_FILES:
         require("torch", extra="train")
         from unnoise.denoisers import pytorch
 
@@ -139,7 +139,7 @@ def _card_text(card: Card) -> str:
         "summary": card.summary,
         "network": card.network,
         "channels": str(card.channels),
-        "trained on": f"{card.noise or 'pairs'} ({card.task})",
+        "trained on": f"{card.noise or 'pairs'} ({card.task})" if card.task else "not stated in the file",
         "training data": card.data_licence,
         "training": "\n".join(f"then {part}" if i else part for i, part in enumerate(card.trained.split(", then "))),
         "license": card.licence,

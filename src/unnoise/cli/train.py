@@ -68,7 +68,7 @@ def train(
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A .safetensors model.")],
+    model: Annotated[Path, typer.Argument(help="A .safetensors model, or a .pth file of weights.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: next to the model.")] = None,
     scores: Scores = None,
     fp16: Annotated[
@@ -80,11 +80,12 @@ def export(
 ) -> None:
     """Export a trained model to ONNX.
 
-    The file is checked against the original model.
+    The file is checked against the original model. Weights of another project need the extra spandrel.
     """
     from unnoise.optional import require
 
     require("torch", extra="train")
+    require("onnx", extra="train")
     from unnoise.evaluation import benchmark
     from unnoise.training import export as exporting
 

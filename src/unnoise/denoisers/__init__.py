@@ -1,8 +1,8 @@
 """Denoisers: a noisy array in, a clean array out.
 
 `make("color")` opens a bundled model, `make("auto")` selects one for each image, `make("nlm:strength=1")` is a
-classical filter, and `make("mine.onnx")` or `make("mine.safetensors")` opens a model file. To add a denoiser, write its
-class in a file of this package and add a row to `DENOISERS`.
+classical filter, and `make("mine.onnx")`, `make("mine.safetensors")` or `make("theirs.pth")` opens a model file. To add
+a denoiser, write its class in a file of this package and add a row to `DENOISERS`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ Without a choice, it is OpenVINO if installed, else ONNX Runtime, and PyTorch fo
 that the results agree. If chosen, OpenVINO and PyTorch use bfloat16 where it is faster, and PyTorch uses CUDA or
 Apple's GPU.
 """
+TORCH_FILES = (".safetensors", ".pth", ".pt", ".ckpt")
+"""Suffixes of files that PyTorch runs: models of this package, and weights of other projects."""
 WEIGHTS = Path(__file__).parent / "weights"
 ESTIMATOR = "noise_level"
 """Name of the network that estimates the noise level, next to the denoiser that it is a part of; not a denoiser."""
@@ -79,7 +81,7 @@ def _open(spec: str | Path | Denoiser, engine: str | None, concurrency: int) -> 
     if isinstance(spec, Denoiser):
         return spec
     path = bundled_models().get(str(spec), Path(spec))
-    if path.suffix in (".onnx", ".safetensors"):
+    if path.suffix.lower() in (".onnx", *TORCH_FILES):
         return _open_file(path, engine, concurrency)
     name = str(spec).partition(":")[0].strip()
     if name in bundled_models():
@@ -92,13 +94,13 @@ def _open(spec: str | Path | Denoiser, engine: str | None, concurrency: int) -> 
 def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
     if engine not in (None, *ENGINES):
         raise UnnoiseError(unknown("engine", engine, ENGINES))
-    if engine == "torch":
+    if engine == "torch" and path.suffix == ".onnx":
         path = path.with_suffix(".safetensors")
     if path.stem == ESTIMATOR:
         raise UnnoiseError(f"'{path}' is not a denoiser: it estimates the noise level for 'blind'")
     if not path.is_file():
         raise UnnoiseError(f"there is no model file '{path}'")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() in TORCH_FILES:
         if engine not in (None, "torch"):
             raise UnnoiseError(f"engine '{engine}' runs .onnx files only: run `unnoise export {path}` first")
         require("torch", extra="train")

@@ -1,10 +1,11 @@
-"""PyTorch networks as denoisers, in memory or from `.safetensors` files."""
+"""PyTorch networks as denoisers, in memory or from files: `.safetensors` with a card, or weights of other projects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from safetensors.torch import save as save_tensors
 from unnoise import networks
 from unnoise.denoisers import clipping
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
-from unnoise.denoisers.model_card import Card
+from unnoise.denoisers.model_card import KEY, Card
 from unnoise.errors import UnnoiseError
 from unnoise.io.atomic import atomic_write
 from unnoise.networks.base import bf16_pays
+
+STATE_DICTS = (".pth", ".pt", ".ckpt")
+"""Suffixes of files with weights alone, as other projects save them; spandrel tells the network."""
 
 
 class TorchDenoiser(Denoiser):
@@ -61,7 +65,7 @@ class TorchDenoiser(Denoiser):
 
 
 def open_model(path: Path, *, accelerate: bool) -> TorchDenoiser:
-    """Open a `.safetensors` file as a denoiser.
+    """Open a `.safetensors` file, or weights of another project, as a denoiser.
 
     Args:
         path: the file.
@@ -76,7 +80,7 @@ def open_model(path: Path, *, accelerate: bool) -> TorchDenoiser:
         return TorchDenoiser(network, card)
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchDenoiser(network, card, bf16=bf16_pays(device))
+    return TorchDenoiser(network, card, bf16=bf16_pays(device) and getattr(network, "bf16", True))
 
 
 def save(network: networks.Network, card: Card, path: Path, *, half: bool = False) -> None:
@@ -90,12 +94,24 @@ def save(network: networks.Network, card: Card, path: Path, *, half: bool = Fals
 
 
 def load(path: str | Path) -> tuple[networks.Network, Card]:
-    """Build the network of a `.safetensors` file, with its weights.
+    """Build the network of a model file, with its weights.
+
+    Args:
+        path: a `.safetensors` file with a card; or a state dict of another project, which spandrel recognizes: one of
+            `STATE_DICTS` or a `.safetensors` file without a card.
 
     Raises:
-        UnnoiseError: the file is missing, is not safetensors, has no valid card, or its weights do not fit.
+        UnnoiseError: the file is missing, damaged, or of a network that is not known, its weights do not fit, or
+            spandrel is needed and not installed.
     """
+    if Path(path).suffix.lower() in STATE_DICTS:
+        return _adapt(_read_weights(path), path)
     tensors, metadata = _read(path)
+    if KEY not in (metadata or {}):
+        try:
+            return _adapt(tensors, path)
+        except UnnoiseError as error:
+            raise UnnoiseError(f"'{path}' has no valid card of an unnoise model, and {error}") from error
     card = Card.from_metadata(metadata, str(path))
     network = networks.make(card.network)
     network.margin = card.margin
@@ -114,13 +130,8 @@ def load_state_dict(network: networks.Network, path: str | Path) -> None:
     Raises:
         UnnoiseError: the file is missing, has other contents, or its weights do not fit.
     """
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UnnoiseError(f"cannot read the weights '{path}': {error.strerror or error}") from error
-    except Exception as error:  # a corrupt file can raise anything
-        raise UnnoiseError(f"'{path}' cannot be loaded: it is corrupt, or contains more than weights") from error
-    if not isinstance(tensors, Mapping) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+    tensors = _read_weights(path)
+    if not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise UnnoiseError(f"'{path}' contains no weights: expected a state dict of names and tensors")
     try:
         network.load_state_dict(tensors)
@@ -155,6 +166,25 @@ def device(wanted: str | None = None) -> str:
     if wanted == "cuda" and not available:
         raise UnnoiseError("device 'cuda' is not available to PyTorch: set it to 'cpu'")
     return wanted or ("cuda" if available else "cpu")
+
+
+def _adapt(tensors: Mapping[str, Any], path: str | Path) -> tuple[networks.Network, Card]:
+    from unnoise.denoisers import spandrel  # slow to import, and from an extra
+
+    return spandrel.adapt(tensors, Path(path))
+
+
+def _read_weights(path: str | Path) -> Mapping[str, Any]:
+    """Read a state dict that `torch.save` wrote, perhaps inside other mappings; nothing else is unpickled."""
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UnnoiseError(f"cannot read the weights '{path}': {error.strerror or error}") from error
+    except Exception as error:  # a corrupt file can raise anything
+        raise UnnoiseError(f"'{path}' cannot be loaded: it is corrupt, or contains more than weights") from error
+    if not isinstance(tensors, Mapping):
+        raise UnnoiseError(f"'{path}' contains no weights: expected a state dict of names and tensors")
+    return tensors
 
 
 def _read(path: str | Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str] | None]:

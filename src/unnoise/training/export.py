@@ -1,4 +1,4 @@
-"""Export of a `.safetensors` model to ONNX, which runs without PyTorch; the result is compared with the original."""
+"""Export of a model to ONNX, which runs without PyTorch; the result is compared with the original."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unnoise.denoisers.onnx import Onnx
 from unnoise.denoisers.pytorch import TorchDenoiser
 from unnoise.errors import UnnoiseError
 from unnoise.io.atomic import atomic_write
-from unnoise.networks import Network
+from unnoise.networks import NETWORKS, Network
 
 TOLERANCE = 0.25 / 255  # a quarter of an 8-bit level
 
@@ -39,9 +39,9 @@ def export(
     """Write a model as ONNX for any image size, with its card; nothing is written if it differs from the original.
 
     Args:
-        model: the `.safetensors` file.
+        model: the `.safetensors` file, or weights of another project.
         target: the file to write; by default beside the model.
-        scores: measured results for the cards of both files.
+        scores: measured results for the cards of both files; files of other projects are left as they are.
         half: store the weights of both files in float16, which halves their size; inference stays in float32.
         part: export a part that is a network itself, such as the estimator `levels` of `blind`; its weights are
             written to a `.safetensors` file beside `target`, too.
@@ -70,7 +70,7 @@ def export(
         difference = disagreement(network, temporary)
         if not difference <= TOLERANCE:  # NaN fails too
             raise UnnoiseError(f"the ONNX model differs from '{model}' by {255 * difference:.2f} 8-bit levels")
-        if scores or half or part:
+        if (scores or half or part) and network.name in NETWORKS:
             pytorch.save(network, card, model, half=half)
     return target
 
@@ -82,7 +82,7 @@ def to_onnx(network: Network, card: Card, *, half: bool = False) -> bytes:
     kernels that are exact in float16 are stored so.
     """
     network = fold_norms(network)
-    side = 8 * network.multiple_of
+    side = _unit(network)
     inputs: dict[str, torch.Tensor] = {"noisy": torch.zeros(1, network.channels, side, side)}
     if network.wants_sigma:
         inputs["sigma"] = torch.zeros(1, 1, side, side)
@@ -155,11 +155,16 @@ def disagreement(network: Network, exported: Path) -> float:
     copy, differences = Onnx(exported), []
     original = TorchDenoiser(network, copy.card)
     for tall, wide in sides:
-        height, width = tall * 8 * network.multiple_of + 1, wide * 8 * network.multiple_of
+        height, width = tall * _unit(network) + 1, wide * _unit(network)
         noisy = rng.random((height, width, network.channels), dtype=np.float32)
         sigma = 0.1 if network.wants_sigma else None
         differences.append(np.abs(original(noisy, sigma) - copy(noisy, sigma)).max())
     return float(np.max(differences))
+
+
+def _unit(network: Network) -> int:
+    """Return eight steps of the grid of a network, or as few as 64 pixels hold."""
+    return network.multiple_of * max(1, min(8, 64 // network.multiple_of))
 
 
 def _disagreement_of_levels(network: Network, exported: Path) -> float:
