@@ -36,6 +36,8 @@ def denoise(
     *,
     sigma: float | None = None,
     strength: float = 1.0,
+    min_noise: float | None = None,
+    force: bool = False,
     ensemble: bool = False,
     engine: str | None = None,
     value_range: tuple[float, float] | None = None,
@@ -53,6 +55,10 @@ def denoise(
         sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of the full scale: of 1 for floats of
             the usual convention, of 4095 for 12 bits; see `io.value_range`); None to estimate the noise.
         strength: 0 returns the image unchanged, 1 is the result of the model, up to 1.5 extrapolates.
+        min_noise: an image whose estimated noise is below this is returned as it is, in 8-bit units; None for the
+            default, 2. For the model "auto".
+        force: denoise an image in which no noise is found, too, with the model for noise of an unknown kind. For the
+            model "auto".
         ensemble: average over the eight orientations of the image: about 0.1 dB better at 8x the cost.
         engine: library that runs the network, "onnx", "openvino" or "torch"; None for the fastest installed one.
         value_range: black and white, in the values of the image; None to estimate them. 255 in 8-bit units is then
@@ -70,7 +76,10 @@ def denoise(
     (8, 8)
     """
     denoiser = _MODELS.open(model, ensemble=ensemble, engine=engine)
-    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), strength=strength, value_range=value_range)
+    options = process.DenoiseOptions(
+        denoiser, sigma=from_8bit(sigma), strength=strength, value_range=value_range,
+        min_level=from_8bit(min_noise), force=force,
+    )  # fmt: skip
     result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
     return adapters.like_source(source, result.picture, channel_axis)
 
@@ -80,6 +89,8 @@ def denoise_with_error(
     model: str | Path | Denoiser = DEFAULT_MODEL,
     *,
     sigma: float | None = None,
+    min_noise: float | None = None,
+    force: bool = False,
     engine: str | None = None,
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
@@ -93,6 +104,8 @@ def denoise_with_error(
         source: as for `denoise`.
         model: as for `denoise`.
         sigma: as for `denoise`.
+        min_noise: as for `denoise`.
+        force: as for `denoise`.
         engine: as for `denoise`.
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
@@ -109,7 +122,9 @@ def denoise_with_error(
     (8, 8)
     """
     denoiser = _MODELS.open(model, ensemble=False, engine=engine)
-    options = process.DenoiseOptions(denoiser, sigma=from_8bit(sigma), value_range=value_range)
+    options = process.DenoiseOptions(
+        denoiser, sigma=from_8bit(sigma), value_range=value_range, min_level=from_8bit(min_noise), force=force
+    )
     result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress, error_map=True)
     assert result.error is not None
     return adapters.like_source(source, result.picture, channel_axis), result.error

@@ -70,7 +70,7 @@ def process(*words: str, **options: int) -> subprocess.Popen[bytes]:
 
 
 def test_a_picture_is_cleaned_beside_itself(unnoise: Call, here: Path) -> None:
-    assert unnoise("a.png", "-m", "median") == (0, "a.clean.png\n", "")
+    assert unnoise("a.png", "-m", "median") == (0, "a.clean.png: denoised with median\n", "")
     assert image_io.read("a.clean.png").pixels.std() < 0.7 * image_io.read("a.png").pixels.std()
     assert Path("a.png").read_bytes() == encoded(".png")
 
@@ -78,7 +78,9 @@ def test_a_picture_is_cleaned_beside_itself(unnoise: Call, here: Path) -> None:
 def test_folders_patterns_and_odd_names(unnoise: Call, here: Path) -> None:
     status, out, err = unnoise("clean", "*.jpg", "b ü [1].jpg", "a.png", "-o", "new/folder", "--model", "median")
     assert (status, err) == (0, "")
-    assert out.splitlines() == [str(Path("new/folder") / name) for name in ("b ü [1].jpg", "a.png")]
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [
+        str(Path("new/folder") / name) for name in ("b ü [1].jpg", "a.png")
+    ]
 
 
 def test_bad_files_among_good_ones(unnoise: Call, here: Path) -> None:
@@ -120,13 +122,13 @@ def test_nothing_is_overwritten_unasked(unnoise: Call, here: Path) -> None:
     for words in ("a.png", "a.png -o a.png", "a.png -o .", "demo -o a.png", "add gaussian:5 a.png -o a.png"):
         assert unnoise(*words.split())[0] == 2
     assert Path("a.clean.png").read_text() == "mine" and Path("a.png").read_bytes() == encoded(".png")
-    assert unnoise("a.png", "-o", "a.png", "--overwrite", "-m", "median")[:2] == (0, "a.png\n")
+    assert unnoise("a.png", "-o", "a.png", "--overwrite", "-m", "median")[:2] == (0, "a.png: denoised with median\n")
     assert Path("a.png").read_bytes() != encoded(".png")
 
 
 def test_a_link_is_cleaned_and_stays(unnoise: Call, here: Path) -> None:
     Path("link.png").symlink_to("a.png")
-    assert unnoise("link.png", "-m", "median")[:2] == (0, "link.clean.png\n")
+    assert unnoise("link.png", "-m", "median")[:2] == (0, "link.clean.png: denoised with median\n")
     assert Path("link.png").is_symlink() and not Path("link.clean.png").is_symlink()
 
 
@@ -158,8 +160,8 @@ def test_an_archive_is_brought_up_to_date(unnoise: Call, here: Path) -> None:
     assert unnoise(*words)[0] == 1
     Path("bad/empty.png").write_bytes(encoded(".png"))
     status, out, err = unnoise(*words, "--workers", "2")
-    assert (status, out.splitlines()) == (1, [str(Path("out/bad/empty.png"))])
-    assert err.splitlines()[-1] == "unnoise: 2 skipped (done and unchanged), 1 denoised, 2 failed"
+    assert (status, out.splitlines()) == (1, [f"{Path('out/bad/empty.png')}: denoised with median"])
+    assert err.splitlines()[-1] == "unnoise: 2 skipped (done and unchanged), 1 denoised, 0 copied, 2 failed"
     rows = [json.loads(line) for line in unnoise(*words, "--json")[1].splitlines()]
     assert [row["source"] for row in rows if row["skipped"]] == ["a.png", "b ü [1].jpg", "bad/empty.png"]
 
@@ -178,7 +180,7 @@ def test_a_name_that_is_no_text_has_its_line(here: Path, capfdbinary: pytest.Cap
         Path(os.fsdecode(b"\xff.png")).write_bytes(encoded(".png"))
     except OSError:
         pytest.skip("this file system takes only text as names")
-    for message in (b"", b"unnoise: 2 skipped (done and unchanged), 0 denoised, 0 failed\n"):
+    for message in (b"", b"unnoise: 2 skipped (done and unchanged), 0 denoised, 0 copied, 0 failed\n"):
         with pytest.raises(SystemExit):
             main.main(["*.png", "-o", "out", "-m", "median"])
         assert capfdbinary.readouterr().err == message
@@ -196,7 +198,35 @@ def test_watching_goes_on_until_it_is_interrupted(unnoise: Call, here: Path, mon
 
     monkeypatch.setattr(watch.watch_folder, "__defaults__", (sleep,))
     status, out, _ = unnoise("*.png", "-o", "out", "-m", "median", "--watch")
-    assert (status, out.splitlines()) == (130, [str(Path("out") / name) for name in ("a.png", "new.png")])
+    assert (status, out.splitlines()) == (
+        130,
+        [f"{Path('out') / name}: denoised with median" for name in ("a.png", "new.png")],
+    )
+
+
+def test_what_was_done_is_said(unnoise: Call, here: Path) -> None:
+    image_io.from_array(np.full((40, 50, 3), 99, np.uint8)).save("flat.png")
+    status, out, err = unnoise("*.png", "-o", "out")
+    noisy, flat = out.splitlines()
+    assert status == 0 and err == "unnoise: 1 denoised, 1 copied, 0 failed\n"
+    assert re.fullmatch(r"out.flat\.png: no noise found, copied \(.+ is below 2/255\)", flat)
+    assert re.fullmatch(r"out.a\.png: Gaussian noise, sigma [\d.]+, denoised with color", noisy)
+    assert Path("out/flat.png").read_bytes() == Path("flat.png").read_bytes()
+    again = unnoise("*.png", "-o", "out", "--json")
+    rows = [json.loads(line) for line in again[1].splitlines()]
+    assert again[2] == "unnoise: 2 skipped (done and unchanged), 0 denoised, 0 copied, 0 failed\n"
+    assert [(row["done"], row["noise"], row["model"]) for row in rows] == [
+        ("denoised", "gaussian", "color"),
+        ("copied", "none", None),
+    ]
+    assert rows[0]["sigma"] > 25 and rows[1]["sigma"] == 0 and rows[1]["reason"].endswith("is below 2/255")
+
+
+def test_the_limit_of_noise_can_be_moved(unnoise: Call, here: Path) -> None:
+    image_io.from_array(np.full((40, 50, 3), 99, np.uint8)).save("flat.png")
+    assert unnoise("*.png", "-o", "out", "--force")[1].splitlines()[1].endswith("denoised with blind all the same")
+    _, out, err = unnoise("*.png", "-o", "out", "--min-noise", "200")  # other options: both are done again
+    assert out.count("no noise found, copied") == 2 and err == "unnoise: 0 denoised, 2 copied, 0 failed\n"
 
 
 # Pipes
@@ -209,7 +239,10 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(here: Path, capfdbinary: pyt
         pytest.skip("this file system takes only text as names")
     with pytest.raises(SystemExit):
         main.main(["*.png", "-m", "median"])
-    assert capfdbinary.readouterr() == (b"a.clean.png\n\xff.clean.png\n", b"")
+    assert capfdbinary.readouterr() == (
+        b"a.clean.png: denoised with median\n\xff.clean.png: denoised with median\n",
+        b"",
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -220,8 +253,26 @@ def test_a_pipe_keeps_the_format(
     with pytest.raises(SystemExit) as left:
         main.main(["-", "-m", "median"])
     out, err = capfdbinary.readouterr()
-    assert (left.value.code, err) == (0, b"")
+    assert (left.value.code, err) == (0, b"unnoise: denoised with median\n")
     assert image_io.suffix_of(out) == suffix and image_io.read(out).pixels.std() < 0.1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_pipe_says_what_was_done(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], as_json: bool
+) -> None:
+    flat = image_io.encode(image_io.from_array(np.full((40, 50, 3), 99, np.uint8)), ".png")
+    for words in (["-"], ["-", "-o", "x.png"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(flat)))
+        with pytest.raises(SystemExit):
+            main.main([*words, *(["--json"] if as_json else [])])
+        out, err = capfdbinary.readouterr()
+        said = out if "-o" in words else err
+        if as_json:
+            assert json.loads(said)["done"] == "copied" and json.loads(said)["target"] == (words[2:] or [None])[0]
+        else:
+            assert said.count(b"\n") == 1 and b"no noise found, copied" in said
+        assert (out == flat) if "-o" not in words else (err == b"" and Path("x.png").read_bytes() == flat)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded(".png")[:500]])
@@ -258,6 +309,9 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
         (["a.png", "--sgima", "3"], "No such option.*--sigma.*see unnoise clean --help"),
         (["a.png", "--sigma", "-3"], "sigma must be between 0 and 255"),
         (["a.png", "--strength", "nan"], "strength must be between 0 and 1.5, got nan"),
+        (["a.png", "--min-noise", "256"], "minimum noise level must be between 0 and 255"),
+        (["a.png", "--min-noise", "3", "--sigma", "4"], "leave sigma out"),
+        (["a.png", "--force", "-m", "median"], "force, are for the model auto"),
         (["a.png", "--quality", "101"], "quality must be between 1 and 100, got 101"),
         (["a.png", "-m", "colour"], "unknown model 'colour': did you mean 'color'"),
         (["a.png", "-m", "gone.onnx"], "no model file 'gone.onnx'"),

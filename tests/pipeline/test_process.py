@@ -130,7 +130,7 @@ def test_one_bad_file_does_not_stop_the_others(here: Path) -> None:
     assert progress == sorted(progress) and progress[-1] == 4
     assert results[0].to_dict() == {
         **{"source": "b.png", "target": str(Path("out/b.png")), "error": None, "sigma": None, "megapixels": 0.0},
-        "model": "",
+        **{"done": "denoised", "noise": None, "model": None, "reason": "the model needs no estimate of the noise"},
         "seconds": pytest.approx(0, abs=5),
         "skipped": False,
     }
@@ -175,10 +175,10 @@ def test_files_are_overwritten_only_with_overwrite(here: Path) -> None:
 
 def test_bytes_are_returned_or_written_to_a_file(here: Path) -> None:
     data = Path("b.png").read_bytes()
-    clean = process.denoise_bytes(data, DenoiseOptions(Double()))
-    assert clean is not None and clean.startswith(b"\x89PNG")
+    clean, outcome = process.denoise_bytes(data, DenoiseOptions(Double()))
+    assert outcome.done == "denoised" and clean is not None and clean.startswith(b"\x89PNG")
     np.testing.assert_array_equal(io.read(clean).to_array(), 120)
-    assert process.denoise_bytes(data, DenoiseOptions(Double()), "new/c.tif") is None
+    assert process.denoise_bytes(data, DenoiseOptions(Double()), "new/c.tif")[0] is None
     np.testing.assert_array_equal(io.read("new/c.tif").to_array(), 120)
     with pytest.raises(UnnoiseError, match="exists"):
         process.denoise_bytes(data, DenoiseOptions(Double()), "new/c.tif")

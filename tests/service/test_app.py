@@ -117,7 +117,7 @@ LARGE = png(np.zeros((3072, 6144, 1), np.uint8))
 
 def test_a_picture_is_cleaned_as_by_the_main_job(client: TestClient, noisy: bytes) -> None:
     settings = process.DenoiseOptions(client.app.state.service.operations.open("color"), 25 / 255)  # type: ignore[union-attr]
-    expected = process.denoise_bytes(noisy, settings)
+    expected, _ = process.denoise_bytes(noisy, settings)
     raw = client.post("/v1/denoise?model=color&sigma=25", content=noisy, headers={"Content-Type": "image/png"})
     form = client.post("/v1/denoise?model=color&sigma=25", files={"picture": ("a.png", noisy, "image/png")})
     for answer in (raw, form):
@@ -136,6 +136,29 @@ def test_without_options_sigma_and_model_are_estimated(
     assert float(answer.headers["unnoise-sigma"]) == pytest.approx(25, abs=3)
     error = [float(np.mean((pixels(data) - photograph) ** 2)) for data in (noisy, answer.content)]
     assert error[1] < error[0] / 5
+
+
+def test_it_reports_what_was_done_and_why(client: TestClient, noisy: bytes) -> None:
+    flat = png(np.full((64, 64, 3), 99, np.uint8))
+    answer = client.post("/v1/denoise", content=flat)
+    assert answer.content == flat and "unnoise-model" not in answer.headers
+    assert (answer.headers["unnoise-done"], answer.headers["unnoise-noise"]) == ("copied", "none")
+    assert answer.headers["unnoise-reason"] == client.post("/v1/inspect", content=flat).json()["reason"]
+    answer = client.post("/v1/denoise", content=noisy)
+    assert (answer.headers["unnoise-done"], answer.headers["unnoise-noise"]) == ("denoised", "gaussian")
+    answer = client.post("/v1/denoise?sigma=25", content=noisy)
+    assert answer.headers["unnoise-done"] == "denoised" and "unnoise-noise" not in answer.headers
+
+
+def test_the_limit_of_noise_can_be_moved(client: TestClient, noisy: bytes) -> None:
+    answer = client.post("/v1/denoise?min_noise=60", content=noisy)
+    assert answer.headers["unnoise-done"] == "copied" and answer.content == noisy
+    assert "is below 60/255" in answer.headers["unnoise-reason"]
+    for more in ("min_noise=60&force=true", "min_noise=0"):
+        answer = client.post(f"/v1/denoise?{more}", content=noisy)
+        assert answer.headers["unnoise-done"] == "denoised" and answer.content != noisy
+    for wrong in ("min_noise=-1", "min_noise=256", "min_noise=3&sigma=5", "force=true&model=median"):
+        problem(client.post(f"/v1/denoise?{wrong}", content=noisy), 422)
 
 
 def test_inspection_is_that_of_the_package(client: TestClient, noisy: bytes) -> None:

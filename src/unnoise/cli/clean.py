@@ -39,6 +39,13 @@ def clean(
     strength: Annotated[
         float, typer.Option(help="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it.")
     ] = 1.0,
+    min_noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LEVEL", help="Copy images whose estimated noise is below this, in 8-bit units. Default: 2."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Denoise images in which no noise is found, too.")] = False,
     value_range: ValueRange = None,
     ensemble: Ensemble = False,
     engine: Engine = None,
@@ -80,6 +87,8 @@ def clean(
         max_pixels=max_pixels,
         overwrite=overwrite,
         quality=quality,
+        min_level=from_8bit(min_noise),
+        force=force,
     )
     if sigma is not None and 0 < sigma < 1:
         print_note(
@@ -95,7 +104,7 @@ def clean(
             raise UnnoiseError("a pipe (-) cannot be mixed with files: denoise them separately")
         if error_map:
             raise UnnoiseError("--error-map needs an image in a file, not in a pipe")
-        _clean_pipe(options, out)
+        _clean_pipe(options, out, as_json=as_json)
         return
     if error_map and strength != 1:
         raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
@@ -107,6 +116,10 @@ def clean(
     }
     if value_range:
         recorded["value_range"] = list(value_range)
+    if min_noise is not None:
+        recorded["min_noise"] = min_noise
+    if force:
+        recorded["force"] = True
     if os.path.isfile(model):
         from unnoise.io import atomic
 
@@ -181,20 +194,28 @@ def _clean_files(
                 finish(failed, len(jobs))
 
 
-def _clean_pipe(options: DenoiseOptions, out: str | None) -> None:
-    """Denoise the image on standard input to standard output in the same format, or to a file."""
+def _clean_pipe(options: DenoiseOptions, out: str | None, *, as_json: bool) -> None:
+    """Denoise the image on standard input to standard output in the same format, or to a file; say what was done.
+
+    That goes to standard error if the image goes to standard output.
+    """
     from unnoise.pipeline import process
 
     if sys.stdin.isatty():
         raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
     if out is None and sys.stdout.isatty():
         raise UnnoiseError("an image cannot be written to a terminal: name a file with -o, or redirect with >")
-    encoded = process.denoise_bytes(sys.stdin.buffer.read(), options, out)
+    encoded, outcome = process.denoise_bytes(sys.stdin.buffer.read(), options, out)
+    line = as_line({"target": out, **outcome.to_dict()})
     if encoded is None:
-        print_line(out)
+        print_line(line if as_json else f"{out}: {outcome}")
+        return
+    sys.stdout.buffer.write(encoded)
+    sys.stdout.buffer.flush()
+    if as_json:
+        sys.stderr.write(f"{line}\n")
     else:
-        sys.stdout.buffer.write(encoded)
-        sys.stdout.buffer.flush()
+        print_note(str(outcome))
 
 
 def _read_list(source: str) -> list[str]:
@@ -210,8 +231,10 @@ def _read_list(source: str) -> list[str]:
 
 
 def _print_results(results: Iterable[JobResult], *, as_json: bool) -> int:
-    """Print each result, the output path or the error; return the number of failures."""
-    done = failed = skipped = 0
+    """Print each result, the output path with what was done or the error; return the number of failures."""
+    from unnoise.pipeline.outcome import COPIED
+
+    denoised = copied = failed = skipped = 0
     for result in results:
         if as_json:
             print_line(as_line(result.to_dict()))
@@ -221,9 +244,11 @@ def _print_results(results: Iterable[JobResult], *, as_json: bool) -> int:
         elif result.skipped:
             skipped += 1
         else:
-            done += 1
+            copied += result.done == COPIED
+            denoised += result.done != COPIED
             if not as_json:
-                print_line(result.job.target)
-    if skipped:
-        print_note(f"{skipped} skipped (done and unchanged), {done} denoised, {failed} failed")
+                print_line(f"{result.job.target}: {result.outcome}")
+    if skipped or (copied and denoised + copied + failed > 1):
+        before = f"{skipped} skipped (done and unchanged), " if skipped else ""
+        print_note(f"{before}{denoised} denoised, {copied} copied, {failed} failed")
     return failed

@@ -49,6 +49,7 @@ def inspect(
             "profile": [round(FULL_SCALE * level, 2) for level in estimate.profile],
             "impulses": round(estimate.impulses, 4),
             "model": estimate.model,
+            "reason": estimate.explanation,
         }
         print_line(as_line(row))
     finish(failed, len(files))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
-from unnoise.denoisers.base import Denoiser, Sigma, channel_count
+from unnoise.denoisers.base import MIN_SIGMA, Denoiser, Sigma, channel_count
 from unnoise.denoisers.model_cache import ModelCache
 from unnoise.denoisers.noise_level import NoiseLevelEstimator, flat_fraction
 from unnoise.noise import estimation
@@ -34,6 +35,10 @@ MIN_LEVEL = 2 / 255
 """An estimate by the learned estimator below this counts as no noise: it reads about twice the sigma of white noise of
 sigma 1, which is invisible (see "Nothing given" in docs/research-log.md)."""
 
+_NONE = NoiseEstimate("none", 0.0, (0.0,))
+_BELOW = "the estimated noise level, {level}, is below {limit}"
+_FLAT = "most pixels equal their neighbors, as in graphics"
+
 
 class Auto(Denoiser):
     """Denoises each image with the model selected for it; a given sigma is taken as that of Gaussian noise.
@@ -42,9 +47,15 @@ class Auto(Denoiser):
         models: opens models by name, when an image first needs them.
         names: names of the available models.
         estimator: the learned estimator of the noise level, which has the last word; None for none.
+
+    Attributes:
+        min_level: as for `estimate_noise`.
+        force: denoise images in which no noise is found as if the noise were of an unknown kind.
     """
 
     name = "auto"
+    min_level: float | None = None
+    force: bool = False
 
     def __init__(
         self, models: ModelCache, names: Collection[str], estimator: NoiseLevelEstimator | None = None
@@ -52,10 +63,26 @@ class Auto(Denoiser):
         self._models, self._names, self._estimator = models, names, estimator
 
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
-        """Return the model for an image and the sigma to call it with."""
-        estimate = estimate_noise(noisy, self._estimator) if sigma is None else NoiseEstimate("gaussian", 0.0, ())
-        model = self._models.open(select_model(estimate, channel_count(noisy), self._names))
-        return model.for_noise(estimate).resolve(noisy, estimate.sigma if sigma is None else sigma)
+        """Return the model for an image, with the estimate that it was selected by, and the sigma to call it with."""
+        if sigma is not None:
+            return self._model(NoiseEstimate("gaussian", 0.0, ()), noisy).resolve(noisy, sigma)
+        found = estimate_noise(noisy, self._estimator, self.min_level)
+        removed = found
+        if found.kind == "none" and self.force:
+            level = max(found.level or 0.0, MIN_SIGMA)
+            removed = NoiseEstimate("other", level, (level,))
+            found = replace(found, reason=f"it was asked for, although {found.reason or found.explanation}")
+        model, sigma = self._model(removed, noisy).for_noise(removed).resolve(noisy, removed.sigma)
+        return model.with_estimate(found), sigma
+
+    def with_limit(self, min_level: float | None, *, force: bool = False) -> Auto:
+        """Return one with other attributes, which shares the models."""
+        limited = copy.copy(self)
+        limited.min_level, limited.force = min_level, force
+        return limited
+
+    def _model(self, estimate: NoiseEstimate, noisy: np.ndarray) -> Denoiser:
+        return self._models.open(select_model(estimate, channel_count(noisy), self._names))
 
     def preload(self) -> None:
         """Start to open the model that most images need, on another thread, while the first image is being read."""
@@ -76,7 +103,9 @@ class Auto(Denoiser):
         return denoiser(noisy, sigma)
 
 
-def estimate_noise(noisy: np.ndarray, estimator: NoiseLevelEstimator | None) -> NoiseEstimate:
+def estimate_noise(
+    noisy: np.ndarray, estimator: NoiseLevelEstimator | None, min_level: float | None = None
+) -> NoiseEstimate:
     """Estimate the noise in an image `[H, W, C]`, checked by the learned estimator.
 
     White noise is taken as such where both estimators find the same sigma, impulses and the noise of cameras where the
@@ -85,18 +114,26 @@ def estimate_noise(noisy: np.ndarray, estimator: NoiseLevelEstimator | None) -> 
     Args:
         noisy: float32 `[H, W, C]`, nominally in [0, 1]; NaN and infinity are ignored.
         estimator: the learned estimator; None to rely on `noise.estimation` alone.
+        min_level: noise of a level below this is none, in [0, 1] units; None for `MIN_LEVEL`, unless both estimators
+            find the same white noise.
     """
     estimate = estimation.estimate_noise(noisy[:, :, :3])
     if estimator is None:
         return estimate
     level = estimator.sample_level(noisy[:, :, :3])
+    limit = MIN_LEVEL if min_level is None else min_level
+    estimate = replace(estimate, level=level, limit=limit)
+    if min_level is not None and level < min_level:
+        return replace(_NONE, level=level, limit=limit, reason=_BELOW)
     if estimate.kind in ("gaussian", "signal-dependent") and abs(np.log(estimate.sigma / level)) < AGREEMENT:
         return estimate
-    if level < MIN_LEVEL or (estimate.kind == "none" and flat_fraction(noisy) > 0.5):
-        return NoiseEstimate("none", 0.0, (0.0,))
+    if level < limit:
+        return replace(_NONE, level=level, limit=limit, reason=_BELOW)
+    if estimate.kind == "none" and flat_fraction(noisy) > 0.5:
+        return replace(_NONE, level=level, limit=limit, reason=_FLAT)
     if estimate.kind in ("impulse", "mixed") or (estimate.kind == "correlated" and channel_count(noisy) != 1):
         return estimate
-    return NoiseEstimate("other", level, (level,))
+    return NoiseEstimate("other", level, (level,), level=level, limit=limit)
 
 
 def select_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> str:

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from scipy import ndimage
@@ -60,6 +61,7 @@ class Denoiser(ABC):
             white has to be corrected after it (see `clipping`).
         error_model: coefficients of its expected error, see `uncertainty`; None if they have not been fitted.
         signal_noise: signal-dependent noise that it is set to remove; None for noise of the same sigma everywhere.
+        estimate: the noise found in the image that it was resolved for; None if none was estimated.
     """
 
     name: str = ""
@@ -71,6 +73,7 @@ class Denoiser(ABC):
     corrects_clipping: bool = False
     error_model: ErrorModel | None = None
     signal_noise: NoiseEstimate | None = None
+    estimate: NoiseEstimate | None = None
 
     def __str__(self) -> str:
         """Return the name; denoisers with a spec return their spec."""
@@ -129,7 +132,7 @@ class Denoiser(ABC):
             return self, None
         if sigma is None:
             estimate = estimation.estimate_noise(noisy[:, :, :3])
-            return self.for_noise(estimate), estimate.sigma
+            return self.for_noise(estimate).with_estimate(estimate), estimate.sigma
         return self, _checked_sigma(noisy, sigma)
 
     def for_noise(self, estimate: NoiseEstimate) -> Denoiser:
@@ -144,6 +147,12 @@ class Denoiser(ABC):
         if self.signal_noise is None and fitted.halo is not None:
             fitted.halo += round(4 * _SMOOTHING)  # the radius of SciPy's filter
         return fitted
+
+    def with_estimate(self, estimate: NoiseEstimate) -> Self:
+        """Return this denoiser with the noise found in the image that it was resolved for."""
+        resolved = copy.copy(self)
+        object.__setattr__(resolved, "estimate", estimate)  # filters are frozen
+        return resolved
 
     @staticmethod
     def checked(noisy: np.ndarray) -> np.ndarray:

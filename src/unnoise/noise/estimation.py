@@ -75,6 +75,18 @@ _COSINES = _COSINES.astype(np.float32)  # orthonormal DCT-II, `scipy.fft.dctn` w
 _LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
 
 
+_EVIDENCE = {
+    "none": "the flattest parts of the image show no noise",
+    "gaussian": "the flattest parts of the image show white noise, equally strong everywhere",
+    "signal-dependent": "the flattest parts of the image show white noise, stronger where it is brighter",
+    "impulse": "single pixels differ from all of their neighbors",
+    "correlated": "the noise remains where pixels are averaged, as that of cameras and JPEG does",
+    "mixed": "single pixels differ from all of their neighbors, and the others are noisy, too",
+    "other": "the estimated noise level is that of no simpler kind of noise",
+}
+"""Kind of noise -> what it was recognized by, unless an estimate has a reason of its own."""
+
+
 @dataclass(frozen=True)
 class NoiseEstimate:
     """The noise in an image; sigmas are standard deviations in [0, 1] units.
@@ -90,6 +102,10 @@ class NoiseEstimate:
             for speckle; 0 for all other kinds.
         sigma_at_white: sigma of signal-dependent noise at white; 0 for all other kinds.
         model: the suggested bundled model; None if there is no noise, or if no model was selected.
+        level: the noise level by the learned estimator; None if it was not asked.
+        limit: the level below which noise is ignored.
+        reason: why it is of that kind, in one line in which `{level}` and `{limit}` stand for these; "" for what its
+            kind is recognized by.
     """
 
     kind: str
@@ -99,6 +115,15 @@ class NoiseEstimate:
     exponent: float = 0.0
     sigma_at_white: float = 0.0
     model: str | None = None
+    level: float | None = None
+    limit: float | None = None
+    reason: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """Why the noise is of that kind, in one line, with levels in 8-bit units."""
+        levels = {name: f"{255 * (getattr(self, name) or 0):.2g}/255" for name in ("level", "limit")}
+        return (self.reason or _EVIDENCE[self.kind]).format(**levels)
 
     def sigma_at(self, light: np.ndarray) -> np.ndarray:
         """Return sigma of signal-dependent noise at the values `light`, float32, the same shape."""
@@ -110,8 +135,14 @@ class NoiseEstimate:
 
     def scaled(self, factor: float) -> NoiseEstimate:
         """Return the estimate for the image multiplied by `factor`."""
-        profile = tuple(factor * level for level in self.profile)
-        return replace(self, sigma=factor * self.sigma, profile=profile, sigma_at_white=factor * self.sigma_at_white)
+        return replace(
+            self,
+            sigma=factor * self.sigma,
+            profile=tuple(factor * level for level in self.profile),
+            sigma_at_white=factor * self.sigma_at_white,
+            level=None if self.level is None else factor * self.level,
+            limit=None if self.limit is None else factor * self.limit,
+        )
 
     def __str__(self) -> str:
         """Describe the noise in one line, in 8-bit units."""

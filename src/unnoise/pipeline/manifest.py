@@ -51,10 +51,13 @@ class Entry:
         target: the output, relative to the folder.
         target_sha256: of the output; None if there is none.
         seconds: from reading the input to writing the output.
-        model: the denoiser.
-        sigma: the noise level that it was called with, 8-bit units; None if it takes none.
+        model: the denoiser; "" if the image was copied.
+        sigma: the noise level that was given or found, 8-bit units; None if there was neither.
         megapixels: size of the image.
         error: why it failed, in one line; None if the output was written.
+        done: "denoised" or "copied"; "" if it failed, or in lines of earlier versions.
+        noise: kind of noise found; None if none was estimated.
+        reason: why that was done, in one line.
     """
 
     source: str
@@ -67,6 +70,9 @@ class Entry:
     sigma: float | None = None
     megapixels: float = 0.0
     error: str | None = None
+    done: str = ""
+    noise: str | None = None
+    reason: str = ""
 
 
 class Manifest:

@@ -16,6 +16,7 @@ import numpy as np
 
 from unnoise import io
 from unnoise.denoisers import rescaled, tiling
+from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
 from unnoise.io import Picture, formats, picture
@@ -26,6 +27,7 @@ from unnoise.io.value_range import range_of
 from unnoise.pipeline import error_maps, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
+from unnoise.pipeline.outcome import Outcome
 from unnoise.units import to_8bit
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class DenoiseOptions:
         max_pixels: images of more pixels are refused before they are decoded.
         overwrite: replace existing outputs.
         quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
+        min_level: noise found below this is ignored, a fraction of the full scale; None for the default of `Auto`.
+        force: denoise images in which no noise is found, too.
 
     Raises:
         UnnoiseError: a value is out of range.
@@ -59,6 +63,8 @@ class DenoiseOptions:
     max_pixels: int = io.MAX_PIXELS
     overwrite: bool = False
     quality: int | None = None
+    min_level: float | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges before any work."""
@@ -68,6 +74,20 @@ class DenoiseOptions:
             raise UnnoiseError(f"strength must be between 0 and 1.5, got {self.strength:g}")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UnnoiseError(f"quality must be between 1 and 100, got {self.quality}")
+        if self.min_level is not None and not 0 <= self.min_level <= 1:
+            raise UnnoiseError(
+                f"the minimum noise level must be between 0 and 255, in 8-bit units, got {to_8bit(self.min_level):g}"
+            )
+        if self._limits and self.sigma is not None:
+            raise UnnoiseError("a minimum noise level, and force, are for noise that is estimated: leave sigma out")
+        if self._limits and isinstance(self.denoiser, Denoiser) and not isinstance(self.denoiser, Auto):
+            raise UnnoiseError(
+                f"a minimum noise level, and force, are for the model auto: for '{self.denoiser}', give sigma instead"
+            )
+
+    @property
+    def _limits(self) -> bool:
+        return self.force or self.min_level is not None
 
     def is_noop(self, sigma: Sigma | None) -> bool:
         """Tell whether an image with that noise level is returned unchanged."""
@@ -81,11 +101,18 @@ class DenoiseOptions:
             dtype: of the samples of its file.
         """
         values = range_of(self.value_range, pixels, dtype)
+        chooser = self.denoiser
+        if isinstance(chooser, Auto) and self._limits:
+            min_level = None if self.min_level is None else self.min_level / values.contrast
+            chooser = chooser.with_limit(min_level, force=self.force)
         if values.is_unit:
-            return self.denoiser.resolve(pixels, self.sigma)
+            return chooser.resolve(pixels, self.sigma)
         sigma = None if self.sigma is None else self.sigma / values.contrast
-        denoiser, level = self.denoiser.resolve(values.without_outliers(pixels), sigma)
-        return rescaled.Rescaled(denoiser, values), None if level is None else level * values.contrast
+        denoiser, level = chooser.resolve(values.without_outliers(pixels), sigma)
+        scaled = rescaled.Rescaled(denoiser, values)
+        if denoiser.estimate is not None:
+            scaled.estimate = denoiser.estimate.scaled(values.contrast)
+        return scaled, None if level is None else level * values.contrast
 
 
 @dataclass(frozen=True)
@@ -94,15 +121,15 @@ class DenoisedPicture:
 
     Attributes:
         picture: the image.
-        model: the denoiser that made it.
-        sigma: the noise level that it was called with, a fraction of the full scale; None if it takes none.
+        outcome: what was done to it, and why.
+        sigma: the noise level that the denoiser was called with, a fraction of the full scale; None if it takes none.
         error: its expected root mean square error, float32 `[H, W]` in 8-bit units, pages below each other; None if it
             was not requested.
         caveat: why the scale of the error is uncertain, in one line, or "".
     """
 
     picture: Picture
-    model: str
+    outcome: Outcome
     sigma: float | None
     error: np.ndarray | None = None
     caveat: str = ""
@@ -115,11 +142,14 @@ class JobResult:
     Attributes:
         job: the job.
         error: why it failed, in one line; None if the target was written.
-        model: the denoiser.
-        sigma: the noise level that it was called with, a fraction of the full scale; None if it takes none.
+        model: the denoiser; "" if the image was copied.
+        sigma: the noise level that was given or found, a fraction of the full scale; None if there was neither.
         megapixels: size of the image.
         seconds: from reading the file to writing it.
         skipped: an earlier run did it, with the same options and the same input.
+        done: "denoised" or "copied", see `Outcome`; "" if it failed.
+        noise: kind of noise found; None if none was estimated.
+        reason: why that was done, in one line.
     """
 
     job: Job
@@ -129,6 +159,14 @@ class JobResult:
     megapixels: float = 0.0
     seconds: float = 0.0
     skipped: bool = False
+    done: str = ""
+    noise: str | None = None
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was done, and why."""
+        return Outcome(self.done, self.noise, self.sigma, self.model, self.reason)
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Return the values as JSON has them, the noise level in 8-bit units."""
@@ -136,15 +174,14 @@ class JobResult:
             "source": str(self.job.source),
             "target": str(self.job.target),
             "error": self.error,
-            "model": self.model,
-            "sigma": None if self.sigma is None else round(to_8bit(self.sigma), 2),
+            **self.outcome.to_dict(),
             "megapixels": round(self.megapixels, 3),
             "seconds": round(self.seconds, 3),
             "skipped": self.skipped,
         }
 
 
-_HookFactory = Callable[[str, "float | None"], CommitHook]  # model, sigma -> the hook for the written file
+_HookFactory = Callable[[Outcome], CommitHook]  # what is done -> the hook for the written file
 
 
 def denoise_array(
@@ -199,6 +236,7 @@ def denoise_picture(
     if error_map:
         error_maps.check_strength(options.strength)
     denoiser, sigma = options.resolve(picture.pixels, picture.dtype)
+    outcome = Outcome.of(denoiser, sigma, options.strength)
     pages = clean = np.split(picture.pixels, picture.header.pages)
     if not options.is_noop(sigma):
         clean = [
@@ -215,7 +253,7 @@ def denoise_picture(
         error = np.concatenate([errors(*images) for images in zip(pages, clean, strict=True)])
         caveat = errors.caveat
     progress(1.0)
-    return DenoisedPicture(picture, str(denoiser), None if sigma is None else float(sigma), error, caveat)
+    return DenoisedPicture(picture, outcome, None if sigma is None else float(sigma), error, caveat)
 
 
 def denoise_file(
@@ -252,11 +290,14 @@ def denoise_file(
     _check_format(header, job.target.suffix, str(job.source))
     result = JobResult(job)
 
-    def hook_for(model: str, sigma: float | None) -> CommitHook:
+    def hook_for(outcome: Outcome) -> CommitHook:
         def hook(file: Path) -> None:
             nonlocal result
             seconds = time.perf_counter() - start
-            result = JobResult(job, None, model, sigma, header.height * header.width / 1e6, seconds)
+            result = JobResult(
+                job, None, outcome.model, outcome.sigma, header.height * header.width / 1e6, seconds,
+                done=outcome.done, noise=outcome.noise, reason=outcome.reason,
+            )  # fmt: skip
             before_commit(result, file)
 
         return hook
@@ -281,7 +322,7 @@ def _denoise_in_memory(
     make_folder(job.target.parent)
     picture.write(
         result.picture, job.target, overwrite=options.overwrite, quality=options.quality,
-        before_commit=hook_for(result.model, result.sigma),
+        before_commit=hook_for(result.outcome),
     )  # fmt: skip
     return result.caveat
 
@@ -300,7 +341,7 @@ def _denoise_streamed(
     errors = None if error_map is None else ErrorEstimator(denoiser, sigma, sample)
     caveat = "" if errors is None else errors.caveat
     make_folder(job.target.parent)
-    before_commit = hook_for(str(denoiser), None if sigma is None else float(sigma))
+    before_commit = hook_for(Outcome.of(denoiser, sigma, options.strength))
     rows = read()
     if options.quality is None and options.is_noop(sigma) and rows.kind == formats.format_for(job.target.suffix):
         if error_map is not None:
@@ -325,8 +366,10 @@ def _check_format(header: Header, suffix: str, name: str) -> None:
         log.warning("%s: %s", name, dropped)
 
 
-def denoise_bytes(data: bytes, options: DenoiseOptions, target: str | Path | None = None) -> bytes | None:
-    """Denoise the bytes of a file; return them in the same format, or write them to `target`.
+def denoise_bytes(
+    data: bytes, options: DenoiseOptions, target: str | Path | None = None
+) -> tuple[bytes | None, Outcome]:
+    """Denoise the bytes of a file; return them in the same format, or write them to `target`; and what was done.
 
     Raises:
         UnnoiseError: as `denoise_file`.
@@ -336,8 +379,9 @@ def denoise_bytes(data: bytes, options: DenoiseOptions, target: str | Path | Non
     suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
     noisy = io.read(data, max_pixels=options.max_pixels)
     _check_format(noisy.header, suffix, "the image")
-    result = denoise_picture(noisy, options).picture
+    result = denoise_picture(noisy, options)
     if target is None:
-        return io.encode(result, suffix, quality=options.quality)
+        return io.encode(result.picture, suffix, quality=options.quality), result.outcome
     make_folder(Path(target).parent)
-    result.save(target, overwrite=options.overwrite, quality=options.quality)
+    result.picture.save(target, overwrite=options.overwrite, quality=options.quality)
+    return None, result.outcome

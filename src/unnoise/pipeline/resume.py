@@ -63,7 +63,10 @@ class ResumableRun:
         existing = _sha256(job.target)
         if entry := self._done(job, source, existing):
             sigma = from_8bit(entry.sigma)
-            return JobResult(job, None, entry.model, sigma, entry.megapixels, entry.seconds, skipped=True)
+            return JobResult(
+                job, None, entry.model, sigma, entry.megapixels, entry.seconds, skipped=True,
+                done=entry.done, noise=entry.noise, reason=entry.reason,
+            )  # fmt: skip
         replace_existing = existing is not None and not _in_place(job) and self.manifest.wrote(job.target, existing)
 
         def before_commit(result: JobResult, file: Path) -> None:
@@ -104,6 +107,9 @@ class ResumableRun:
             sigma=sigma,
             megapixels=round(result.megapixels, 3),
             error=result.error,
+            done=result.done,
+            noise=result.noise,
+            reason=result.reason,
         )
         self.manifest.record(entry)
 

@@ -108,6 +108,10 @@ class Service:
             headers["Unnoise-Model"] = output.model
         if output.sigma is not None:
             headers["Unnoise-Sigma"] = f"{output.sigma:.2f}"
+        if output.outcome is not None:
+            headers |= {"Unnoise-Done": output.outcome.done, "Unnoise-Reason": output.outcome.reason}
+            if output.outcome.noise:
+                headers["Unnoise-Noise"] = output.outcome.noise
         return request_body.BudgetedResponse(
             output.data, self.budget, headers=headers, media_type=f"image/{output.kind}"
         )
@@ -198,7 +202,7 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
             width=result.width, height=result.height, pages=result.pages, format=Format(result.kind),
             noise=noise.kind, sigma=round(FULL_SCALE * noise.sigma, 2), impulses=round(noise.impulses, 4),
             profile=[round(FULL_SCALE * level, 2) for level in noise.profile],
-            model=noise.model, summary=str(noise),
+            model=noise.model, reason=noise.explanation, summary=str(noise),
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from unnoise.io.picture import Picture
 from unnoise.io.value_range import estimate_range
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import error_maps, preview, process
+from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service.limits import Limits
 from unnoise.units import from_8bit, to_8bit
@@ -30,7 +31,7 @@ MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
 
 @dataclass(frozen=True)
 class DenoiseRequest:
-    """Options of a request, sigma in 8-bit units; see `process.DenoiseOptions`."""
+    """Options of a request, noise levels in 8-bit units; see `process.DenoiseOptions`."""
 
     model: str = Auto.name
     sigma: float | None = None
@@ -38,6 +39,8 @@ class DenoiseRequest:
     format: str | None = None
     quality: int | None = None
     page: int | None = None
+    min_noise: float | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class EncodedPicture:
     Attributes:
         data: the encoded file.
         kind: its format, a key of `SUFFIXES`.
-        model: the denoiser.
+        model: the denoiser; "" if nothing was denoised.
         sigma: the noise level it was given, 8-bit units; None if it takes none.
         pixels: number of pixels that were denoised.
+        outcome: what was done, and why; None if it is not reported.
     """
 
     data: bytes
@@ -57,6 +61,7 @@ class EncodedPicture:
     model: str
     sigma: float | None
     pixels: int
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Operations:
     def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
         self.limits, self.engine, self._busy = limits, engine, busy
         self._models = denoisers.ModelCache(self._make, size=len(MODELS))
-        self._auto = Auto(self._models, denoisers.bundled_models())
+        self._auto = Auto(self._models, denoisers.bundled_models(), denoisers.level_estimator())
         pyvips.cache_set_max(0)  # it would keep images of past requests
 
     def open(self, model: str) -> Denoiser:
@@ -111,7 +116,8 @@ class Operations:
             io.encode(result.picture, suffix, quality=options.quality),
             formats.format_for(suffix).name.lower(),
         )
-        return EncodedPicture(encoded, kind, result.model, to_8bit(result.sigma), picture.pixels[..., 0].size)
+        outcome, pixels = result.outcome, picture.pixels[..., 0].size
+        return EncodedPicture(encoded, kind, outcome.model, to_8bit(result.sigma), pixels, outcome)
 
     def inspect(self, data: bytes, page: int | None, report: ProgressCallback) -> InspectionResult:
         """Return the properties of an image, and estimate its noise."""
@@ -175,7 +181,7 @@ class Operations:
         result = process.denoise_picture(picture, self._denoise_options(options), report, error_map=True)
         assert result.error is not None
         png = io.encode(error_maps.to_picture(np.float32(gain) * result.error, ".png"), ".png")
-        return EncodedPicture(png, "png", result.model, to_8bit(result.sigma), result.error.size)
+        return EncodedPicture(png, "png", result.outcome.model, to_8bit(result.sigma), result.error.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits
@@ -183,8 +189,9 @@ class Operations:
 
     def _denoise_options(self, options: DenoiseRequest) -> process.DenoiseOptions:
         return process.DenoiseOptions(
-            self.open(options.model), from_8bit(options.sigma), options.strength, quality=options.quality
-        )
+            self.open(options.model), from_8bit(options.sigma), options.strength, quality=options.quality,
+            min_level=from_8bit(options.min_noise), force=options.force,
+        )  # fmt: skip
 
     def _make(self, name: str) -> Denoiser:
         denoiser = denoisers.make(name, engine=self.engine)

@@ -58,10 +58,21 @@ class Choice(Selection):
         le=255,
         description="Standard deviation of the noise, 8-bit units (25 is 25/255). Default: estimated.",
     )
+    min_noise: float | None = Field(
+        None,
+        ge=0,
+        le=255,
+        description="An image whose estimated noise is below this, in 8-bit units, is returned as it is. Default: 2. "
+        "Only for `auto` without `sigma`.",
+    )
+    force: bool = Field(
+        False, description="Denoise an image in which no noise is found, too. Only for `auto` without `sigma`."
+    )
 
     def to_request(self, **more: Any) -> operations.DenoiseRequest:
         """Return the options for `Operations`."""
-        return operations.DenoiseRequest(self.model.value, self.sigma, page=self.page, **more)
+        limits = {"min_noise": self.min_noise, "force": self.force}
+        return operations.DenoiseRequest(self.model.value, self.sigma, page=self.page, **limits, **more)
 
 
 class Mapping(Choice):
@@ -108,12 +119,13 @@ class Inspection(BaseModel):
     format: Format
     noise: str = Field(
         examples=["gaussian"],
-        description="Kind of noise: none, gaussian, signal-dependent, impulse, correlated or mixed.",
+        description="Kind of noise: none, gaussian, signal-dependent, impulse, correlated, mixed or other.",
     )
     sigma: float = Field(examples=[24.8], description="Estimated noise level.")
     profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Noise levels at scales 1, 2, 4 and 8.")
     impulses: float = Field(examples=[0.0], description="Fraction of pixels with impulse noise.")
     model: str | None = Field(examples=["color"], description="The suggested model; null if there is no noise.")
+    reason: str = Field(examples=["the estimated noise level, 0.9/255, is below 2/255"])
     summary: str = Field(examples=["gaussian noise, sigma 24.8; suggested model: color"])
 
 
@@ -151,7 +163,16 @@ class Ready(BaseModel):
 def files(kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a response that is an image."""
     headers = {
-        "Unnoise-Model": {"description": "The denoiser.", "schema": {"type": "string"}},
+        "Unnoise-Model": {"description": "The denoiser, unless the image is copied.", "schema": {"type": "string"}},
+        "Unnoise-Done": {
+            "description": "Of `/v1/denoise`: what was done.",
+            "schema": {"type": "string", "enum": ["denoised", "copied"]},
+        },
+        "Unnoise-Noise": {
+            "description": "Of `/v1/denoise`: the kind of noise found, if it was estimated; as in `/v1/inspect`.",
+            "schema": {"type": "string"},
+        },
+        "Unnoise-Reason": {"description": "Of `/v1/denoise`: why, in one line.", "schema": {"type": "string"}},
         "Unnoise-Sigma": {
             "description": "The noise level that the denoiser was given, 8-bit units.",
             "schema": {"type": "number"},

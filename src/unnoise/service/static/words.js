@@ -7,11 +7,12 @@ export const KINDS = {
   impulse: "Impulse noise",
   correlated: "Correlated noise",
   mixed: "Impulse and other noise",
+  other: "Noise",
 };
 
 /** Describe the estimated noise in one line; the level is in 8-bit units. */
 export function noiseText(report) {
-  if (report.noise === "none") return "The image is left unchanged unless you choose a model.";
+  if (report.noise === "none") return `The image is left unchanged unless you choose a model: ${report.reason}.`;
   const parts = [];
   if (report.noise !== "impulse") parts.push(`Level ${report.sigma.toFixed(1)}.`);
   if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels are corrupted.`);
