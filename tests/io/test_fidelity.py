@@ -387,7 +387,7 @@ def test_jpeg_quality_and_subsampling_are_kept(quality: int, subsampling: str, c
 
 
 def clean_jpeg() -> bytes:
-    """Return a JPEG without noise, with an EXIF orientation, and with a comment that libvips does not read."""
+    """Return a JPEG without noise, with an EXIF orientation, and with a comment."""
     tags = Image.Exif()
     tags[0x0112] = 6
     smooth = np.full((96, 128, 3), (200, 90, 40), np.uint8)
@@ -413,8 +413,8 @@ def test_an_unchanged_image_is_written_as_a_copy_of_its_file(
     assert source.read_bytes() == data
     for changed, suffix in ((replace(options, quality=95), ".jpg"), (options, ".png")):
         process.denoise_file(Job(source, tmp_path / f"c{suffix}"), changed)
+        assert (tmp_path / f"c{suffix}").read_bytes() != data, "encoded again"
         with Image.open(tmp_path / f"c{suffix}") as made:
-            assert "comment" not in made.info, "encoded again"
             assert made.format == {".jpg": "JPEG", ".png": "PNG"}[suffix]
 
 

@@ -96,11 +96,40 @@ def write_block(file: IO[bytes], block: bytes) -> None:
     existing = {entry[0] for entry in entries}
     swap = block_layout.order != layout.order
     fields = {tag: _byteswap(field) if swap else field for tag, field in new_fields.items() if tag not in existing}
+    _append(file, fields, layout, pointer, entries, following)
+
+
+def _append(
+    file: IO[bytes], fields: _Fields, layout: _Layout, pointer: int, entries: Sequence[_Entry], following: int
+) -> None:
+    """Write a directory of fields and of present entries to the end of a file, and point to it."""
     end = file.seek(0, io.SEEK_END)
     data, offset = _write(fields, layout, end + end % 2, entries, following)
     file.write(bytes(end % 2) + data)
     file.seek(pointer)
     file.write(struct.pack(layout.offset, offset))
+
+
+def with_fields(block: bytes | None, fields: Mapping[int, _Field]) -> bytes:
+    """Return an EXIF block with more fields in its first directory, in place of those of the same tag.
+
+    All else stays where it is: the directory is written anew behind the rest.
+
+    Args:
+        block: EXIF, with or without `MARK`; None for a new one.
+        fields: little-endian.
+    """
+    if block is None:
+        return _block(fields, "<")
+    file = io.BytesIO(block.removeprefix(MARK))
+    try:
+        layout, pointer, first = _read_header(file)
+        entries, following = _entries(file, layout, first)
+    except (struct.error, ValueError):
+        return block
+    ordered = {tag: _byteswap(field) if layout.order == ">" else field for tag, field in fields.items()}
+    _append(file, ordered, layout, pointer, [entry for entry in entries if entry[0] not in fields], following)
+    return MARK + file.getvalue()
 
 
 def _read_header(file: IO[bytes]) -> tuple[_Layout, int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
+from unnoise.io import containers
 
 SCREEN = 72 / 25.4  # pixels per millimeter: the usual default for images without a resolution
 SAMPLES = {
@@ -40,7 +41,8 @@ class Header:
         colours: color channels: 1 for gray, 3 for RGB, 4 for CMYK.
         alpha: whether there is an alpha channel besides.
         dtype: of the samples in the file; one of `SAMPLES`.
-        metadata: libvips field name, such as `icc-profile-data`, -> bytes, text or number.
+        metadata: name of a field, such as `icc-profile-data`, -> bytes, text or number; and what `containers.read`
+            adds.
     """
 
     height: int
@@ -68,9 +70,14 @@ class Header:
 
 
 def _jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:
-    coarse = header.metadata.get("jpeg-chroma-subsample") == "4:2:0"
-    quality = quality or header.metadata.get("jpeg-quality", 95)
-    return {"Q": quality, "subsample_mode": "on" if coarse else "off", "optimize_coding": True}
+    encoding = header.metadata.get("jpeg-encoding")
+    coarse = encoding is not None and encoding.sampling[0] >= 2 and encoding.sampling[1] >= 2
+    return {
+        "Q": quality or header.metadata.get("jpeg-quality", 95),
+        "subsample_mode": "on" if coarse else "off",
+        "optimize_coding": True,
+        "interlace": encoding is not None and encoding.progressive,
+    }
 
 
 def _png_options(header: Header, quality: int | None) -> dict[str, Any]:
@@ -117,7 +124,7 @@ class Format:
         cmyk: whether it supports CMYK.
         pages: whether it supports several pages or frames.
         max_side: longest side that the encoder supports, in pixels.
-        unsupported_metadata: libvips fields that it cannot store.
+        orientation: whether it can store an orientation; otherwise the pixels are rotated.
     """
 
     name: str
@@ -132,7 +139,7 @@ class Format:
     cmyk: bool = False
     pages: bool = False
     max_side: int = 10_000_000
-    unsupported_metadata: tuple[str, ...] = ()
+    orientation: bool = True
 
 
 FORMATS = (
@@ -159,10 +166,9 @@ FORMATS = (
     Format(
         "GIF", (".gif",), re.compile(rb"GIF8[79]a"), "gifload_source",
         "gifsave", _gif_options, grey=False, pages=True, max_side=65_535,
-        unsupported_metadata=("exif-data", "icc-profile-data", "xmp-data", "iptc-data"),
+        orientation=False,
     ),
 )  # fmt: skip
-_METADATA_NAMES = {"exif-data": "EXIF", "icc-profile-data": "a color profile", "xmp-data": "XMP", "iptc-data": "IPTC"}
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
 # Animated PNG and AVIF: libvips reads only the first frame, without a sign that there are others.
 ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
@@ -230,13 +236,13 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
 
 def needs_rotation(header: Header, suffix: str) -> bool:
     """Tell whether the pixels must be rotated because a file with this suffix cannot store the EXIF orientation."""
-    return header.metadata.get("orientation", 1) > 1 and "exif-data" in format_for(suffix).unsupported_metadata
+    return header.metadata.get("orientation", 1) > 1 and not format_for(suffix).orientation
 
 
 def dropped_metadata(header: Header, suffix: str) -> str | None:
     """Return a warning that names the metadata that a file with this suffix cannot store; None if it stores all."""
     kind = format_for(suffix)
-    dropped = [_METADATA_NAMES[field] for field in kind.unsupported_metadata if field in header.metadata]
+    dropped = containers.dropped(header.metadata, kind.name)
     return f"{kind.name} cannot store {', '.join(dropped)}: it is dropped" if dropped else None
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import re
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, exif, formats
+from unnoise.io import atomic, containers, edited_target, exif, formats, jpeg_encoder
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
 from unnoise.io.paths import check_target
@@ -28,7 +27,13 @@ _TYPES = {
     int: pyvips.GValue.gint_type,
     list: pyvips.GValue.array_int_type,
 }
-_STALE_WHEN_ROTATED = re.compile("exif-ifd1-.*|jpeg-thumbnail-data|exif-ifd0-Orientation")
+_BY_LIBVIPS = ("page-height", "delay", "loop")  # fields that libvips writes; `containers` adds the others
+_BY_LIBVIPS_IN = {
+    "AVIF": ("xmp-data", "icc-profile-data"),
+    "TIFF": ("xmp-data", "icc-profile-data", "iptc-data", "photoshop-data", "image-description", "resolution-unit",
+             "orientation"),
+}  # fmt: skip
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ class Picture:
             of their type, floats unchanged. Pages, all of one size, are stacked vertically.
         alpha: `[H, W, 1]`, samples of the file, or None.
         dtype: of the samples in the file, when read and when written; one of `formats.SAMPLES`.
-        metadata: libvips field name, such as `icc-profile-data`, -> bytes, text or number.
+        metadata: as that of `Header`.
         file: the encoded file that the image was read from, if it is unchanged and complete; else None.
     """
 
@@ -152,19 +157,44 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     kind, options = _saver(picture.header, suffix, quality)
     if quality is None and picture.file is not None and kind.signature.match(picture.file):
         return picture.file
+    data = _like_source(picture, kind, quality) or _by_libvips(picture, kind, options)
+    if (edit := containers.head_editor(picture.metadata, kind.name)) is not None:
+        data = edit(data) or data
+    file = io.BytesIO(data)
+    _complete(file, picture.header, kind, "the image")
+    return file.getvalue()
+
+
+def _like_source(picture: Picture, kind: Format, quality: int | None) -> bytes | None:
+    """Encode a JPEG with the tables of its source; None if there are none, or the encoder fails."""
+    encoding = picture.metadata.get("jpeg-encoding")
+    if kind.name != "JPEG" or quality is not None or encoding is None or picture.pixels.shape[2] == 4:
+        return None
+    if picture.pixels.shape[2] != len(encoding.tables):
+        return None
+    try:
+        return jpeg_encoder.encode(picture.samples(), encoding)
+    except OSError:
+        return None
+
+
+def _by_libvips(picture: Picture, kind: Format, options: Mapping[str, Any]) -> bytes:
     samples = np.ascontiguousarray(picture.samples())
     height, width, bands = samples.shape
     sample_type = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample_type)
     try:
-        data = getattr(_with_metadata(image, picture.header), f"{kind.save}_buffer")(**options)
+        return getattr(_with_metadata(image, picture.header, kind), f"{kind.save}_buffer")(**options)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
-    if kind.name != "TIFF" or "exif-data" not in picture.metadata:
-        return data
-    file = io.BytesIO(data)
-    exif.write_block(file, picture.metadata["exif-data"])
-    return file.getvalue()
+
+
+def _complete(file: IO[bytes], header: Header, kind: Format, name: str, path: Path | None = None) -> None:
+    """Add the metadata that stand behind the beginning of a file; log what is left out."""
+    if kind.name == "TIFF" and "exif-data" in header.metadata:
+        exif.write_block(file, header.metadata["exif-data"])
+    if left_out := containers.finish(file, header.metadata, kind.name, path):
+        log.warning("%s: left out: %s", name, ", ".join(left_out))
 
 
 def write(
@@ -204,15 +234,15 @@ def write_image(
     """Write a libvips image as `write` does, row by row; errors in computing its rows are raised."""
     check_target(target, overwrite=overwrite)
     kind, options = _saver(header, Path(target).suffix, quality)
-    with _replacing(target, before_commit) as temporary:
-        output = pyvips.Target.new_to_file(os.fsencode(temporary))  # type: ignore[arg-type]  (names need not be UTF-8)
+    with _replacing(target, before_commit) as temporary, open(temporary, "r+b") as file:
+        output = edited_target.open_target(temporary, file, containers.head_editor(header.metadata, kind.name))
         try:
-            getattr(_with_metadata(image, header), f"{kind.save}_target")(output, **options)
+            getattr(_with_metadata(image, header, kind), f"{kind.save}_target")(output.target, **options)
         except (pyvips.Error, UnicodeDecodeError) as error:
+            output.check()
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
-        if kind.name == "TIFF" and "exif-data" in header.metadata:
-            with open(temporary, "r+b") as file:
-                exif.write_block(file, header.metadata["exif-data"])
+        output.check()
+        _complete(file, header, kind, str(target), temporary)
 
 
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
@@ -229,22 +259,18 @@ def _saver(header: Header, suffix: str, quality: int | None) -> tuple[Format, di
     if quality is not None and not 1 <= quality <= 100:
         raise UnnoiseError(f"quality must be between 1 and 100, got {quality}")
     kind = formats.format_for(suffix)
-    # By default libvips writes EXIF to every file, even if it holds only a made-up resolution.
-    needs_exif = {"exif-data", "xres"} & header.metadata.keys() or header.metadata.get("orientation", 1) > 1
-    keep = "all" if needs_exif else "xmp|iptc|icc|other"
+    # EXIF is not left to libvips, which would rewrite it, and make it up where there is none.
+    keep = {"TIFF": "all", "AVIF": "xmp|icc", "GIF": "other", "WebP": "other"}.get(kind.name, "none")
     return kind, {"keep": keep, **kind.save_options(header, quality)}
 
 
-def _with_metadata(image: pyvips.Image, header: Header) -> pyvips.Image:
-    """Return an image with the color space and the metadata of a header."""
+def _with_metadata(image: pyvips.Image, header: Header, kind: Format) -> pyvips.Image:
+    """Return an image with the color space and the metadata of a header that libvips writes in a format."""
     resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
     image = image.copy(interpretation=header.colour_space, **resolution)
-    for field, value in header.metadata.items():
-        if field not in resolution:
+    for field in (*_BY_LIBVIPS, *_BY_LIBVIPS_IN.get(kind.name, ())):
+        if (value := header.metadata.get(field)) is not None:
             image.set_type(_TYPES[type(value)], field, value)
-    if header.metadata.get("orientation") == 1:  # `read` has rotated it
-        for field in filter(_STALE_WHEN_ROTATED.fullmatch, image.get_fields()):  # libvips sets them from exif-data
-            image.remove(field)
     return image
 
 

@@ -7,9 +7,9 @@ file. Otherwise these are kept:
 * sample type: integers of 8, 16 and 32 bits and 32-bit floats; gray stays gray, CMYK stays CMYK, palettes become RGB;
 * pages and frames: all of them, with the timing of an animation;
 * alpha: bit for bit;
-* ICC profile, EXIF, XMP, IPTC, resolution, text, and the quality of a JPEG: as libvips reads them, the EXIF of a TIFF
-  as in `exif`. The pixels are rotated by the EXIF orientation, which is then set to 1, and an EXIF thumbnail that no
-  longer fits is removed. Several pages, and files that are read row by row, are not rotated.
+* metadata: as in `containers`, those of a TIFF as libvips reads them and as in `exif`. The pixels are rotated by the
+  EXIF orientation, which is then set to 1. Several pages, and files that are read row by row, are not rotated;
+* how a JPEG was encoded.
 
 See `docs/explanation/files.md` for what each format can store, and what is refused.
 """
@@ -21,7 +21,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -30,13 +30,14 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import exif, jpeg_quality
+from unnoise.io import containers, exif, exif_block, jpeg_encoder, jpeg_quality
 from unnoise.io.formats import (
     ANIMATION,
     COLOUR_SPACES,
     FORMATS,
     SAMPLES,
     SCREEN,
+    Format,
     Header,
     detect,
     reason,
@@ -48,11 +49,11 @@ MAX_PIXELS = 2**30
 MAX_PAGES = 10_000
 """Default limit of the pages or frames."""
 
-_KEPT_FIELDS = (
-    *("exif-data", "icc-profile-data", "xmp-data", "iptc-data", "photoshop-data", "image-description"),
-    *("xres", "yres", "resolution-unit", "bits-per-sample", "jpeg-chroma-subsample"),
-    *("page-height", "delay", "loop"),
-)
+_KEPT_FIELDS = ("icc-profile-data", "bits-per-sample", "jpeg-chroma-subsample", "page-height", "delay", "loop")
+_BY_LIBVIPS = {  # of formats whose other metadata `containers` does not read
+    "AVIF": ("exif-data", "xmp-data"),
+    "TIFF": ("xmp-data", "iptc-data", "photoshop-data", "image-description", "xres", "yres", "resolution-unit"),
+}
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:>|=["']))[2-8](?=[<"'])""")
 
 
@@ -91,10 +92,14 @@ def read(
     with _read_errors(name):
         image = image.copy_memory()
         rotated = page is not None or _number(image, "n-pages") == 1
-        header = _header(image, source, rotated=rotated)
-        image = image.autorot() if rotated else image
+        metadata = _metadata(image, source)
+        orientation = _orientation(image, metadata) if rotated else 1
+        header = _header(image, metadata, rotated=rotated)
+        image = _upright(image, orientation)
     samples = image.numpy().reshape(image.height, image.width, image.bands)
-    picture = from_samples(samples, header.metadata, header.colours)
+    timing = () if page is None else ("webp-durations", "gif-delays", "delay")
+    kept = {field: value for field, value in header.metadata.items() if field not in timing}
+    picture = from_samples(samples, kept, header.colours)
     if page is not None:
         return picture
     with _bytes_of(source) as file:
@@ -128,7 +133,7 @@ class RowReader:
         self._name = str(source)
         image = _open(source, self._name, max_pixels)
         with _read_errors(self._name):
-            self.header = _header(image, source, rotated=False)
+            self.header = _header(image, _metadata(image, source), rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
         self._region = pyvips.Region.new(image)
 
@@ -220,45 +225,61 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -
         raise UnnoiseError(f"{name}: {kind}, is not gray, RGB or CMYK: convert it to RGB first")
 
 
-def _header(image: pyvips.Image, source: str | Path | bytes, *, rotated: bool) -> Header:
+def _header(image: pyvips.Image, metadata: dict[str, Any], *, rotated: bool) -> Header:
     """Return the header of an open image; `rotated` tells whether its orientation will be applied."""
-    metadata = _metadata(image, rotated=rotated)
-    if image.get("vips-loader") == "tiffload_source":
-        with _bytes_of(source) as file:
-            if block := exif.read_block(file):
-                metadata["exif-data"] = block
-    if image.get_typeof("jpeg-multiscan"):
-        with _bytes_of(source) as file:
-            if quality := jpeg_quality.quality(file):
-                metadata["jpeg-quality"] = quality
+    orientation = _orientation(image, metadata)
+    if orientation > 1 and not rotated:
+        metadata["orientation"] = orientation
+    elif orientation > 1:
+        size = (image.height, image.width) if orientation > 4 else None
+        metadata = containers.rotated(metadata, size)
+        if "xmp-data" in metadata:
+            metadata["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", metadata["xmp-data"])
     colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
     return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
 
 
-def _metadata(image: pyvips.Image, *, rotated: bool) -> dict[str, Any]:
-    """Return the fields to be written again, as they are after rotation if the image is rotated."""
-    present = (field for field in (*_KEPT_FIELDS, *_png_texts(image)) if image.get_typeof(field))
-    fields: dict[str, Any] = {field: image.get(field) for field in present}
-    if any(abs(image.xres - default) < 0.01 for default in (1, SCREEN)):  # the file has no resolution
+def _metadata(image: pyvips.Image, source: str | Path | bytes) -> dict[str, Any]:
+    """Return the metadata of a file, and how it was encoded."""
+    kind = _kind(image)
+    kept = (*_KEPT_FIELDS, *_BY_LIBVIPS.get(kind.name, ()))
+    fields: dict[str, Any] = {field: image.get(field) for field in kept if image.get_typeof(field)}
+    with _bytes_of(source) as file:
+        fields |= containers.read(kind.name, file)
+        if kind.name == "TIFF" and (block := exif.read_block(file)):
+            fields["exif-data"] = block
+        if kind.name == "JPEG" and (encoding := jpeg_encoder.read(file)):
+            fields["jpeg-encoding"] = encoding
+            fields["jpeg-quality"] = jpeg_quality.quality(file) or 95
+    if kind.name == "TIFF" and any(abs(image.xres - default) < 0.01 for default in (1, SCREEN)):  # there is none
         del fields["xres"], fields["yres"]
-    orientation = _number(image, "orientation")
-    if orientation > 1 and not rotated:
-        fields["orientation"] = orientation
-    elif orientation > 1:
-        fields["orientation"] = 1
-        if "xmp-data" in fields:
-            fields["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", fields["xmp-data"])
+    if (
+        kind.name == "AVIF" and "exif-data" in fields
+    ):  # libvips has applied the rotation, which is elsewhere in the file
+        block = fields["exif-data"]
+        fields["exif-data"] = exif_block.rotated(block if block.startswith(exif.MARK) else exif.MARK + block)
     return fields
+
+
+def _kind(image: pyvips.Image) -> Format:
+    """Return the format of the file that an image was opened from."""
+    return next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
+
+
+def _orientation(image: pyvips.Image, metadata: Mapping[str, Any]) -> int:
+    """Return the orientation of an image, 1 to 8."""
+    if _kind(image).name in ("TIFF", "AVIF"):
+        return _number(image, "orientation")
+    return exif_block.orientation(metadata["exif-data"]) if "exif-data" in metadata else 1
+
+
+def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+    """Return an image rotated by an orientation."""
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image.autorot()
 
 
 def _number(image: pyvips.Image, field: str) -> int:
     """Return an integer field, or 1 if it is missing."""
     return int(image.get(field)) if image.get_typeof(field) else 1  # type: ignore[arg-type]
-
-
-def _png_texts(image: pyvips.Image) -> list[str]:
-    """Return the names of the text fields of a PNG."""
-    try:
-        return [field for field in image.get_fields() if field.startswith("png-comment-")]
-    except UnicodeDecodeError:  # pyvips cannot read a field whose name is not ASCII
-        return []
