@@ -25,6 +25,7 @@ import numpy as np
 from unnoise.evaluation import report
 from unnoise.io import stream_writer
 from unnoise.io.formats import Header
+from unnoise.io.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def generate(side: int, target: Path) -> None:
             grain = rng.integers(-40, 41, (len(rows), side, 3), dtype=np.int16)
             yield np.clip(128 + 60 * columns * np.cos(rows / 61) + grain, 0, 255).astype(np.uint8)
 
-    stream_writer.write_stream(strips(), Header(side, side, 3, False, np.dtype(np.uint8), {}), target, overwrite=True)
+    stream_writer.write_stream(strips(), Header(side, side, Layout(3), np.dtype(np.uint8), {}), target, overwrite=True)
 
 
 def measure(megapixels: float, engine: str, folder: Path) -> Row:

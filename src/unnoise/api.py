@@ -42,6 +42,7 @@ def denoise(
     engine: str | None = None,
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
+    alpha: bool | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Any:
     """Denoise an image; returns the same kind as `source`. Thread-safe.
@@ -49,8 +50,9 @@ def denoise(
     Args:
         source: a path (returns a `Picture`, with `pixels` and `save`), the bytes of a file, a binary file object
             (returns one in memory), a PIL image (palettes are returned as RGB, bilevel images as gray), or an array
-            `[H, W]` or `[H, W, C]` of uint8, uint16 or floats of any range, C = 1 to 4: gray or RGB, with or without
-            alpha. Values that are NaN, infinite or masked (`numpy.ma`) are missing, and stay as they are.
+            `[H, W]` or `[H, W, C]` of uint8, uint16 or floats of any range: gray, RGB for C = 3, RGBA for C = 4. Any
+            other number of channels is no color image, and they are denoised one by one, each as a gray image. Values
+            that are NaN, infinite or masked (`numpy.ma`) are missing, and stay as they are.
         model: a bundled model, a classical filter, or a model file; "auto" selects a bundled model by the noise.
         sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of the full scale: of 1 for floats of
             the usual convention, of 4095 for 12 bits; see `io.value_range`); None to estimate the noise.
@@ -64,6 +66,8 @@ def denoise(
         value_range: black and white, in the values of the image; None to estimate them. 255 in 8-bit units is then
             their difference.
         channel_axis: axis of the channels in an array with three axes, as in scikit-image; None for gray `[H, W]`.
+        alpha: whether the last channel of an array is transparency, which is kept; None for four channels only. With
+            False, four channels are denoised one by one.
         progress: called with the completed fraction, 0 to 1.
 
     Returns:
@@ -80,7 +84,7 @@ def denoise(
         denoiser, sigma=from_8bit(sigma), strength=strength, value_range=value_range,
         min_level=from_8bit(min_noise), force=force,
     )  # fmt: skip
-    result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress)
+    result = process.denoise_picture(adapters.to_picture(source, channel_axis, alpha), options, progress)
     return adapters.like_source(source, result.picture, channel_axis)
 
 
@@ -94,6 +98,7 @@ def denoise_with_error(
     engine: str | None = None,
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
+    alpha: bool | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Any, np.ndarray]:
     """Denoise an image and estimate the error of the result.
@@ -109,6 +114,7 @@ def denoise_with_error(
         engine: as for `denoise`.
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
+        alpha: as for `denoise`.
         progress: as for `denoise`.
 
     Returns:
@@ -125,7 +131,9 @@ def denoise_with_error(
     options = process.DenoiseOptions(
         denoiser, sigma=from_8bit(sigma), value_range=value_range, min_level=from_8bit(min_noise), force=force
     )
-    result = process.denoise_picture(adapters.to_picture(source, channel_axis), options, progress, error_map=True)
+    result = process.denoise_picture(
+        adapters.to_picture(source, channel_axis, alpha), options, progress, error_map=True
+    )
     assert result.error is not None
     return adapters.like_source(source, result.picture, channel_axis), result.error
 
@@ -137,6 +145,7 @@ def add_noise(
     seed: int = 0,
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
+    alpha: bool | None = None,
 ) -> Any:
     """Add noise to an image; returns the same kind as `source`.
 
@@ -149,15 +158,24 @@ def add_noise(
         seed: seed of the random numbers.
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
+        alpha: as for `denoise`.
     """
-    picture = adapters.to_picture(source, channel_axis)
-    scale = np.float32(range_of(value_range, picture.pixels, picture.dtype).full_scale)
-    noisy = noises.make(noise)(picture.pixels / scale, seed) * scale
+    picture = adapters.to_picture(source, channel_axis, alpha)
+    model, rng = noises.make(noise), np.random.default_rng(seed)
+    noisy = np.empty_like(picture.pixels)
+    for group in picture.layout.groups:  # channels that are no color image have ranges of their own
+        pixels = picture.pixels[:, :, group]
+        scale = np.float32(range_of(value_range, pixels, picture.dtype).full_scale)
+        noisy[:, :, group] = model(pixels / scale, rng) * scale
     return adapters.like_source(source, picture.with_pixels(noisy), channel_axis)
 
 
 def inspect(
-    source: Source, *, value_range: tuple[float, float] | None = None, channel_axis: int | None = -1
+    source: Source,
+    *,
+    value_range: tuple[float, float] | None = None,
+    channel_axis: int | None = -1,
+    alpha: bool | None = None,
 ) -> NoiseEstimate:
     """Estimate the noise in an image and suggest a bundled model.
 
@@ -165,8 +183,9 @@ def inspect(
         source: as for `denoise`.
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
+        alpha: as for `denoise`.
     """
-    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis), value_range)
+    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis, alpha), value_range)
 
 
 def evaluate(

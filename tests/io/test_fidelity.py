@@ -171,6 +171,12 @@ def transparency(clean: Clean, suffix: str) -> str:
     return "on or off" if ((made[..., 3] == 255) == (array[..., 3] >= 128)).all() else "wrong"
 
 
+def data_channels(clean: Clean, suffix: str) -> str:
+    array = levels(5)
+    made = clean(tiff(array, photometric="minisblack", planarconfig="contig"), ".tif", suffix).array()
+    return "yes" if np.array_equal(made, array) else "wrong"
+
+
 def cmyk(clean: Clean, suffix: str) -> str:
     for format, name in (("TIFF", ".tif"), ("JPEG", ".jpg")):
         data = pillow(Image.fromarray(levels(4), "CMYK"), format)
@@ -302,6 +308,7 @@ CHECKS: dict[str, Callable[[Clean, str], str]] = {
     "32-bit integers": long_integers,
     "32-bit floats": floats,
     "transparency": transparency,
+    "channels that are no color": data_channels,
     "CMYK": cmyk,
     "palettes": palettes,
     "color profile: sRGB, Display P3, Adobe RGB": rgb_profiles,

@@ -110,7 +110,7 @@ def refused(data: bytes | str | Path, **options: int) -> str:
 )
 def test_lossless_files_keep_every_bit(suffix: str, dtype: str, channels: int, size: tuple[int, int]) -> None:
     array = samples(dtype, channels, size)
-    data = image_io.encode(image_io.from_array(array), suffix)
+    data = image_io.encode(image_io.from_array(array, alpha=channels in (2, 4)), suffix)
     picture = read(data)
     assert picture.dtype == dtype
     assert picture.pixels.dtype == np.float32
@@ -154,7 +154,7 @@ def test_lossy_formats_take_every_size(suffix: str, size: tuple[int, int]) -> No
 @pytest.mark.parametrize("quality", [None, 30])
 def test_alpha_is_bit_exact_in_lossy_files(suffix: str, channels: int, quality: int | None) -> None:
     alpha = samples("uint8", 1, (48, 64))
-    picture = image_io.from_array(np.concatenate([photograph()[..., :channels], alpha], axis=2))
+    picture = image_io.from_array(np.concatenate([photograph()[..., :channels], alpha], axis=2), alpha=True)
     back = read(image_io.encode(picture, suffix, quality=quality))
     assert back.alpha is not None
     np.testing.assert_array_equal(back.alpha, alpha)
@@ -201,7 +201,7 @@ def test_deep_avif_stays_deep(bits: int) -> None:
     array = samples("uint16", 4) >> (16 - bits) << (16 - bits)
     picture = image_io.from_array(array)
     assert image_io.unsupported_reason(picture.header, ".avif") == "AVIF cannot hold 16 bits: write .png"
-    deep = image_io.Picture(picture.pixels, picture.alpha, picture.dtype, {"bits-per-sample": bits})
+    deep = image_io.Picture(picture.pixels, picture.alpha, picture.dtype, {"bits-per-sample": bits}, picture.layout)
     back = read(image_io.encode(deep, ".avif"))
     assert back.dtype == np.uint16 and back.metadata["bits-per-sample"] == bits
     assert back.alpha is not None
@@ -364,7 +364,7 @@ def test_integers_are_rounded_and_clipped_without_nan(dtype: type, full: int) ->
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 5, 5)), np.zeros(3), np.zeros((0, 4)), np.zeros((2, 2), np.int64), np.ones((2, 2), bool)]
+    "array", [np.zeros((4, 5, 0)), np.zeros(3), np.zeros((0, 4)), np.zeros((2, 2), np.int64), np.ones((2, 2), bool)]
 )
 def test_arrays_that_are_not_images_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnnoiseError, match="not an image: pass"):
@@ -516,10 +516,9 @@ def test_pages_that_differ_are_refused() -> None:
 
 
 def test_other_color_spaces_and_samples_are_refused() -> None:
-    for channels in (3, 5):
-        file = io.BytesIO()
-        tifffile.imwrite(file, samples("uint8", channels), photometric="minisblack", planarconfig="contig")
-        assert f"{channels} channels" in refused(file.getvalue())
+    raw = io.BytesIO()
+    tifffile.imwrite(raw, samples("uint8", 3), photometric="linear_raw")
+    assert "3 channels, multiband" in refused(raw.getvalue())
     deep = io.BytesIO()
     tifffile.imwrite(deep, np.zeros((4, 5)))
     assert "samples out of range" in refused(deep.getvalue())

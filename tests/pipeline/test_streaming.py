@@ -14,6 +14,7 @@ from unnoise.denoisers import tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.io import Header, stream_writer
+from unnoise.io.layout import Layout
 from unnoise.pipeline import process, streaming
 from unnoise.pipeline.process import DenoiseOptions, Job
 
@@ -93,7 +94,7 @@ def test_streaming_gives_the_same_as_denoising_in_memory(
     rng: np.random.Generator, tmp_path: Path, suffix: str, bands: int, dtype: str, strength: float
 ) -> None:
     source, target, whole = (tmp_path / f"{name}{suffix}" for name in ("source", "target", "whole"))
-    io.from_array(samples(rng, bands, dtype)).save(source)
+    io.from_array(samples(rng, bands, dtype), alpha=bands in (2, 4)).save(source)
     result = clean(source, target, Blur(), strength=strength)
     assert result.error is None
     assert result.model == "blur"
@@ -242,7 +243,7 @@ def test_a_failing_disk_ends_the_work(tmp_path: Path, monkeypatch: pytest.Monkey
         raise UnnoiseError("no space left")
 
     monkeypatch.setattr(stream_writer.picture, "write_image", full)
-    header = Header(1000, 10, 1, False, np.dtype(np.uint8), {})
+    header = Header(1000, 10, Layout(1), np.dtype(np.uint8), {})
     strips = (np.zeros((10, 10, 1), np.uint8) for _ in range(100))
     with pytest.raises(UnnoiseError, match="no space left"):
         stream_writer.write_stream(strips, header, tmp_path / "a.png")
@@ -264,7 +265,7 @@ def test_only_a_few_strips_are_in_memory(tmp_path: Path) -> None:
         patch.setattr(
             stream_writer._TiffStream, "_read", lambda self, count: ahead.append(computed) or read(self, count)
         )
-        stream_writer.write_stream(strips(), Header(height, 8, 1, False, np.dtype(np.uint8), {}), tmp_path / "a.tif")
+        stream_writer.write_stream(strips(), Header(height, 8, Layout(1), np.dtype(np.uint8), {}), tmp_path / "a.tif")
     assert computed == 200
     assert min(ahead) <= 4
     assert io.read(tmp_path / "a.tif").pixels.shape == (height, 8, 1)

@@ -169,7 +169,7 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
 def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
     """Read an image without alpha in its stored data type, `[H, W, C]`; see `with_channels`."""
     picture = io.read(path)
-    return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
+    return with_channels(picture.samples()[:, :, picture.layout.channels], channels)
 
 
 def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.ndarray]:

@@ -231,7 +231,7 @@ def decode(cell: Mapping[str, Any] | None) -> Picture:
 
 def stored(picture: Picture, channels: int | None = None) -> np.ndarray:
     """Return the samples of an image without alpha in their stored data type; see `with_channels`."""
-    return with_channels(picture.samples()[:, :, : picture.header.colours], channels)
+    return with_channels(picture.samples()[:, :, picture.layout.channels], channels)
 
 
 def check_sizes(pictures: Mapping[str, np.ndarray]) -> None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from unnoise.denoisers import auto
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, channel_count
@@ -141,9 +144,20 @@ def level_estimator() -> NoiseLevelEstimator:
 
 
 def inspect_picture(picture: Picture, value_range: tuple[float, float] | None = None) -> NoiseEstimate:
-    """Estimate the noise in a picture, relative to the full scale of its value range, and suggest a bundled model."""
-    values = range_of(value_range, picture.pixels, picture.dtype)
-    pixels = values.without_outliers(picture.pixels[:, :, :3])
+    """Estimate the noise in a picture, relative to the full scale of its value range, and suggest a bundled model.
+
+    Of channels that are no color image, which are denoised one by one, it is that of the noisiest.
+    """
+    parts = (picture.pixels[:, :, group] for group in picture.layout.groups)
+    estimates = [_inspect_channels(part, picture.dtype, value_range) for part in parts]
+    return max(estimates, key=lambda estimate: (estimate.sigma, estimate.impulses))
+
+
+def _inspect_channels(
+    channels: np.ndarray, dtype: np.dtype[Any], value_range: tuple[float, float] | None
+) -> NoiseEstimate:
+    values = range_of(value_range, channels, dtype)
+    pixels = values.without_outliers(channels[:, :, :3])
     estimate = auto.estimate_noise(pixels, level_estimator())
     estimate = auto.with_model(estimate, channel_count(pixels), bundled_models())
     return estimate.scaled(values.contrast)

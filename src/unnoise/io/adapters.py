@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 Source = TypeVar("Source", str, Path, bytes, IO[bytes], np.ndarray, "Image", Picture)
 
 
-def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
+def to_picture(source: Any, channel_axis: int | None = -1, alpha: bool | None = None) -> Picture:
     """Return an image of any supported type as a `Picture`; see `api.denoise`.
 
     Args:
         source: a path, bytes, a binary file object, an array, a PIL image or a `Picture`.
         channel_axis: of an array with three axes.
+        alpha: whether the last channel of an array is alpha, as for `from_array`.
 
     Raises:
         UnnoiseError: the type is not supported, or the image cannot be read.
@@ -37,9 +38,10 @@ def to_picture(source: Any, channel_axis: int | None = -1) -> Picture:
     if isinstance(source, str | os.PathLike):
         return reader.read(Path(source))
     if isinstance(source, np.ndarray):
-        return from_array(_channels_last(_filled(source), channel_axis))
+        return _from_masked(_channels_last(source, channel_axis), alpha)
     if hasattr(source, "convert") and hasattr(source, "getbands"):
-        return from_array(np.asarray(_plain(source)))
+        image = _plain(source)
+        return from_array(np.asarray(image), alpha=image.mode in ("LA", "RGBA"))
     if hasattr(source, "read") and hasattr(source, "seek"):
         return reader.read(_bytes_of(source))
     kinds = "a path, bytes, a file, an array or a PIL image"
@@ -69,13 +71,13 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
     return image
 
 
-def _filled(array: np.ndarray) -> np.ndarray:
-    """Replace masked values by NaN, or in integer arrays by the median of the others."""
-    if not isinstance(array, np.ma.MaskedArray):
-        return array
-    if array.dtype.kind == "f":
-        return array.filled(np.nan)
-    return array.filled(int(np.ma.median(array)) if array.count() else 0)
+def _from_masked(array: np.ndarray, alpha: bool | None) -> Picture:
+    """Return an array `[H, W]` or `[H, W, C]` as a picture whose masked values are missing."""
+    picture = from_array(np.ma.getdata(array), alpha)
+    if np.ma.is_masked(array):
+        mask = np.ma.getmaskarray(array).reshape(*picture.pixels.shape[:2], -1)
+        picture.pixels[mask[:, :, picture.layout.channels]] = np.nan
+    return picture
 
 
 def _encoded(picture: Picture, like: bytes) -> bytes:

@@ -25,6 +25,7 @@ _POINTERS = (_EXIF_IFD, _GPS_IFD, _INTEROP_IFD)
 _COPIED_TAGS = (
     *(0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298),  # make, model, software, time, artist, host, copyright
     *(0x4746, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),  # rating, and the fields of Windows
+    0xA481,  # GDAL's nodata value, without which the samples that have it would be taken for values
     *(_EXIF_IFD, _GPS_IFD),
 )
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # field type -> bytes

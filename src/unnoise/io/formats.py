@@ -13,6 +13,7 @@ import pyvips
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import containers
+from unnoise.io.layout import ASSOCIATED, Layout
 
 SCREEN = 72 / 25.4  # pixels per millimeter: the usual default for images without a resolution
 SAMPLES = {
@@ -38,8 +39,7 @@ class Header:
     Attributes:
         height: in pixels, of all pages, which are stacked vertically.
         width: in pixels.
-        colours: color channels: 1 for gray, 3 for RGB, 4 for CMYK.
-        alpha: whether there is an alpha channel besides.
+        layout: what the samples of a pixel are.
         dtype: of the samples in the file; one of `SAMPLES`.
         metadata: name of a field, such as `icc-profile-data`, -> bytes, text or number; and what `containers.read`
             adds.
@@ -47,15 +47,24 @@ class Header:
 
     height: int
     width: int
-    colours: int
-    alpha: bool
+    layout: Layout
     dtype: np.dtype[Any]
     metadata: Mapping[str, Any]
 
     @property
+    def colours(self) -> int:
+        """Number of channels that are denoised: 1 for gray, 3 for RGB, 4 for CMYK, more with data channels."""
+        return len(self.layout.channels)
+
+    @property
+    def alpha(self) -> bool:
+        """Whether there is transparency."""
+        return bool(self.layout.alphas)
+
+    @property
     def size(self) -> int:
         """Size of all samples in bytes."""
-        return self.height * self.width * (self.colours + self.alpha) * self.dtype.itemsize
+        return self.height * self.width * self.layout.samples * self.dtype.itemsize
 
     @property
     def pages(self) -> int:
@@ -66,7 +75,7 @@ class Header:
     def colour_space(self) -> str:
         """The libvips interpretation of the samples."""
         gray, rgb = {"uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}.get(self.dtype.name, ("b-w", "srgb"))
-        return {1: gray, 3: rgb, 4: "cmyk"}[self.colours]
+        return {1: gray, 3: rgb, 4: "cmyk"}[self.layout.base]
 
 
 def _jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:
@@ -85,10 +94,11 @@ def _png_options(header: Header, quality: int | None) -> dict[str, Any]:
 
 
 def _tiff_options(header: Header, quality: int | None) -> dict[str, Any]:
-    bigtiff = header.size > 2**31
+    # Colors that were multiplied by alpha in the file were divided by it when read.
+    common = {"bigtiff": header.size > 2**31, "premultiply": header.layout.extras == (ASSOCIATED,)}
     if header.dtype.kind == "f":  # floats hardly compress, and few programs support their predictor
-        return {"compression": "none", "bigtiff": bigtiff}
-    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": bigtiff}
+        return {"compression": "none", **common}
+    return {"compression": "deflate", "predictor": "horizontal", **common}
 
 
 def _webp_options(header: Header, quality: int | None) -> dict[str, Any]:
@@ -122,6 +132,7 @@ class Format:
         alpha: whether it supports transparency.
         grey: whether it supports gray images; otherwise they are stored as RGB.
         cmyk: whether it supports CMYK.
+        data: whether it supports channels that are neither gray, color, ink nor alpha.
         pages: whether it supports several pages or frames.
         max_side: longest side that the encoder supports, in pixels.
         orientation: whether it can store an orientation; otherwise the pixels are rotated.
@@ -137,6 +148,7 @@ class Format:
     alpha: bool = True
     grey: bool = True
     cmyk: bool = False
+    data: bool = False
     pages: bool = False
     max_side: int = 10_000_000
     orientation: bool = True
@@ -153,7 +165,8 @@ FORMATS = (
     ),
     Format(
         "TIFF", (".tif", ".tiff"), re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source",
-        "tiffsave", _tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), cmyk=True, pages=True,
+        "tiffsave", _tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()),
+        cmyk=True, data=True, pages=True,
     ),
     Format(
         "WebP", (".webp",), re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source",
@@ -223,7 +236,9 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
         return "AVIF cannot hold 16 bits: write .png"
     if header.pages > 1 and not kind.pages:
         return f"{kind.name} cannot hold {header.pages} pages or frames: write .tif or .webp"
-    if header.colours == 4 and not kind.cmyk:
+    if header.layout.has_data and not kind.data:
+        return f"{kind.name} cannot hold {header.colours} channels that are no color image: write .tif"
+    if header.layout.base == 4 and not kind.cmyk:
         return f"{kind.name} cannot hold CMYK: write .tif"
     if header.alpha and not kind.alpha:
         return f"{kind.name} cannot hold transparency: write .png"

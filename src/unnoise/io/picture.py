@@ -15,10 +15,14 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, containers, edited_target, exif, formats, jpeg_encoder
+from unnoise.io import atomic, containers, edited_target, exif, formats, jpeg_encoder, tiff_tags
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
+from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout, layout_of_array, nodata_as
 from unnoise.io.paths import check_target
+
+NODATA = np.float32(-np.inf)
+"""Value of the pixels that are missing by the nodata value of their file; NaN are those that the file has itself."""
 
 _CHUNK_ROWS = 16  # few enough to stay in the processor's cache
 _TYPES = {
@@ -41,11 +45,12 @@ class Picture:
     """An image in memory: pixels, which denoisers change, and everything else that is kept.
 
     Attributes:
-        pixels: float32 `[H, W, C]` with C = 1, 3, or 4 for CMYK, nominally in [0, 1]: integers divided by the largest
-            of their type, floats unchanged. Pages, all of one size, are stacked vertically.
-        alpha: `[H, W, 1]`, samples of the file, or None.
+        pixels: float32 `[H, W, C]`, the `layout.channels`, nominally in [0, 1]: integers divided by the largest of
+            their type, floats unchanged, nodata values as `NODATA`. Pages, all of one size, are stacked vertically.
+        alpha: `[H, W, A]`, the `layout.alphas`, samples of the file; None if there are none.
         dtype: of the samples in the file, when read and when written; one of `formats.SAMPLES`.
         metadata: as that of `Header`.
+        layout: what the samples of a pixel are in the file.
         file: the encoded file that the image was read from, if it is unchanged and complete; else None.
     """
 
@@ -53,13 +58,14 @@ class Picture:
     alpha: np.ndarray | None
     dtype: np.dtype[Any]
     metadata: Mapping[str, Any]
+    layout: Layout
     file: bytes | None = None
 
     @property
     def header(self) -> Header:
         """Everything except the pixels."""
-        height, width, channels = self.pixels.shape
-        return Header(height, width, channels, self.alpha is not None, self.dtype, self.metadata)
+        height, width = self.pixels.shape[:2]
+        return Header(height, width, self.layout, self.dtype, self.metadata)
 
     def with_pixels(self, pixels: np.ndarray) -> Picture:
         """Return a copy with other pixels of the same shape."""
@@ -72,7 +78,7 @@ class Picture:
         write(self, target, overwrite=overwrite, quality=quality)
 
     def to_array(self) -> np.ndarray:
-        """Return the samples of the file, `[H, W, C]`, or `[H, W, C + 1]` with alpha last; of pages `[N, H, W, C]`.
+        """Return the samples of the file in their order, `[H, W, layout.samples]`; of pages `[N, H, W, ...]`.
 
         Integers are clipped to their range and rounded to nearest; NaN becomes 0.
         """
@@ -87,7 +93,14 @@ class Picture:
             samples = np.empty(self.pixels.shape, self.dtype)
             for top in range(0, len(samples), _CHUNK_ROWS):
                 samples[top : top + _CHUNK_ROWS] = _quantize(self.pixels[top : top + _CHUNK_ROWS], self.dtype)
-        return samples if self.alpha is None else np.concatenate([samples, self.alpha], axis=2)
+        if self.layout.nodata is not None:
+            missing = nodata_as(self.layout.nodata, self.dtype)
+            samples = samples if missing is None else np.where(self.pixels == NODATA, missing, samples)
+        if self.alpha is None:
+            return samples
+        together = np.empty((*samples.shape[:2], self.layout.samples), self.dtype)
+        together[:, :, self.layout.channels], together[:, :, self.layout.alphas] = samples, self.alpha
+        return together
 
 
 def _quantize(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
@@ -102,10 +115,14 @@ def _quantize(pixels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return levels
 
 
-def from_array(array: np.ndarray) -> Picture:
-    """Return an array `[H, W]` or `[H, W, C]` as an image: gray, gray and alpha, RGB, or RGB and alpha for C = 1 to 4.
+def from_array(array: np.ndarray, alpha: bool | None = None) -> Picture:
+    """Return an array `[H, W]` or `[H, W, C]` as an image: gray, RGB for C = 3, RGBA for C = 4, else data channels.
 
-    uint8 and uint16 are kept; floats of any width, nominally in [0, 1], become float32.
+    uint8 and uint16 are kept; floats of any width become float32.
+
+    Args:
+        array: the samples.
+        alpha: whether the last channel is alpha; None for the convention above.
 
     >>> picture = from_array(np.full((2, 3), 51, np.uint8))
     >>> picture.pixels.shape, float(picture.pixels[0, 0, 0])
@@ -115,28 +132,33 @@ def from_array(array: np.ndarray) -> Picture:
     """
     array = np.asarray(array)
     samples = array[..., np.newaxis] if array.ndim == 2 else array
-    if samples.ndim != 3 or samples.shape[2] not in (1, 2, 3, 4) or samples.size == 0:
-        raise UnnoiseError(f"an array of shape {array.shape} is not an image: pass [H, W] or [H, W, C] with C = 1 to 4")
+    if samples.ndim != 3 or samples.size == 0:
+        raise UnnoiseError(f"an array of shape {array.shape} is not an image: pass [H, W] or [H, W, C]")
+    if alpha and samples.shape[2] == 1:
+        raise UnnoiseError(f"an array of shape {array.shape} has no channel beside alpha")
     sample_type = "float32" if array.dtype.kind == "f" else array.dtype.name
     if sample_type not in ("uint8", "uint16", "float32"):
         raise UnnoiseError(f"an array of {array.dtype} is not an image: pass uint8, uint16, or floats in [0, 1]")
-    return from_samples(samples.astype(sample_type, copy=False), {})
+    return from_samples(samples.astype(sample_type, copy=False), {}, layout_of_array(samples.shape[2], alpha))
 
 
-def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], colours: int | None = None) -> Picture:
+def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], layout: Layout | None = None) -> Picture:
     """Return an image from samples.
 
     Args:
-        samples: `[H, W, 1..5]`; copied.
+        samples: `[H, W, layout.samples]`; copied.
         metadata: of the image.
-        colours: color channels, before alpha; by default four channels are RGBA.
+        layout: what they are; None for that of an array, see `layout_of_array`.
     """
-    colours = colours or (3 if samples.shape[2] >= 3 else 1)
-    pixels = np.array(samples[..., :colours], dtype=np.float32, order="C")
+    layout = layout or layout_of_array(samples.shape[2])
+    chosen = samples[..., layout.channels] if layout.has_data else samples[..., : layout.base]
+    pixels = np.array(chosen, dtype=np.float32, order="C")
     if samples.dtype.kind != "f":
         pixels /= np.float32(np.iinfo(samples.dtype).max)
-    alpha = samples[..., colours:].copy() if samples.shape[2] > colours else None
-    return Picture(pixels, alpha, samples.dtype, metadata)
+    if layout.nodata is not None and (missing := nodata_as(layout.nodata, samples.dtype)) is not None:
+        pixels[chosen == missing] = NODATA
+    alpha = samples[..., layout.alphas].copy() if layout.alphas else None
+    return Picture(pixels, alpha, samples.dtype, metadata, layout)
 
 
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
@@ -191,8 +213,8 @@ def _by_libvips(picture: Picture, kind: Format, options: Mapping[str, Any]) -> b
 
 def _complete(file: IO[bytes], header: Header, kind: Format, name: str, path: Path | None = None) -> None:
     """Add the metadata that stand behind the beginning of a file; log what is left out."""
-    if kind.name == "TIFF" and "exif-data" in header.metadata:
-        exif.write_block(file, header.metadata["exif-data"])
+    if kind.name == "TIFF":
+        _write_tags(file, header)
     if left_out := containers.finish(file, header.metadata, kind.name, path):
         log.warning("%s: left out: %s", name, ", ".join(left_out))
 
@@ -243,6 +265,15 @@ def write_image(
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
         output.check()
         _complete(file, header, kind, str(target), temporary)
+
+
+def _write_tags(file: IO[bytes], header: Header) -> None:
+    """Write what libvips leaves out of a TIFF."""
+    extras = header.layout.extras
+    if extras != (ASSOCIATED,) and set(extras) - {UNASSOCIATED}:
+        tiff_tags.write_extras(file, extras)
+    if "exif-data" in header.metadata:
+        exif.write_block(file, header.metadata["exif-data"])
 
 
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:

@@ -30,7 +30,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import containers, exif, exif_block, jpeg_encoder, jpeg_quality
+from unnoise.io import containers, exif, exif_block, jpeg_encoder, jpeg_quality, tiff_tags
 from unnoise.io.formats import (
     ANIMATION,
     COLOUR_SPACES,
@@ -42,7 +42,9 @@ from unnoise.io.formats import (
     detect,
     reason,
 )
+from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout
 from unnoise.io.picture import Picture, from_samples
+from unnoise.io.tiff_tags import SampleTags
 
 MAX_PIXELS = 2**30
 """Default limit of the pixels of all pages."""
@@ -88,18 +90,18 @@ def read(
         TooLargeError: by its header, it is over a limit; nothing is decoded then.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
-    image = _open(source, name, max_pixels, max_pages, page)
+    image, layout = _open(source, name, max_pixels, max_pages, page)
     with _read_errors(name):
         image = image.copy_memory()
         rotated = page is not None or _number(image, "n-pages") == 1
         metadata = _metadata(image, source)
         orientation = _orientation(image, metadata) if rotated else 1
-        header = _header(image, metadata, rotated=rotated)
+        header = _header(image, metadata, layout, rotated=rotated)
         image = _upright(image, orientation)
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     timing = () if page is None else ("webp-durations", "gif-delays", "delay")
     kept = {field: value for field, value in header.metadata.items() if field not in timing}
-    picture = from_samples(samples, kept, header.colours)
+    picture = from_samples(samples, kept, layout)
     if page is not None:
         return picture
     with _bytes_of(source) as file:
@@ -131,42 +133,51 @@ class RowReader:
 
     def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         self._name = str(source)
-        image = _open(source, self._name, max_pixels)
+        image, layout = _open(source, self._name, max_pixels)
         with _read_errors(self._name):
-            self.header = _header(image, _metadata(image, source), rotated=False)
+            self.header = _header(image, _metadata(image, source), layout, rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
-        self._region = pyvips.Region.new(image)
+        self._image, self._region = image, pyvips.Region.new(image)
 
     def read_rows(self, start: int, stop: int) -> np.ndarray:
-        """Return the samples of rows, `[stop - start, W, 1..5]`; they must not be above the rows read before."""
+        """Return the samples of rows, `[stop - start, W, samples]`; they must not be above the rows read before."""
         header = self.header
         if stop <= start:
-            return np.empty((0, header.width, header.colours + header.alpha), header.dtype)
+            return np.empty((0, header.width, header.layout.samples), header.dtype)
         with _read_errors(self._name):
             data = self._region.fetch(0, start, header.width, stop - start)
-        return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.colours + header.alpha)
+        return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.layout.samples)
 
 
 def _open(
     source: str | Path | bytes, name: str, max_pixels: int, max_pages: int = MAX_PAGES, page: int | None = None
-) -> pyvips.Image:
+) -> tuple[pyvips.Image, Layout]:
     """Open an image with a valid header, pages stacked vertically; its rows can be read once, in order."""
+    tags = None
     try:
         with _bytes_of(source) as file:
             head = file.read(4096)
+            if head[:2] in (b"II", b"MM"):
+                tags = tiff_tags.read(file)
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
     kind = detect(head, name)
     if ANIMATION.match(head.partition(b"IDAT")[0]):
         raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
 
+    patched = _patched(source, tags.patches) if tags is not None and tags.patches else None
+
     def load(**pages: int) -> pyvips.Image:
-        if isinstance(source, bytes):
+        if patched is not None:
+            data = pyvips.Source.new_from_memory(patched.data)
+        elif isinstance(source, bytes):
             data = pyvips.Source.new_from_memory(source)
         else:
             data = pyvips.Source.new_from_file(os.fsencode(source))  # type: ignore[arg-type]  (names need not be UTF-8)
         # Decode rows once, in order: random access would decode large files to a temporary file.
-        return getattr(pyvips.Image, kind.load)(data, access="sequential", fail_on="error", **pages)
+        image = getattr(pyvips.Image, kind.load)(data, access="sequential", fail_on="error", **pages)
+        image._references.append(patched)  # libvips reads from it until the image is gone
+        return image
 
     with _read_errors(name):
         image = load()
@@ -178,10 +189,35 @@ def _open(
             raise UnnoiseError(f"{name}: page {page} does not exist: the file has {pages}")
         if pages > 1 and page is not None:
             image = load(page=page - 1)
-        _check_header(image, name, max_pixels, pages if page is None else 1)
+        layout = _layout(image, tags, name)
+        _check_header(image, name, max_pixels, pages if page is None else 1, gray=tags is not None and tags.gray)
         if pages > 1 and page is None:
             image = _all_pages(load, name)
-    return image
+    # libvips adds an opaque alpha to colors that are stored with fewer samples than brightness.
+    return image if image.bands == layout.samples else image.extract_band(0, n=layout.samples), layout
+
+
+def _layout(image: pyvips.Image, tags: SampleTags | None, name: str) -> Layout:
+    """Return what the samples are; refuse files of which libvips does not read all."""
+    space = str(image.interpretation)
+    gray = space in ("b-w", "grey16") or (space == "multiband" and tags is not None and tags.gray)
+    base = 4 if space == "cmyk" else 1 if gray or image.bands < 3 else 3
+    layout = Layout(base, (UNASSOCIATED,) * (image.bands - base)) if tags is None else tags.layout(base)
+    if tags is not None and tags.patches and layout.extras == (ASSOCIATED,):
+        raise UnnoiseError(f"{name}: gray and premultiplied alpha in separate planes: store the samples interleaved")
+    if layout.samples > image.bands:
+        raise UnnoiseError(
+            f"{name}: of its {layout.samples} channels only {image.bands} can be read: store them uncompressed, as gray"
+        )
+    return layout
+
+
+def _patched(source: str | Path | bytes, patches: Mapping[int, bytes]) -> np.ndarray:
+    """Return the bytes of a file with some of them replaced; only these are copied into memory."""
+    data = np.frombuffer(bytearray(source), np.uint8) if isinstance(source, bytes) else np.memmap(source, mode="c")
+    for position, patch in patches.items():
+        data[position : position + len(patch)] = np.frombuffer(patch, np.uint8)
+    return data
 
 
 def _all_pages(load: Callable[..., pyvips.Image], name: str) -> pyvips.Image:
@@ -209,7 +245,7 @@ def _read_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -> None:
+def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int, *, gray: bool) -> None:
     """Refuse images that are too large or cannot be kept without loss, when only the header has been read."""
     if image.width * image.height * pages > max_pixels:
         size = f"{image.width} x {image.height} pixels" + (f" on {pages} pages" if pages > 1 else "")
@@ -219,13 +255,13 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int, pages: int) -
         raise UnnoiseError(
             f"{name}: samples of type {image.format} are not supported: convert them to 8 or 16 bits or 32-bit floats"
         )
-    max_bands = {"b-w": 2, "grey16": 2, "cmyk": 5}.get(str(image.interpretation), 4)
-    if image.interpretation not in COLOUR_SPACES or image.bands > max_bands:
+    known = image.interpretation in COLOUR_SPACES or (gray and image.interpretation == "multiband")
+    if not known:
         kind = f"{image.bands} channels, {image.interpretation}"
         raise UnnoiseError(f"{name}: {kind}, is not gray, RGB or CMYK: convert it to RGB first")
 
 
-def _header(image: pyvips.Image, metadata: dict[str, Any], *, rotated: bool) -> Header:
+def _header(image: pyvips.Image, metadata: dict[str, Any], layout: Layout, *, rotated: bool) -> Header:
     """Return the header of an open image; `rotated` tells whether its orientation will be applied."""
     orientation = _orientation(image, metadata)
     if orientation > 1 and not rotated:
@@ -235,8 +271,7 @@ def _header(image: pyvips.Image, metadata: dict[str, Any], *, rotated: bool) -> 
         metadata = containers.rotated(metadata, size)
         if "xmp-data" in metadata:
             metadata["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", metadata["xmp-data"])
-    colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
-    return Header(image.height, image.width, colours, image.bands > colours, SAMPLES[str(image.format)], metadata)
+    return Header(image.height, image.width, layout, SAMPLES[str(image.format)], metadata)
 
 
 def _metadata(image: pyvips.Image, source: str | Path | bytes) -> dict[str, Any]:

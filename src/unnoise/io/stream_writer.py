@@ -15,6 +15,7 @@ import pyvips
 from unnoise.io import picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header
+from unnoise.io.layout import UNASSOCIATED
 
 _STRIP_ROWS = 64  # rows per strip of the uncompressed TIFF that libvips reads
 _POLL_SECONDS = 0.2  # seconds between two checks that the other thread is still running
@@ -32,7 +33,7 @@ def write_stream(
     """Write an image to a file while its rows are being computed; see `open_stream`.
 
     Args:
-        strips: samples `[rows, W, 1..5]`, from the top; together `header.height` rows.
+        strips: samples `[rows, W, header.layout.samples]`, from the top; together `header.height` rows.
         header: of the image.
         target: the file.
         overwrite: whether it may exist.
@@ -69,7 +70,7 @@ def open_stream(
         before_commit: as for `atomic_write`; called on another thread.
 
     Yields:
-        A function that takes the next rows, samples `[rows, W, 1..5]`. All rows must be written before the end of the
+        A function that takes the next rows, samples `[rows, W, C]`. All rows must be written before the end of the
         `with` block; if it is left by an exception, nothing is written.
 
     Raises:
@@ -165,7 +166,7 @@ class _TiffStream:
 
 def _tiff_header(header: Header) -> bytes:
     """Return the header of a BigTIFF (little endian, uncompressed), up to its first sample."""
-    samples, bits = header.colours + header.alpha, 8 * header.dtype.itemsize
+    samples, bits = header.layout.samples, 8 * header.dtype.itemsize
     row = header.width * samples * header.dtype.itemsize
     heights = [min(_STRIP_ROWS, header.height - top) for top in range(0, header.height, _STRIP_ROWS)]
     tags: dict[int, tuple[str, list[int]]] = {
@@ -173,15 +174,15 @@ def _tiff_header(header: Header) -> bytes:
         257: ("I", [header.height]),
         258: ("H", [bits] * samples),
         259: ("H", [1]),  # not compressed
-        262: ("H", [{1: 1, 3: 2, 4: 5}[header.colours]]),  # gray with black at 0, RGB, or CMYK
+        262: ("H", [{1: 1, 3: 2, 4: 5}[header.layout.base]]),  # gray with black at 0, RGB, or CMYK
         273: ("Q", [0] * len(heights)),  # strip offsets: filled in below
         277: ("H", [samples]),
         278: ("I", [_STRIP_ROWS]),
         279: ("Q", [height * row for height in heights]),
         339: ("H", [{"u": 1, "i": 2, "f": 3}[header.dtype.kind]] * samples),
     }
-    if header.alpha:
-        tags[338] = ("H", [2])
+    if header.layout.extras:
+        tags[338] = ("H", [UNASSOCIATED] * len(header.layout.extras))  # their types are written to the file itself
     packed = {tag: struct.pack(f"<{len(values)}{kind}", *values) for tag, (kind, values) in tags.items()}
     values_data, base = b"", 16 + 8 + 20 * len(tags) + 8
     begin = base + sum(len(data) for data in packed.values() if len(data) > 8)

@@ -9,9 +9,11 @@ import numpy as np
 from unnoise import io
 from unnoise.denoisers import uncertainty
 from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.grouped import Grouped, Member
 from unnoise.denoisers.rescaled import Rescaled
 from unnoise.errors import UnnoiseError
 from unnoise.io import Header, Picture, RowReader
+from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
 from unnoise.io.value_range import ValueRange
@@ -20,6 +22,9 @@ from unnoise.units import FULL_SCALE
 
 SUFFIXES = (".tif", ".tiff", ".png")
 """Formats of maps: TIFF of floats in 8-bit units, or PNG of 16-bit integers in 1/257 of them, so that white is 255."""
+
+Scales = tuple[float, ...]
+"""Factors of an error map, one for each group of channels."""
 
 _UNCALIBRATED = ("signal-dependent", "correlated", "impulse", "mixed")  # kinds of noise
 _ROWS = 64  # that are read at once
@@ -63,38 +68,35 @@ class ErrorEstimator:
     """Pixels around a tile that its error depends on."""
 
     def __init__(self, denoiser: Denoiser, sigma: Sigma | None, sample: np.ndarray) -> None:
-        self._outer, self._sigma, self._range = denoiser, sigma, ValueRange()
-        self._denoiser = denoiser
-        if isinstance(denoiser, Rescaled):
-            self._denoiser, self._range = denoiser.inside, denoiser.value_range
-        noise = estimation.estimate_noise(self._range.without_outliers(sample[:, :, :3]))
-        self._level = noise.sigma if sigma is None else float(np.mean(sigma)) / self._range.contrast
-        uncertain = noise.kind in _UNCALIBRATED and self._denoiser.signal_noise is None
-        self.caveat = (
-            f"the error map is calibrated for white noise, and this noise looks {noise.kind}" if uncertain else ""
-        )
+        self._outer, self._sigma = denoiser, sigma
+        members = denoiser.members if isinstance(denoiser, Grouped) else (Member(slice(None), denoiser, sigma),)
+        self._parts = [_GroupErrors(member, sample[:, :, member.group]) for member in members]
+        self.caveat = next((part.caveat for part in self._parts if part.caveat), "")
 
-    def __call__(self, noisy: np.ndarray, clean: np.ndarray, scale: float | None = None) -> np.ndarray:
+    def __call__(self, noisy: np.ndarray, clean: np.ndarray, scales: Scales | None = None) -> np.ndarray:
         """Return the expected root mean square error, float32 `[H, W]` in 8-bit units.
 
         Args:
             noisy: the image or a tile, float32 `[H, W, C]`.
             clean: its result, the same shape.
-            scale: of the map, as `page_scales` returns it; None to measure it on these arrays.
+            scales: of the map, as `page_scales` returns them; None to measure them on these arrays.
         """
-        noisy, clean = self._normalized(noisy), self._normalized(clean)
-        error = uncertainty.estimate_error(self._denoiser, noisy, clean, self._level, scale)
-        return error * np.float32(self._range.contrast)
+        factors = [None] * len(self._parts) if scales is None else scales
+        errors = [part.expected(noisy, clean, factor) for part, factor in zip(self._parts, factors, strict=True)]
+        if len(errors) == 1:
+            return errors[0]
+        counts = [noisy[0, 0, part.group].size for part in self._parts]
+        return np.sqrt(np.average(np.square(errors), axis=0, weights=counts)).astype(np.float32)
 
-    def page_scales(self, rows: RowReader) -> list[float]:
-        """Return the scale of the map of each page of a file, measured on its center; the rows are consumed."""
+    def page_scales(self, rows: RowReader) -> list[Scales]:
+        """Return the scales of the map of each page of a file, measured on its center; the rows are consumed."""
         header = rows.header
-        if uncertainty.is_calibrated(self._denoiser, header.colours):
-            return [1.0] * header.pages
+        if all(part.is_calibrated for part in self._parts):
+            return [(1.0,) * len(self._parts)] * header.pages
         height = header.height // header.pages
-        return [self._center_scale(rows, page * height, height) for page in range(header.pages)]
+        return [self._center_scales(rows, page * height, height) for page in range(header.pages)]
 
-    def _center_scale(self, rows: RowReader, top: int, height: int) -> float:
+    def _center_scales(self, rows: RowReader, top: int, height: int) -> Scales:
         grid, width = self._outer.multiple_of, rows.header.width
         margin = self.reach + (self._outer.halo or 0)
         center = uncertainty.central_region(height, width)
@@ -105,13 +107,41 @@ class ErrorEstimator:
             rows.read_rows(top + start, top + min(start + _ROWS, last[0]))[:, first[1] : last[1]]
             for start in range(first[0], last[0], _ROWS)
         ]
-        noisy = from_samples(np.concatenate(pieces), {}, rows.header.colours).pixels
+        noisy = from_samples(np.concatenate(pieces), {}, rows.header.layout).pixels
         clean = self._outer(noisy, self._sigma)
-        expected = self(noisy, clean, scale=1.0)[crop] / np.float32(self._range.contrast)
+        return tuple(part.center_scale(noisy, clean, crop) for part in self._parts)
+
+
+class _GroupErrors:
+    """Expected error of the channels that are denoised together."""
+
+    def __init__(self, member: Member, sample: np.ndarray) -> None:
+        self.group, self._range = member.group, ValueRange()
+        self._denoiser = member.denoiser
+        if isinstance(member.denoiser, Rescaled):
+            self._denoiser, self._range = member.denoiser.inside, member.denoiser.value_range
+        noise = estimation.estimate_noise(self._range.without_outliers(sample[:, :, :3]))
+        self._level = noise.sigma if member.sigma is None else float(np.mean(member.sigma)) / self._range.contrast
+        uncertain = noise.kind in _UNCALIBRATED and self._denoiser.signal_noise is None
+        self.caveat = (
+            f"the error map is calibrated for white noise, and this noise looks {noise.kind}" if uncertain else ""
+        )
+        self.is_calibrated = uncertainty.is_calibrated(self._denoiser, sample.shape[2])
+
+    def expected(self, noisy: np.ndarray, clean: np.ndarray, scale: float | None) -> np.ndarray:
+        """Return the expected error in these channels of an image, `[H, W]` in 8-bit units."""
+        noisy, clean = self._normalized(noisy), self._normalized(clean)
+        error = uncertainty.estimate_error(self._denoiser, noisy, clean, self._level, scale)
+        return error * np.float32(self._range.contrast)
+
+    def center_scale(self, noisy: np.ndarray, clean: np.ndarray, crop: tuple[slice, ...]) -> float:
+        """Return the scale of the map, measured on the center of an image."""
+        expected = self.expected(noisy, clean, scale=1.0)[crop] / np.float32(self._range.contrast)
         noisy, clean = self._normalized(noisy[crop]), self._normalized(clean[crop])
         return uncertainty.center_scale(self._denoiser, noisy, clean, expected, self._level)
 
     def _normalized(self, pixels: np.ndarray) -> np.ndarray:
+        pixels = pixels[:, :, self.group]
         return pixels if self._range.is_unit else self._range.normalize(pixels)
 
 
@@ -131,4 +161,4 @@ def map_header(header: Header, suffix: str) -> Header:
     """Return the header of the map of an image: one channel of the same size, pages below each other."""
     dtype = np.dtype(np.uint16 if suffix.lower() == ".png" else np.float32)
     metadata = {field: value for field, value in header.metadata.items() if field == "orientation"}
-    return Header(header.height, header.width, 1, False, dtype, metadata)
+    return Header(header.height, header.width, Layout(1), dtype, metadata)

@@ -51,7 +51,7 @@ def to_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, va
     Args:
         picture: where they come from; its color profile is applied.
         pixels: of all or a part of it, float32 `[h, w, C]`.
-        alpha: of the same part, `[h, w, 1]` in the samples of the file, or None.
+        alpha: of the same part, `[h, w, A]` in the samples of the file, or None.
         values: what is shown as black and white.
     """
     levels = np.nan_to_num(values.normalize(pixels)).clip(0, 1) * np.float32(65535)
@@ -69,6 +69,7 @@ def to_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, va
         image.remove("icc-profile-data")
         shown = image.colourspace("srgb")
     if alpha is not None:
+        alpha = alpha[:, :, :1]
         scale = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
         opaque = np.rint(np.clip(alpha / np.float32(scale), 0, 1) * 255).astype(np.uint8)
         shown = shown.bandjoin(pyvips.Image.new_from_array(opaque))

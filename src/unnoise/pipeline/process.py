@@ -18,10 +18,12 @@ from unnoise import io
 from unnoise.denoisers import rescaled, tiling
 from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.grouped import Grouped, Member
 from unnoise.errors import UnnoiseError
 from unnoise.io import Picture, formats, picture
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import Header, output_suffix
+from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target, make_folder
 from unnoise.io.value_range import range_of
 from unnoise.pipeline import error_maps, streaming
@@ -93,13 +95,23 @@ class DenoiseOptions:
         """Tell whether an image with that noise level is returned unchanged."""
         return self.strength == 0 or (sigma is not None and not np.any(sigma))
 
-    def resolve(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
+    def resolve(self, pixels: np.ndarray, dtype: np.dtype[Any], layout: Layout) -> tuple[Denoiser, Sigma | None]:
         """Return the denoiser for an image and the sigma to call it with; see `Denoiser.resolve`.
+
+        Channels that are no color image are denoised one by one, each with a range, a noise level and a model of its
+        own; sigma is then that of the noisiest one.
 
         Args:
             pixels: the image or windows of it, float32 `[H, W, C]`.
             dtype: of the samples of its file.
+            layout: of its file.
         """
+        if len(layout.groups) == 1:
+            return self._resolve_group(pixels, dtype)
+        grouped = Grouped([Member(group, *self._resolve_group(pixels[:, :, group], dtype)) for group in layout.groups])
+        return grouped, grouped.sigma
+
+    def _resolve_group(self, pixels: np.ndarray, dtype: np.dtype[Any]) -> tuple[Denoiser, Sigma | None]:
         values = range_of(self.value_range, pixels, dtype)
         chooser = self.denoiser
         if isinstance(chooser, Auto) and self._limits:
@@ -235,7 +247,7 @@ def denoise_picture(
     """
     if error_map:
         error_maps.check_strength(options.strength)
-    denoiser, sigma = options.resolve(picture.pixels, picture.dtype)
+    denoiser, sigma = options.resolve(picture.pixels, picture.dtype, picture.layout)
     outcome = Outcome.of(denoiser, sigma, options.strength)
     pages = clean = np.split(picture.pixels, picture.header.pages)
     if not options.is_noop(sigma):
@@ -337,7 +349,7 @@ def _denoise_streamed(
 
     rows = read()
     sample = streaming.sample_windows(rows)
-    denoiser, sigma = options.resolve(sample, rows.header.dtype)
+    denoiser, sigma = options.resolve(sample, rows.header.dtype, rows.header.layout)
     errors = None if error_map is None else ErrorEstimator(denoiser, sigma, sample)
     caveat = "" if errors is None else errors.caveat
     make_folder(job.target.parent)

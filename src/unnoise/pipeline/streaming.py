@@ -19,10 +19,11 @@ from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.tiling import Tile
 from unnoise.io import Header, stream_writer
 from unnoise.io.atomic import CommitHook
+from unnoise.io.layout import Layout
 from unnoise.io.picture import from_samples
 from unnoise.io.reader import RowReader
 from unnoise.pipeline import error_maps
-from unnoise.pipeline.error_maps import ErrorEstimator
+from unnoise.pipeline.error_maps import ErrorEstimator, Scales
 
 STREAMING_PIXELS = 16_000_000
 """Images of more pixels are streamed."""
@@ -48,7 +49,7 @@ def sample_windows(rows: RowReader) -> np.ndarray:
     for top in tops:
         samples = rows.read_rows(top, min(top + _WINDOW, height))
         bands.append(np.concatenate([samples[:, left : left + _WINDOW] for left in lefts], axis=1))
-    return from_samples(np.concatenate(bands), {}, rows.header.colours).pixels
+    return from_samples(np.concatenate(bands), {}, rows.header.layout).pixels
 
 
 def _spread(length: int) -> list[int]:
@@ -70,7 +71,7 @@ def denoise_stream(
     progress: Callable[[float], None] = lambda _: None,
     before_commit: CommitHook | None = None,
     errors: ErrorEstimator | None = None,
-    scales: Sequence[float] = (),
+    scales: Sequence[Scales] = (),
     error_map: Path | None = None,
 ) -> None:
     """Denoise one file into another, strip by strip.
@@ -126,7 +127,7 @@ def _strips(
     strength: float,
     progress: Callable[[float], None],
     errors: ErrorEstimator | None,
-    scales: Sequence[float],
+    scales: Sequence[Scales],
 ) -> Iterator[_Strip]:
     header = rows.header
     size = max(denoiser.multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
@@ -145,9 +146,9 @@ def _strips(
 
         bands = _bands(rows, top, tiles)
         if denoiser.halo is not None:
-            yield from _cut(bands, denoise, header.colours)
+            yield from _cut(bands, denoise, header.layout)
         else:
-            yield from _blend(bands, denoise, header.colours, margin, height)
+            yield from _blend(bands, denoise, header.layout, margin, height)
 
 
 def _bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
@@ -166,14 +167,14 @@ def _bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
         yield strip, held
 
 
-def _cut(bands: Iterator[_Band], denoise: _Denoise, colours: int) -> Iterator[_Strip]:
+def _cut(bands: Iterator[_Band], denoise: _Denoise, layout: Layout) -> Iterator[_Strip]:
     """Denoise tiles and put them next to each other, without their margins."""
     for strip, held in bands:
         inner = strip[0].inner[0]
         result = np.empty((inner.stop - inner.start, *held.shape[1:]), held.dtype)
         expected: np.ndarray | None = None
         for tile in strip:
-            noisy = from_samples(held[:, tile.outer[1]], {}, colours)
+            noisy = from_samples(held[:, tile.outer[1]], {}, layout)
             clean, error = denoise(noisy.pixels, tile)
             result[:, tile.inner[1]] = noisy.with_pixels(clean).samples()[tile.crop]
             if error is not None:
@@ -183,11 +184,11 @@ def _cut(bands: Iterator[_Band], denoise: _Denoise, colours: int) -> Iterator[_S
         del held, result, expected
 
 
-def _blend(bands: Iterator[_Band], denoise: _Denoise, colours: int, overlap: int, height: int) -> Iterator[_Strip]:
+def _blend(bands: Iterator[_Band], denoise: _Denoise, layout: Layout, overlap: int, height: int) -> Iterator[_Strip]:
     """Denoise tiles and blend them, errors too; rows are complete once no tile below reaches them."""
     carried, carried_error = np.empty((0, 1, 1), np.float32), np.empty((0, 1), np.float32)
     for strip, held in bands:
-        noisy = from_samples(held, {}, colours)
+        noisy = from_samples(held, {}, layout)
         blend = np.zeros_like(noisy.pixels)
         blend[: len(carried)] = carried
         expected: np.ndarray | None = None
@@ -203,7 +204,7 @@ def _blend(bands: Iterator[_Band], denoise: _Denoise, colours: int, overlap: int
         inner, outer = strip[0].inner[0], strip[0].outer[0]
         ready = len(held) if inner.stop == height else max(inner.stop - overlap, 0) - outer.start
         if ready:
-            result = from_samples(held[:ready], {}, colours).with_pixels(blend[:ready]).samples()
+            result = from_samples(held[:ready], {}, layout).with_pixels(blend[:ready]).samples()
             yield result, None if expected is None else expected[:ready]
             del result
         carried = blend[ready:].copy()

@@ -157,7 +157,7 @@ class Operations:
         inner = slice(top, min(top + (height or high), high)), slice(left, min(left + (width or wide), wide))
         model, sigma = "", None
         if options.strength:
-            denoiser, sigma = self._denoise_options(options).resolve(picture.pixels, picture.dtype)
+            denoiser, sigma = self._denoise_options(options).resolve(picture.pixels, picture.dtype, picture.layout)
             model = str(denoiser)
             pixels = preview.denoise_region(
                 denoiser, picture.pixels, sigma, inner, strength=options.strength, progress=report
@@ -165,7 +165,9 @@ class Operations:
         else:
             pixels = picture.pixels[inner]
         alpha = None if picture.alpha is None else picture.alpha[inner]
-        png = preview.to_screen(picture, pixels, alpha, estimate_range(picture.pixels, picture.dtype))
+        shown = slice(0, picture.layout.base)  # data channels have no color
+        values = estimate_range(picture.pixels[:, :, shown], picture.dtype)
+        png = preview.to_screen(picture, pixels[:, :, shown], alpha, values)
         level = None if sigma is None else to_8bit(float(sigma))
         return EncodedPicture(png, "png", model, level, pixels[..., 0].size)
 

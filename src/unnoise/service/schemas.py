@@ -115,7 +115,9 @@ class Inspection(BaseModel):
     width: int = Field(examples=[4032])
     height: int = Field(examples=[3024])
     pages: int = Field(examples=[1])
-    colours: int = Field(examples=[3], description="1 for gray, 3 for RGB, 4 for CMYK.")
+    colours: int = Field(
+        examples=[3], description="1 for gray, 3 for RGB, 4 for CMYK; with data channels, all without alpha."
+    )
     format: Format
     noise: str = Field(
         examples=["gaussian"],
