@@ -376,6 +376,27 @@ def test_inspect_tells_each_file(unnoise: Call, here: Path) -> None:
     assert (row["model"], row["impulses"]) == ("color", 0) and "suggested model: color" in out
 
 
+def test_inspect_draws_a_map(unnoise: Call, here: Path) -> None:
+    status, out, err = unnoise("inspect", "a.png", "--map", "m.png")
+    first, second = out.splitlines()
+    assert (status, err) == (0, "") and first.startswith("a.png: gaussian noise")
+    assert re.match(r"m\.png: estimated noise level in 8-bit units, logarithmic: .*; here [\d.]+ to [\d.]+", second)
+    assert image_io.read("m.png").to_array().shape == (24, 31, 1)
+    row = json.loads(unnoise("inspect", "a.png", "--map", "m.png", "--overwrite", "--json")[1])
+    assert row["map"]["path"] == "m.png" and row["map"]["lowest"] <= row["map"]["highest"]
+    assert (row["map"]["black"], row["map"]["white"], row["map"]["scale"]) == (0.5, 64, "logarithmic")
+    before = files(here)
+    for words, message in {
+        ("a.png", "--map", "m.png"): "already exists",
+        (".", "--map", "n.png"): "--map takes one image, and here are",
+        ("a.png", "--map", "n.tif"): "is a .png file",
+        ("bad/cut.png", "--map", "n.png"): "bad/cut.png",
+    }.items():
+        status, out, err = unnoise("inspect", *words)
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+    assert files(here) == before
+
+
 def test_add_puts_the_same_noise_in(unnoise: Call, here: Path) -> None:
     for name in ("x.png", "y.png"):
         assert unnoise("add", "gaussian:20 + clip", "a.png", "-o", name, "--seed", "7") == (0, f"{name}\n", "")

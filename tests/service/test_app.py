@@ -32,7 +32,7 @@ from unnoise.denoisers import uncertainty
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.io.picture import from_samples
-from unnoise.pipeline import process
+from unnoise.pipeline import noise_maps, process
 from unnoise.service import app as application, operations
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
@@ -166,6 +166,25 @@ def test_inspection_is_that_of_the_package(client: TestClient, noisy: bytes) -> 
     assert (answer["width"], answer["height"], answer["pages"], answer["format"]) == (160, 128, 1, "png")
     assert (answer["noise"], answer["model"], answer["summary"]) == (report.kind, report.model, str(report))
     assert answer["sigma"] == pytest.approx(255 * report.sigma, abs=0.01)
+
+
+def test_the_noise_level_is_mapped(client: TestClient, noisy: bytes) -> None:
+    answer = client.post("/v1/noise-map", content=noisy)
+    expected, levels = noise_maps.map_picture(image_io.read(noisy))
+    np.testing.assert_array_equal(image_io.read(answer.content).to_array(), expected.to_array())
+    assert noise_maps.SCALE.encode() in answer.content
+    assert 15 < levels.lowest < levels.highest < 40 and answer.headers["content-type"] == "image/png"
+    two = png(np.zeros((120, 90, 1), np.uint8), ".tif", **{"page-height": 60})
+    shapes = [pixels(client.post(f"/v1/noise-map{page}", content=two).content).shape for page in ("", "?page=2")]
+    assert shapes == [(120, 90, 1), (60, 90, 1)]
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", announced(100_000)])
+def test_the_map_of_the_noise_level_has_the_limits_of_the_others(client: TestClient, data: bytes) -> None:
+    statuses = [client.post(f"/v1/{path}", content=data).status_code for path in ("noise-map", "inspect")]
+    assert statuses[0] == statuses[1] >= 400
+    assert client.post("/v1/noise-map", content=bytes(LIMITS.body_bytes + 1)).status_code == 413
+    assert client.post("/v1/noise-map?sigma=3", content=data).status_code == 422
 
 
 def test_strength_zero_leaves_the_picture(client: TestClient, noisy: bytes) -> None:
@@ -388,7 +407,15 @@ def test_models_are_listed_with_the_limits(client: TestClient) -> None:
 
 def test_openapi_has_examples_and_names_all_addresses(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    paths = {"/v1/denoise", "/v1/preview", "/v1/uncertainty", "/v1/inspect", "/v1/jobs/{job}", "/v1/models"}
+    paths = {
+        "/v1/denoise",
+        "/v1/preview",
+        "/v1/uncertainty",
+        "/v1/noise-map",
+        "/v1/inspect",
+        "/v1/jobs/{job}",
+        "/v1/models",
+    }
     assert schema["paths"].keys() == paths | {"/healthz", "/readyz", "/metrics"}
     assert "image/jpeg" in schema["paths"]["/v1/denoise"]["post"]["requestBody"]["content"]
     assert schema["components"]["schemas"]["Inspection"]["properties"]["sigma"]["examples"]

@@ -17,6 +17,7 @@ import pytest
 import unnoise
 from unnoise import io
 from unnoise.io.picture import from_samples
+from unnoise.pipeline import noise_maps
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 from tests.conftest import serving
@@ -278,6 +279,29 @@ def test_the_uncertainty_map_shows_the_expected_error(page: Page, clean: np.ndar
     shown = at_full_size(page, clean.shape)[:, 210:].astype(np.float32)
     assert (shown.max(axis=2) - shown.min(axis=2)).max() <= 1  # grey
     assert 16 < shown.mean() < 16 * 12  # 1 to 12 levels
+
+
+def test_the_noise_level_of_the_whole_image_is_shown(page: Page, clean: np.ndarray) -> None:
+    """It is requested once, and the level of each part is that of the map of the whole image."""
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "noise-map" in request.url else None)
+    whole = np.tile(clean, (1, 2, 1))
+    halves = io.read(noisy(whole, sigma=40)).to_array()
+    halves[:, :400] = io.read(noisy(whole, sigma=8)).to_array()[:, :400]
+    data = io.encode(io.from_array(halves), ".png")
+    choose(page, "a.png", data)
+    settled(page)
+    assert not sent
+    page.get_by_text("Noise level", exact=True).click()
+    page.wait_for_selector("#busy", state="hidden")
+    page.get_by_role("slider", name="Divider between before and after").press("Home")
+    stage = at_full_size(page, whole.shape)
+    expected = noise_maps.map_picture(io.read(data))[0].to_array()
+    assert np.median(expected[:, 400:]) > np.median(expected[:, :400]) + 40
+    assert stage.shape == whole.shape and np.abs(stage.astype(int) - expected).max() <= 1  # two processes
+    assert len(sent) == 1 and page.inner_text("#after") == "Noise level, 0.5 to 64"
+    page.get_by_text("Denoised").click()
+    assert roughness(at_full_size(page, whole.shape)) < roughness(halves) / 2
 
 
 def test_work_can_be_cancelled(page: Page, clean: np.ndarray) -> None:

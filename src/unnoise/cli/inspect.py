@@ -21,26 +21,43 @@ def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.")],
     as_json: Json = False,
     value_range: ValueRange = None,
+    noise_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", metavar="FILE", help="Write a .png map of the noise level of one image, bright is noisy."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     max_pixels: MaxPixels = 2**30,
 ) -> None:
     """Estimate the noise in images.
 
-    Prints its kind, its level, and the suggested model.
+    Prints its kind, its level, and the suggested model; with --map, also the scale of the map.
     """
-    from unnoise import api, io
-    from unnoise.pipeline import jobs
+    from unnoise.pipeline import jobs, noise_maps
     from unnoise.units import FULL_SCALE
 
     files, failed = jobs.find(paths), 0
+    if noise_map is not None:
+        if len(files) != 1:
+            raise UnnoiseError(f"--map takes one image, and here are {len(files)}: name one file")
+        noise_maps.check(noise_map, overwrite=overwrite)
     for path in files:
+        levels = None
         try:
-            estimate = api.inspect(io.read(path, max_pixels=max_pixels), value_range=value_range)
+            estimate = noise_maps.inspect_file(path, max_pixels=max_pixels, value_range=value_range)
+            if noise_map is not None:
+                levels = noise_maps.map_file(
+                    path, noise_map, overwrite=overwrite, max_pixels=max_pixels, value_range=value_range
+                )
         except UnnoiseError as error:
             failed += 1
             print_error(str(error))
             continue
         if not as_json:
             print_line(f"{path}: {estimate}")
+            if levels is not None:
+                print_line(f"{noise_map}: {levels}")
             continue
         row = {
             "path": str(path),
@@ -51,6 +68,8 @@ def inspect(
             "model": estimate.model,
             "reason": estimate.explanation,
         }
+        if levels is not None:
+            row["map"] = {"path": str(noise_map), **levels.to_dict()}
         print_line(as_line(row))
     finish(failed, len(files))
 

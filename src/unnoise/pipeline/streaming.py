@@ -130,7 +130,7 @@ def _strips(
     scales: Sequence[Scales],
 ) -> Iterator[_Strip]:
     header = rows.header
-    size = max(denoiser.multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
+    size = tile_size(header, denoiser.multiple_of)
     reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
     margin, height = reach + -reach % denoiser.multiple_of, header.height // header.pages
     tiles = list(tiling.tiles(height, header.width, size=size, halo=margin, multiple_of=denoiser.multiple_of))
@@ -144,15 +144,20 @@ def _strips(
             progress(done / (header.height * header.width))
             return clean, None if errors is None else errors(noisy, clean, scales[page])
 
-        bands = _bands(rows, top, tiles)
+        strips = bands(rows, top, tiles)
         if denoiser.halo is not None:
-            yield from _cut(bands, denoise, header.layout)
+            yield from _cut(strips, denoise, header.layout)
         else:
-            yield from _blend(bands, denoise, header.layout, margin, height)
+            yield from _blend(strips, denoise, header.layout, margin, height)
 
 
-def _bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
-    """Yield each row of tiles of a page, with the samples of its outer rows."""
+def tile_size(header: Header, multiple_of: int) -> int:
+    """Return the longest side of the tiles of an image on a grid, without their margin."""
+    return max(multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
+
+
+def bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
+    """Yield each row of tiles of a page, with the samples of its outer rows; `above` are the rows of earlier pages."""
     held, top = rows.read_rows(above, above), 0
     for _, row in itertools.groupby(tiles, key=lambda tile: tile.inner[0].start):
         strip = list(row)

@@ -191,6 +191,16 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
         operation = lambda data, report: service.operations.uncertainty(data, options, gain, report)  # noqa: E731
         return service.respond(request, await service.process(request, query.job, operation))
 
+    @app.post("/v1/noise-map", responses=files(["png"]) | refusals, **picture)
+    async def noise_map(request: Request, query: Annotated[Selection, Query()]) -> Response:
+        """Map the estimated noise level: an 8-bit gray PNG of the size of the image, whose text states the scale.
+
+        It is logarithmic and the same for all images: value V of 255 is a level of 0.5 * 128^(V/255) in 8-bit units;
+        black is 0.5 or less, white 64 or more.
+        """
+        operation = lambda data, report: service.operations.noise_map(data, query.page, report)  # noqa: E731
+        return service.respond(request, await service.process(request, query.job, operation))
+
     @app.post("/v1/inspect", openapi_extra=BODY, responses=refusals, tags=["images"])
     async def inspect(request: Request, query: Annotated[Selection, Query()]) -> Inspection:
         """Return the properties of an image, and estimate its noise."""

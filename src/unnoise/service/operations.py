@@ -1,4 +1,4 @@
-"""Operations on an image in a request: denoise, inspect, render a region, map the error."""
+"""Operations on an image in a request: denoise, inspect, render a region, map the error or the noise level."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unnoise.io import formats
 from unnoise.io.picture import Picture
 from unnoise.io.value_range import estimate_range
 from unnoise.noise.estimation import NoiseEstimate
-from unnoise.pipeline import error_maps, preview, process
+from unnoise.pipeline import error_maps, noise_maps, preview, process
 from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service.limits import Limits
@@ -184,6 +184,13 @@ class Operations:
         assert result.error is not None
         png = io.encode(error_maps.to_picture(np.float32(gain) * result.error, ".png"), ".png")
         return EncodedPicture(png, "png", result.outcome.model, to_8bit(result.sigma), result.error.size)
+
+    def noise_map(self, data: bytes, page: int | None, report: ProgressCallback) -> EncodedPicture:
+        """Map the noise level as an 8-bit gray PNG, see `noise_maps`; pages are stacked vertically."""
+        picture = self._read(data, page)
+        report(0.0)
+        levels, _ = noise_maps.map_picture(picture, progress=report)
+        return EncodedPicture(io.encode(levels, ".png"), "png", "", None, levels.pixels.size)
 
     def _read(self, data: bytes, page: int | None) -> Picture:
         limits = self.limits

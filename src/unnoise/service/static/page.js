@@ -96,7 +96,7 @@ async function load(item, stay = false) {
       if (!mine()) return bitmap.close();
       tiles.clear(); // those of another page
       item.picture?.bitmap.close();
-      item.picture = { bitmap, width: bitmap.width, height: bitmap.height, grey: false };
+      item.picture = { bitmap, width: bitmap.width, height: bitmap.height, grey: false, level: levels(item) };
       view.show(item.picture, stay);
       if (!item.drawn) drawThumb(item, bitmap);
     });
@@ -122,6 +122,23 @@ async function open(item, signal) {
     if (opened) return opened;
   }
   return createImageBitmap(await service.rendered(item.file, item.page, signal));
+}
+
+/** Return a function that returns a promise of the map of the noise level of an image; it is requested once. */
+function levels(item) {
+  const { file, page } = item;
+  let map = null;
+  const request = async () => {
+    const blob = await service.noiseMap(file, page);
+    return createImageBitmap(blob, { colorSpaceConversion: "none" });
+  };
+  return () => {
+    map ??= request().catch((error) => {
+      map = null;
+      throw error;
+    });
+    return map;
+  };
 }
 
 /** Denoise the visible part of an image with the current settings. */

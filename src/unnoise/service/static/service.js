@@ -44,6 +44,11 @@ export async function uncertainty(blob, { model, sigma }, gain, signal) {
   return (await send("uncertainty", { model, sigma, gain }, blob, signal)).blob();
 }
 
+/** Return the map of the noise level of an image. */
+export async function noiseMap(file, page) {
+  return (await send("noise-map", { page }, file)).blob();
+}
+
 /** Return the whole image, denoised; `onProgress` is called with the state of the job, or null. */
 export async function denoise(file, query, onProgress, signal) {
   const job = name();

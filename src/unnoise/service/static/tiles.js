@@ -9,11 +9,12 @@ const AT_ONCE = 2;
 const GAIN = 4; // of the noise map
 const ERROR_GAIN = 16; // of the uncertainty map
 
-/** What a tile can show: a value from the noisy and the denoised one or, if `mapped`, the expected error. */
+/** What a tile can show: a value from the noisy and the denoised one, and the map that it needs, if any. */
 export const VIEWS = {
   clean: { label: "Denoised", tag: "After", value: (noisy, clean) => clean },
   noise: { label: "Noise map", tag: "Removed noise, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
-  error: { label: "Error map", tag: "Expected error, × 16", value: (noisy, clean, error) => error, mapped: true },
+  error: { label: "Error map", tag: "Expected error, × 16", value: (noisy, clean, map) => map, needs: "error" },
+  level: { label: "Noise level", tag: "Noise level, 0.5 to 64", value: (noisy, clean, map) => map, needs: "level" },
 };
 
 export class Tiles {
@@ -33,7 +34,10 @@ export class Tiles {
     this.stuck = false;
   }
 
-  /** Set the image and the options of its denoising, `{ model, sigma }`, or null to leave it unchanged. */
+  /**
+   * Set the image, `{ bitmap, width, height, grey, level }`, and the options of its denoising, `{ model, sigma }`, or null
+   * to leave it unchanged. `level()` returns a promise of the map of the noise level of the whole image, a bitmap.
+   */
   use(picture, options) {
     this.clear();
     this.picture = picture;
@@ -77,7 +81,8 @@ export class Tiles {
 
   /** Tell whether everything is there that a tile shows. */
   has(tile) {
-    return Boolean(tile.clean && (tile.error || !VIEWS[this.view].mapped));
+    const { needs } = VIEWS[this.view];
+    return Boolean(tile.clean && (!needs || tile[needs]));
   }
 
   get missing() {
@@ -111,10 +116,15 @@ export class Tiles {
       if (options) {
         const around = await encode(pixels(picture.bitmap, left, top, right - left, bottom - top), picture.grey);
         tile.clean ??= await inner(await piece(around, options, signal));
-        if (!this.has(tile)) tile.error = await inner(await uncertainty(around, options, ERROR_GAIN, signal));
+        if (!this.has(tile) && VIEWS[this.view].needs === "error") {
+          tile.error = await inner(await uncertainty(around, options, ERROR_GAIN, signal));
+        }
       } else {
         tile.clean = tile.noisy;
         tile.error = new ImageData(tile.width, tile.height);
+      }
+      if (!this.has(tile) && VIEWS[this.view].needs === "level") {
+        tile.level = pixels(await picture.level(), tile.x, tile.y, tile.width, tile.height);
       }
       if (this.options === options && this.picture === picture) this.changed();
     } catch (error) {
@@ -134,11 +144,11 @@ export class Tiles {
     if (tile.now !== now) {
       tile.canvas ??= blank(tile.width, tile.height);
       const shown = new ImageData(tile.width, tile.height);
-      const [noisy, clean, error, data] = [tile.noisy.data, tile.clean.data, tile.error?.data, shown.data];
-      const { value } = VIEWS[this.view];
+      const { value, needs } = VIEWS[this.view];
+      const [noisy, clean, map, data] = [tile.noisy.data, tile.clean.data, tile[needs]?.data, shown.data];
       for (let index = 0; index < data.length; index += 1) {
         const before = noisy[index];
-        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before), error?.[index]);
+        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before), map?.[index]);
       }
       tile.canvas.getContext("2d").putImageData(shown, 0, 0);
       tile.now = now;
