@@ -54,6 +54,10 @@ TORCH_MODULES = [
         "training.run_folder",
         "training.batches",
         "training.distributed",
+        "training.dry_run",
+        "training.gradients",
+        "training.loggers",
+        "training.reporting",
     ],
     *["training.losses", "training.optimizers", "training.tasks", "training.export"],
 ]
@@ -62,6 +66,8 @@ EXTRA_MODULES = [
     *[
         "training.recipe",
         "training.recipe_file",
+        "training.compatibility",
+        "training.sweep",
         "training.quantization",
         "evaluation.report",
         "denoisers.openvino",

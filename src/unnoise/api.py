@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from unnoise.units import from_8bit
 
 if TYPE_CHECKING:
     from unnoise.training.recipe import Recipe
+    from unnoise.training.state import Callback, ProgressEvent
 
 DEFAULT_MODEL = "auto"
 
@@ -220,6 +221,8 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    device: str | None = None,
+    on_progress: Callback | Sequence[Callback] = (),
 ) -> Path:
     """Run a recipe and return the `.safetensors` file of the model. Needs the extra `train`.
 
@@ -228,6 +231,12 @@ def train(
         overrides: dotted key -> value.
         out: folder of the run; by default that of a config.json, or `runs/NAME`.
         resume: continue the interrupted run in that folder.
+        device: "cpu" or "cuda"; None for a GPU if there is one, or what a config.json says.
+        on_progress: a function, or several, called with a `training.state.ProgressEvent` every few steps and at each
+            validation (`event.validated`); where one returns True, the training ends.
+
+    Returns:
+        The model file; its folder also holds `log.jsonl`, `losses.png` and `samples.png`.
 
     Raises:
         UnnoiseError: the recipe is invalid, the run fails, or a config.json has the mode "test" (see `measure`).
@@ -240,7 +249,14 @@ def train(
     job = recipes.open(recipe, overrides)
     if job.mode == "test":
         raise UnnoiseError("the mode of this config is 'test', not 'train': call unnoise.api.measure")
-    return trainer.train(job.recipe, out or job.folder, resume=resume, device=job.device)
+    callbacks = [on_progress] if callable(on_progress) else list(on_progress)
+
+    def call(event: ProgressEvent) -> bool:
+        answers = [callback(event) for callback in callbacks]
+        return any(answer is True for answer in answers)
+
+    chosen = device or job.device
+    return trainer.train(job.recipe, out or job.folder, resume=resume, device=chosen, on_progress=call)
 
 
 def measure(

@@ -18,7 +18,7 @@ import yaml
 
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.training import distributed, recipe as recipes, run_folder, trainer
+from unnoise.training import compatibility, distributed, dry_run, recipe as recipes, run_folder, trainer
 from unnoise.training.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -164,12 +164,12 @@ def test_what_cannot_be_begun(monkeypatch: pytest.MonkeyPatch, environment: dict
 
 
 def test_the_recipe_is_the_same_on_any_number(make: MakeRecipe) -> None:
-    assert recipes.alone(make({"train.devices": 8, "train.nodes": 4})) == make()
+    assert compatibility.alone(make({"train.devices": 8, "train.nodes": 4})) == make()
 
 
 def test_a_batch_that_cannot_be_shared(make: MakeRecipe) -> None:
     with pytest.raises(UnnoiseError, match=r"train.stages: batch 2 must be a multiple of 4, the number of processes"):
-        trainer.check(make({"train.devices": 2, "train.nodes": 2}))
+        dry_run.check(make({"train.devices": 2, "train.nodes": 2}))
 
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "recipes"
@@ -183,7 +183,7 @@ def test_a_dry_run_tells_what_would_be_run(make: MakeRecipe, name: str, count: s
     changes |= {f"data.{part}": getattr(make().data, part) for part in ("train", "validation")}
     recipe = recipes.load(SHIPPED / f"{name}.yaml", changes)
     stages = [stage.model_dump() | {"patch": 32} for stage in recipe.train.stages]
-    lines = trainer.check(recipes.load(recipe.model_dump(), {"train.stages": stages}))
+    lines = dry_run.check(recipes.load(recipe.model_dump(), {"train.stages": stages}))
     assert f"processes: {count} machines" in lines
     assert any("for each process, 32x32 pixels" in line for line in lines)
     assert list(tmp_path.iterdir()) == []

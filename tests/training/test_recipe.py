@@ -13,7 +13,7 @@ import yaml
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.training import recipe as recipes
+from unnoise.training import compatibility, recipe as recipes
 from unnoise.training.recipe import Recipe
 
 SHIPPED = sorted((Path(__file__).resolve().parent.parent.parent / "recipes").iterdir())
@@ -171,12 +171,12 @@ def test_a_training_has_one_length() -> None:
 def test_a_run_is_continued_by_its_recipe_or_a_longer_one() -> None:
     run = recipes.load(SMALLEST, {"train.precision": "bf16"})
     for change in ({}, {"train.steps": 11}, {"train.devices": 2}, {"train.warmup": 200}):
-        assert recipes.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
+        assert compatibility.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
     for change in ({"train.steps": 9}, {"train.steps": None, "train.epochs": 3}, {"train.minutes": 5},
                    {"train.seed": 1}, {"train.precision": "fp32"}, {"loss": "mse"}):  # fmt: skip
-        assert not recipes.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
+        assert not compatibility.can_resume(recipes.load(SMALLEST, {"train.precision": "bf16", **change}), run)
     unrecorded = recipes.load(SMALLEST)
-    assert recipes.can_resume(run, unrecorded), "a run of an earlier version"
+    assert compatibility.can_resume(run, unrecorded), "a run of an earlier version"
 
 
 @pytest.mark.parametrize(

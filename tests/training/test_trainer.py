@@ -88,7 +88,7 @@ def test_what_a_run_leaves(make: MakeRecipe, tmp_path: Path) -> None:
     model = trainer.train(recipe, tmp_path / "run", on_progress=seen.append)
     assert model == tmp_path / "run" / "tiny.safetensors"
     names = {path.name for path in model.parent.iterdir()}
-    assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "losses.png", "tiny.safetensors"}
+    assert names == {"recipe.yaml", "checkpoint.pt", "log.jsonl", "losses.png", "samples.png", "tiny.safetensors"}
     assert recipes.load(model.parent / "recipe.yaml") == recipe
     network, card = pytorch.load(model)
     assert (card.name, card.network, card.noise, card.data_licence) == ("tiny", RESUNET, "gaussian:0..50", "ours")
@@ -261,7 +261,7 @@ def test_a_checkpoint_is_whole_or_not_there(make: MakeRecipe, tmp_path: Path, mo
     assert card.trained.startswith("14 steps"), "a run that is broken off leaves the model that it has"
     trainer.train(recipe, tmp_path / "broken", resume=True)
     assert_same_run(tmp_path / "broken", tmp_path / "unbroken")
-    assert len(list((tmp_path / "broken").iterdir())) == 5
+    assert len(list((tmp_path / "broken").iterdir())) == 6
 
 
 def test_minutes_end_the_schedule(make: MakeRecipe, tmp_path: Path) -> None:

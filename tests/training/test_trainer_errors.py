@@ -16,7 +16,7 @@ import yaml
 from unnoise import io
 from unnoise.denoisers import pytorch
 from unnoise.errors import UnnoiseError
-from unnoise.training import distributed, recipe as recipes, run_folder, trainer
+from unnoise.training import distributed, dry_run, recipe as recipes, run_folder, trainer
 from unnoise.training.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -108,8 +108,8 @@ def test_a_warm_up_longer_than_the_training(make: MakeRecipe, tmp_path: Path) ->
 @pytest.mark.parametrize("noise", ["poisson:30", "gaussian:25 | poisson:30"])
 def test_a_dry_run_refuses_a_noise_that_the_network_cannot_use(make: MakeRecipe, noise: str) -> None:
     with pytest.raises(UnnoiseError, match=r"^resunet needs sigma, and 'poisson:30' has no single sigma"):
-        trainer.check(make({"noise": noise}))
-    assert trainer.check(make({"noise": noise, "network": "dncnn:depth=3,width=4"}))
+        dry_run.check(make({"noise": noise}))
+    assert dry_run.check(make({"noise": noise, "network": "dncnn:depth=3,width=4"}))
 
 
 def test_the_precision_is_recorded_and_kept(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run, or lengthen it: train.steps=...")
     ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: a GPU if there is one.")] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Train every combination of values: train.learning_rate=1e-3,3e-3.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe, print a summary, and stop.")] = False,
 ) -> None:
     """Train a network from a recipe.
@@ -38,9 +43,17 @@ def train(
     from unnoise.optional import require
 
     require("torch", extra="train")
-    from unnoise.training import distributed, recipe as recipes, trainer
+    from unnoise.spec import unknown
+    from unnoise.training import distributed, dry_run as checking, recipe as recipes, trainer
 
     changes = dict(_key_and_value(text) for text in overrides or [])
+    if device not in (None, "cpu", "cuda"):
+        raise UnnoiseError(unknown("device", str(device), ["cpu", "cuda"]))
+    if sweep:
+        if dry_run:
+            raise UnnoiseError("--sweep and --dry-run: check one combination, without --sweep")
+        _sweep(recipe, changes, out, resume=resume, device=device)
+        return
     job = recipes.open(recipe, changes)
     if job.mode == "test":
         _measure(recipe, changes)
@@ -49,7 +62,7 @@ def train(
     if job.translated and distributed.is_rank_zero():
         print_line(recipes.dump(loaded))
     if dry_run:
-        for line in trainer.check(loaded):
+        for line in checking.check(loaded, device or job.device):
             print_line(line)
         return
     summary = [loaded.name, loaded.summary, loaded.task, loaded.network, loaded.train.length]
@@ -62,9 +75,27 @@ def train(
                 summary.clear()
             show(event)
 
-        model = trainer.train(loaded, folder, resume=resume, device=job.device, on_progress=on_progress)
+        model = trainer.train(loaded, folder, resume=resume, device=device or job.device, on_progress=on_progress)
     if distributed.is_rank_zero():
         print_line(model)
+
+
+def _sweep(recipe: Path, changes: dict[str, str], out: Path | None, *, resume: bool, device: str | None) -> None:
+    """Train every combination and print one table."""
+    from unnoise.cli import console
+    from unnoise.cli.options import finish
+    from unnoise.training import sweep
+
+    with console.over_training() as show:
+
+        def on_start(number: int, count: int, run: sweep.SweepRun) -> Callable[[ProgressEvent], object]:
+            settings = " ".join(f"{key}={text}" for key, text in run.settings.items())
+            console.print_note(f"{number} of {count}: {settings}")
+            return show
+
+        rows = sweep.run(recipe, changes, out, resume=resume, device=device, on_start=on_start)
+    print_line(sweep.table(rows))
+    finish(sum(bool(row.error) for row in rows), len(rows))
 
 
 def export(

@@ -40,8 +40,12 @@ def markdown(rows: Sequence[Any], *, decimals: dict[str, int] | None = None) -> 
         decimals: field -> decimals; the default is 2.
     """
     names = [one.name for one in dataclasses.fields(rows[0])]
-    lines = [names, ["---"] * len(names)]
-    lines += [[_cell(getattr(row, name), (decimals or {}).get(name, 2)) for name in names] for row in rows]
+    return table(names, [[_cell(getattr(row, name), (decimals or {}).get(name, 2)) for name in names] for row in rows])
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as a Markdown table."""
+    lines = [names, ["---"] * len(names), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -202,4 +206,4 @@ def _enlarged(picture: np.ndarray, zoom: int) -> np.ndarray:
 def _cell(value: Any, digits: int) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.{digits}f}"
-    return str(value).replace("|", r"\|")
+    return str(value)

@@ -27,6 +27,13 @@ from unnoise.networks import Network
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """Names in `torch.cpu.get_capabilities` of instructions that compute with bfloat16."""
 
+PRECISIONS: dict[str, Literal["bf16-mixed", "16-mixed", "32-true"]] = {
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+    "fp32": "32-true",
+}
+"""Precision of a recipe -> that of Fabric."""
+
 
 def counts(devices: int, nodes: int) -> tuple[int, int]:
     """Return the number of processes per machine and the number of machines.
@@ -56,12 +63,14 @@ def start(device: str, devices: int, nodes: int, precision: str) -> Fabric:
         device: "cpu" or "cuda".
         devices: processes per machine, one per GPU where there are GPUs.
         nodes: number of machines.
-        precision: "bf16" or "fp32".
+        precision: "bf16", "fp16" or "fp32".
 
     Raises:
-        UnnoiseError: as `counts`, or the machine has too few GPUs.
+        UnnoiseError: as `counts`, or the machine has too few GPUs, or fp16 is asked of a processor.
     """
     devices, nodes = counts(devices, nodes)
+    if precision == "fp16" and device == "cpu":
+        raise UnnoiseError("train.precision: fp16 needs a GPU: set it to bf16 or fp32")
     if device == "cuda" and devices > (gpus := torch.cuda.device_count()):
         raise UnnoiseError(f"train.devices is {devices}, but this machine has {gpus} GPUs")
     several = devices * nodes > 1
@@ -70,7 +79,7 @@ def start(device: str, devices: int, nodes: int, precision: str) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if several else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision=PRECISIONS[precision],
     )
     fabric.launch()
     return fabric

@@ -7,7 +7,6 @@ Unknown keys are refused with the nearest spelling. `open` takes dotted override
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,6 @@ from unnoise import networks, noise
 from unnoise.errors import UnnoiseError
 from unnoise.spec import Registry, unknown
 from unnoise.training import auto_recipe, losses, optimizers, recipe_file, restoration_config, schedules, tasks
-
-WARMUP = 200
-"""Steps of the warm-up where a recipe does not say, of a training that is long enough."""
 
 
 class _Section(BaseModel):
@@ -144,8 +140,14 @@ class Train(_Section):
             the rest. It is 1 - alpha of WiSE-FT (Wortsman et al., CVPR 2022, arXiv:2109.01903): fine-tuning on few
             images loses less of what the initial model can do.
         compile: compile the network with `torch.compile`, which needs a C++ compiler and takes a minute at the start.
-        precision: "bf16" (bfloat16 autocast), "fp32", or "auto" for bf16 on hardware that supports it. The run's
-            recipe.yaml states the precision that was used.
+        precision: "bf16" (bfloat16 autocast), "fp16" (float16 autocast with a scaled loss, on GPUs only), "fp32", or
+            "auto" for bf16 on hardware that supports it. The run's recipe.yaml states the precision that was used.
+        accumulate: parts that the batch of a process is computed in, one after the other, with one optimizer step for
+            all: less memory, and the same result up to rounding, batch normalization aside.
+        patience: the training ends after this many validations in a row without a lower validation loss (or value
+            that the task names instead). None for no such end.
+        log: where validations are reported besides `log.jsonl`: "csv" (`log.csv`), "tensorboard" and "wandb" (Weights &
+            Biases, offline unless WANDB_MODE says otherwise); a list of them.
         workers: processes that prepare patches for each training process. 0 prepares them in the training process.
         devices: training processes on each machine, each on its own GPU where there are GPUs. `torchrun` and SLURM
             override it. Results do not depend on it.
@@ -166,7 +168,10 @@ class Train(_Section):
     ema: float = Field(default=0.999, ge=0, lt=1)
     start_weight: float = Field(default=0.0, ge=0, le=1)
     compile: bool = False
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    accumulate: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    log: list[Literal["csv", "tensorboard", "wandb"]] = []
     workers: int = Field(default=0, ge=0)
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
@@ -178,6 +183,11 @@ class Train(_Section):
         """The length of the schedule, for messages."""
         limit = f", at most {self.minutes:g} minutes" if self.minutes else ""
         return f"{self.steps} steps{limit}" if self.steps else f"{self.epochs:g} epochs{limit}"
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _as_list(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
 
     @field_validator("optimizer", "schedule")
     @classmethod
@@ -260,11 +270,13 @@ class Recipe(_Section):
         augmented = ("halve", "enlarge", "darken", "dither", "blur")
         if data.on_device and any(getattr(data, f"{name}_probability") for name in augmented):
             raise ValueError("data.on_device does not halve, enlarge, darken, dither or blur patches")
-        held_out = data.validation or data.validation_split
-        if self.validation.keep == "best" and not (self.validation.patches and held_out):
-            raise ValueError(
-                "validation.keep: best needs validation.patches, and data.validation or data.validation_split"
-            )
+        judged = self.validation.patches and (data.validation or data.validation_split)
+        for key, wanted in (
+            ("validation.keep: best", self.validation.keep == "best"),
+            ("train.patience", self.train.patience),
+        ):
+            if wanted and not judged:
+                raise ValueError(f"{key} needs validation.patches, and data.validation or data.validation_split")
         return self
 
 
@@ -334,58 +346,6 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
 def dump(recipe: Recipe) -> str:
     """Return a recipe as YAML with all values."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
-
-
-def alone(recipe: Recipe) -> Recipe:
-    """Return the recipe for one process, which learns the same."""
-    train = recipe.train.model_copy(update={"devices": 1, "nodes": 1})
-    return recipe.model_copy(update={"train": train})
-
-
-def can_resume(recipe: Recipe, run: Recipe) -> bool:
-    """Return whether a recipe continues a run: the same, except for texts and processes, or a longer training.
-
-    Args:
-        recipe: the recipe to continue with.
-        run: that of the run.
-    """
-    lengths = [(of.train.steps or 0, of.train.epochs or 0, of.train.minutes or math.inf) for of in (recipe, run)]
-    free = {"devices", "nodes", "steps", "epochs", "minutes"}
-    if run.train.precision == "auto":  # a run of a version that did not record it
-        free.add("precision")
-    trains = [of.train.model_dump(exclude=free) | {"warmup": _warmup(of)} for of in (recipe, run)]
-    rests = [of.model_dump(exclude={"train", "summary", "data_licence"}) for of in (recipe, run)]
-    longer = all(new >= old for new, old in zip(*lengths, strict=True))
-    return longer and trains[0] == trains[1] and rests[0] == rests[1]
-
-
-def _warmup(recipe: Recipe) -> int:
-    return WARMUP if recipe.train.warmup is None else recipe.train.warmup
-
-
-def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1, shrinks: int = 1) -> None:
-    """Check that network, channels, patches and batches fit together.
-
-    Args:
-        recipe: the recipe.
-        network: its network.
-        processes: number of training processes.
-        shrinks: how many times smaller than a patch the input of the network is.
-
-    Raises:
-        UnnoiseError: they do not.
-    """
-    if network.channels != recipe.data.channels:
-        raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
-    for stage in recipe.train.stages:
-        if stage.patch % (unit := network.multiple_of * shrinks):
-            raise UnnoiseError(
-                f"train.stages: patch {stage.patch} must be a multiple of {unit} for {network.name} and this task"
-            )
-        if stage.batch % processes:
-            raise UnnoiseError(
-                f"train.stages: batch {stage.batch} must be a multiple of {processes}, the number of processes"
-            )
 
 
 def _explain(error: ValidationError) -> str:

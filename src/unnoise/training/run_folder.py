@@ -1,18 +1,22 @@
 """The folder of a run: its recipe, checkpoint, log and model.
 
 `recipe.yaml` (what was run), `checkpoint.pt` (to resume from), `NAME.safetensors` (the model as of the checkpoint, with
-its card), `log.jsonl` (a line for each validation) and `losses.png` (the log as curves). Where several processes train
-together, the first writes the folder and all read it.
+its card), `log.jsonl` (a line for each validation), `losses.png` (the log as curves) and `samples.png` (validation
+images, noisy, denoised and clean); and what `train.log` names: `log.csv`, `tensorboard/`, `wandb/`. Where several
+processes train together, the first writes the folder and all read it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
+from PIL import Image
 
 from unnoise import networks
 from unnoise._version import __version__
@@ -21,11 +25,12 @@ from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
 from unnoise.io.atomic import atomic_write, remove_stale
-from unnoise.training import distributed, recipe as recipes
+from unnoise.training import compatibility, distributed, recipe as recipes
+from unnoise.training.loggers import CSV
 from unnoise.training.recipe import Recipe
 from unnoise.training.state import TrainingState
 
-CHECKPOINT, LOG, LOSSES, RECIPE = "checkpoint.pt", "log.jsonl", "losses.png", "recipe.yaml"
+CHECKPOINT, LOG, LOSSES, SAMPLES, RECIPE = "checkpoint.pt", "log.jsonl", "losses.png", "samples.png", "recipe.yaml"
 
 
 class RunFolder:
@@ -53,7 +58,7 @@ class RunFolder:
         path = self.path / RECIPE
         if path.exists() and not resume:
             raise UnnoiseError(f"'{self.path}' already contains a run: resume it, or choose another folder")
-        if path.exists() and not recipes.can_resume(self.recipe, recipes.load(path)):
+        if path.exists() and not compatibility.can_resume(self.recipe, recipes.load(path)):
             raise UnnoiseError(f"'{self.path}' holds a run of another recipe, or a longer one: see {path}")
 
     def create(self) -> None:
@@ -63,12 +68,24 @@ class RunFolder:
             (self.path / RECIPE).write_text(recipes.dump(self.recipe), encoding="utf-8")
 
     def discard(self) -> None:
-        """Remove recipe and log of a run that failed before its first checkpoint, so that it can be started again."""
+        """Remove the files of a run that failed before its first checkpoint, so that it can be started again."""
         if distributed.is_rank_zero() and not (self.path / CHECKPOINT).exists():
-            for name in (RECIPE, LOG):
+            for name in (RECIPE, LOG, LOSSES, SAMPLES, CSV):
                 (self.path / name).unlink(missing_ok=True)
+            for name in {"tensorboard", "wandb"} & set(self.recipe.train.log):
+                shutil.rmtree(self.path / name, ignore_errors=True)
             with contextlib.suppress(OSError):  # the folder holds something else, or does not exist
                 self.path.rmdir()
+
+    @property
+    def losses(self) -> Path:
+        """The curves of the log."""
+        return self.path / LOSSES
+
+    @property
+    def log_path(self) -> Path:
+        """The log, a line of JSON for each validation."""
+        return self.path / LOG
 
     def log(self, values: dict[str, float]) -> None:
         """Append a line to the log: the values, and the precision of the run."""
@@ -80,7 +97,12 @@ class RunFolder:
     def draw_losses(self) -> None:
         """Draw the log's curves."""
         if distributed.is_rank_zero():
-            report.draw_losses(self.path / LOG, self.path / LOSSES)
+            report.draw_losses(self.log_path, self.losses)
+
+    def save_samples(self, page: np.ndarray) -> None:
+        """Write the page of samples, uint8 `[H, W, 3]`."""
+        with atomic_write(self.path / SAMPLES) as temporary:
+            Image.fromarray(page).save(temporary, format="png")
 
     def save_checkpoint(self, fabric: Fabric, state: dict[str, Any], progress: TrainingState) -> None:
         """Replace the checkpoint; an interruption leaves the old one.

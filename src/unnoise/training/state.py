@@ -1,7 +1,8 @@
-"""The state of a training, and the progress events that it reports."""
+"""The state of a training, and the progress events that it reports to functions of the caller."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -17,6 +18,7 @@ class TrainingState:
         summed: number of these steps.
         best: lowest validation value so far (see `Task.judged`); None before the first validation.
         input: the same value of the unchanged noisy patches, at that validation.
+        stale: number of validations since then, none of which was better.
     """
 
     step: int = 0
@@ -26,6 +28,7 @@ class TrainingState:
     summed: int = 0
     best: float | None = None
     input: float | None = None
+    stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,7 @@ class ProgressEvent:
     seconds_left: float
     values: dict[str, float] = field(default_factory=dict)
     validated: bool = False
+
+
+Callback = Callable[[ProgressEvent], object]
+"""A function that is called at each event; the training ends after an event for which it returns True."""

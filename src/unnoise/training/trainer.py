@@ -22,23 +22,36 @@ from torch.utils.data import default_collate
 
 from unnoise import networks
 from unnoise.denoisers import pytorch, training_weights
+from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.networks.base import check_compiler
 from unnoise.noise import Noise
 from unnoise.noise.base import Choice
-from unnoise.training import averaging, batches, data, distributed, losses, recipe as recipes, run_folder, tasks
+from unnoise.training import (
+    averaging,
+    batches,
+    compatibility,
+    data,
+    distributed,
+    gradients,
+    losses,
+    run_folder,
+    tasks,
+)
 from unnoise.training.optimizers import OPTIMIZERS
 from unnoise.training.recipe import Recipe, Stage
+from unnoise.training.reporting import Reporter
 from unnoise.training.run_folder import RunFolder
 from unnoise.training.schedules import SCHEDULES
-from unnoise.training.state import ProgressEvent, TrainingState
+from unnoise.training.state import Callback, ProgressEvent, TrainingState
 from unnoise.training.validation import Validator
 
 NOTHING_LEARNED = (
     "the model is no better than its input: validation %s is %.3g, that of the unchanged noisy pixels %.3g; train "
     "longer or on more images, or check whether the task can handle this noise"
 )
+PLATEAU = "stopped at step %d: validation %s has not improved in %d validations (train.patience)"
 VALIDATE_EVERY = 2000
 """Steps between validations where the recipe does not say."""
 REPORT_EVERY = 20
@@ -53,7 +66,7 @@ def train(
     *,
     resume: bool = False,
     device: str | None = None,
-    on_progress: Callable[[ProgressEvent], None] = lambda _: None,
+    on_progress: Callback = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Run a recipe to its end.
@@ -65,7 +78,7 @@ def train(
         folder: of the run; `runs/NAME` by default.
         resume: continue from the folder's checkpoint.
         device: "cpu" or "cuda"; None for a GPU if there is one.
-        on_progress: called every few steps.
+        on_progress: called every few steps, in the first process; the training ends early where it returns True.
         clock: returns the seconds that `train.minutes` counts; `time.process_time` counts the time of this process
             alone, for a machine that others use.
 
@@ -89,38 +102,6 @@ def train(
     except Exception:
         files.discard()
         raise
-
-
-def check(recipe: Recipe) -> list[str]:
-    """Check all that a training needs, except GPUs and other machines, by one step on two patches of each noise.
-
-    Nothing is written.
-
-    Returns:
-        A description of the training, one line for each part.
-
-    Raises:
-        UnnoiseError: as `train`.
-    """
-    settings = recipe.train
-    count = settings.devices * settings.nodes
-    fabric = Fabric(accelerator="cpu", devices=1)
-    trainer = Trainer(recipe, RunFolder(Path(), recipe), fabric, lambda _: None, time.monotonic)
-    recipes.check_fit(recipe, trainer.average, count, trainer.task.shrinks)
-    trainer.try_step()
-    weights = sum(one.numel() for one in trainer.bare.parameters())
-    validation = "none" if trainer.validator is None else f"{len(trainer.validator.dataset)} images"
-    end = f"{settings.steps} steps" if settings.steps else f"{settings.epochs:g} epochs"
-    limit = f", or {settings.minutes:g} minutes" if settings.minutes else ""
-    lines = [
-        f"network: {trainer.average}, {weights} weights",
-        f"data: {len(trainer.dataset)} images, {trainer.epoch} patches per epoch; validation: {validation}",
-        f"processes: {count}, {settings.devices} on each of {settings.nodes} machines",
-    ]
-    for stage in settings.stages:
-        each = f"{stage.batch // count} for each process, " if count > 1 else ""
-        lines.append(f"until {stage.until:.0%}: {stage.batch} patches a step, {each}{stage.patch}x{stage.patch} pixels")
-    return [*lines, f"end: {end}{limit}"]
 
 
 class _StepValues(NamedTuple):
@@ -151,7 +132,7 @@ class Trainer:
         recipe: Recipe,
         files: RunFolder,
         fabric: Fabric,
-        on_progress: Callable[[ProgressEvent], None],
+        on_progress: Callback,
         clock: Callable[[], float],
     ) -> None:
         self.recipe, self.files, self.fabric, self.on_progress, self.clock = recipe, files, fabric, on_progress, clock
@@ -159,7 +140,7 @@ class Trainer:
         self.schedule = SCHEDULES.make(recipe.train.schedule)
         torch.manual_seed(recipe.train.seed)
         network = networks.make(recipe.network)
-        recipes.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
+        compatibility.check_fit(recipe, network, fabric.world_size, self.task.shrinks)
         starts = [recipe.init_from] if isinstance(recipe.init_from, str) else recipe.init_from or []
         self.before = "".join(pytorch.initialize_from(network, training_weights(start)) for start in starts)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -169,6 +150,7 @@ class Trainer:
         self.bare = distributed.synchronized(fabric, network)
         self.progress = TrainingState()
         self.unread: list[_StepValues] = []
+        self.stopped = False
 
     def fit(self, *, resume: bool) -> Path:
         """Train to the end of the schedule and save the model.
@@ -188,18 +170,31 @@ class Trainer:
         self.files.create()
         if resume:
             self.progress = self.files.restore(self.fabric, self._state())
-        self.network.train()
-        self._started = self.clock() - self.progress.seconds
-        for stage in self.recipe.train.stages:
-            if self._share() < stage.until:
-                self._run_stage(stage)
-        self._checkpoint()
-        self.files.draw_losses()
+        draws = self.validator is not None and "clean" in self.average.export_outputs
+        samples = self.validator.samples if self.validator and draws else None
+        self.reporter = Reporter(self.files, self.progress.step, samples)
+        try:
+            self.network.train()
+            self._started = self.clock() - self.progress.seconds
+            for stage in self.recipe.train.stages:
+                if self._share() < stage.until and not self._ends_early:
+                    self._run_stage(stage)
+            self._checkpoint()
+            self.reporter.finish(self._denoiser)
+        finally:
+            self.reporter.close()
         self.fabric.barrier()
-        best, unchanged = self.progress.best, self.progress.input
-        if best is not None and unchanged is not None and best >= unchanged and distributed.is_rank_zero():
-            log.warning(NOTHING_LEARNED, self.task.judged, best, unchanged)
+        if distributed.is_rank_zero():
+            self._warn()
         return self.files.model
+
+    def _warn(self) -> None:
+        """Say what is odd about a training that has ended."""
+        best, unchanged, stale = self.progress.best, self.progress.input, self.progress.stale
+        if best is not None and unchanged is not None and best >= unchanged:
+            log.warning(NOTHING_LEARNED, self.task.judged, best, unchanged)
+        if self._ends_early and not self.stopped:
+            log.warning(PLATEAU, self.progress.step, self.task.judged, stale)
 
     def try_step(self) -> None:
         """Compute the loss and its gradients for two patches of each alternative of the noise, and change nothing else.
@@ -237,20 +232,10 @@ class Trainer:
             self.validator = Validator(recipe, self.task, self.loss, held_out, self.fabric)
         self.on_device = batches.DevicePatches(self.dataset, self.fabric.device) if recipe.data.on_device else None
         self.epoch = data.make_patches(recipe, self.task, self.dataset, stages[0]).epoch
-        steps, warmup = self._count_steps(), recipe.train.warmup
+        steps, warmup = compatibility.count_steps(recipe.train, self.epoch), recipe.train.warmup
         if warmup is not None and warmup > steps:
             raise UnnoiseError(f"train.warmup is {warmup} steps and the training only {steps}: lower train.warmup")
-        self.warmup = min(recipes.WARMUP, steps // 10) if warmup is None else warmup
-
-    def _count_steps(self) -> int:
-        """Return the steps of the whole schedule, without the limit of `train.minutes`."""
-        settings, start, steps = self.recipe.train, 0.0, 0.0
-        if settings.steps:
-            return settings.steps
-        for stage in settings.stages:
-            steps += (stage.until - start) * self.epoch * (settings.epochs or 0) / stage.batch
-            start = stage.until
-        return math.ceil(steps)
+        self.warmup = min(compatibility.WARMUP, steps // 10) if warmup is None else warmup
 
     def _run_stage(self, stage: Stage) -> None:
         patches = data.make_patches(self.recipe, self.task, self.dataset, stage)
@@ -263,7 +248,7 @@ class Trainer:
             if self.recipe.train.minutes:  # all processes end at the same step
                 self.progress.seconds = self.fabric.broadcast(self.progress.seconds)
             self._report(stage)
-            if self._share() >= stage.until:
+            if self._share() >= stage.until or self._ends_early:
                 break
 
     def _step(self, batch: dict[str, torch.Tensor]) -> None:
@@ -273,13 +258,10 @@ class Trainer:
             group["lr"] = settings.learning_rate * self._rate()
         # Random numbers of the network depend on the step, as the batch does, and differ between processes.
         torch.manual_seed(settings.seed + self.progress.step + 1_000_003 * self.fabric.global_rank)
-        with self.fabric.autocast():
-            values = self.task.step(self.network, self.loss, batch)  # type: ignore[arg-type]
         self.optimizer.zero_grad()
-        self.fabric.backward(values["loss"])
+        values = gradients.backward(self.fabric, self.network, self.task, self.loss, batch, settings.accumulate)
         limit = settings.grad_clip or math.inf  # with no limit the norm is only measured
         norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        values = {key: value.detach() for key, value in values.items()}
         self.unread.append(_StepValues(self.progress.step + 1, batch["sigma"], torch.as_tensor(norm), values))
         if not self._reads_late:
             self._read()
@@ -295,7 +277,8 @@ class Trainer:
     def _read(self) -> None:
         """Add up the values of the unread steps and check that they are finite."""
         for step, sigma, norm, values in self.unread:
-            if not torch.isfinite(values["loss"] + norm):
+            scaled = self.recipe.train.precision == "fp16"  # its scaler skips steps whose gradients overflow
+            if not torch.isfinite(values["loss"] if scaled else values["loss"] + norm):
                 raise UnnoiseError(self._why_not_finite(sigma, step))
             for key, value in distributed.mean(self.fabric, values).items():
                 self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value
@@ -348,14 +331,22 @@ class Trainer:
             if due:
                 values |= self._validate(stage)
             seconds_left = progress.seconds * (1 - share) / max(share, 1e-9)
+            stop = False
             if distributed.is_rank_zero():
-                self.on_progress(ProgressEvent(step, share, seconds_left, values, validated=due))
+                stop = self.on_progress(ProgressEvent(step, share, seconds_left, values, validated=due)) is True
+            self.stopped = self.fabric.broadcast(stop)
             if due:
-                epoch = round(progress.samples / self.epoch, 3)
-                self.files.log({"step": step, "epoch": epoch, "seconds": round(progress.seconds, 1), **values})
+                line = {"step": step, "epoch": round(progress.samples / self.epoch, 3)}
+                self.reporter.write({**line, "seconds": round(progress.seconds, 1), **values}, self._denoiser)
                 progress.sums, progress.summed = {}, 0
         if checkpoint and not last:
             self._checkpoint()
+
+    @property
+    def _ends_early(self) -> bool:
+        """Whether the caller has stopped the training, or it has not improved for as long as the recipe allows."""
+        patience = self.recipe.train.patience
+        return self.stopped or (patience is not None and self.progress.stale >= patience)
 
     def _is_due(self, stage: Stage) -> bool:
         """Return whether validation follows this step."""
@@ -373,14 +364,21 @@ class Trainer:
         card = self._card()
         values |= self.validator.psnr(self._export_weights(), card)
         judged, progress = values.get(f"validation_{self.task.judged}"), self.progress
+        progress.stale += 1
         if judged is not None and (progress.best is None or judged < progress.best):
-            progress.best, progress.input = judged, values.get("validation_input")
+            progress.best, progress.input, progress.stale = judged, values.get("validation_input"), 0
             if self.recipe.validation.keep == "best":
                 self.files.save_model(self._export_weights(), card)
         return values
 
+    def _denoiser(self) -> Denoiser:
+        assert self.validator is not None
+        return self.validator.denoiser(self._export_weights(), self._card())
+
     def _state(self) -> dict[str, Any]:
-        return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+        state = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)  # of fp16
+        return state if scaler is None else {**state, "scaler": scaler}
 
     def _checkpoint(self) -> None:
         """Write the checkpoint, and the model as of now."""
