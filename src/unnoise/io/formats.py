@@ -13,9 +13,9 @@ import pyvips
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import containers
+from unnoise.io.containers import tiff_storage
 from unnoise.io.layout import ASSOCIATED, Layout
 
-SCREEN = 72 / 25.4  # pixels per millimeter: the usual default for images without a resolution
 SAMPLES = {
     "uchar": np.dtype(np.uint8),
     "char": np.dtype(np.int8),
@@ -94,8 +94,14 @@ def _png_options(header: Header, quality: int | None) -> dict[str, Any]:
 
 
 def _tiff_options(header: Header, quality: int | None) -> dict[str, Any]:
+    storage: tiff_storage.Storage | None = header.metadata.get("tiff-storage")
     # Colors that were multiplied by alpha in the file were divided by it when read.
-    common = {"bigtiff": header.size > 2**31, "premultiply": header.layout.extras == (ASSOCIATED,)}
+    common = {
+        "bigtiff": header.size > 2**31 or (storage is not None and storage.big),
+        "premultiply": header.layout.extras == (ASSOCIATED,),
+    }
+    if storage is not None:
+        return tiff_storage.saver_options(storage, header.dtype, quality) | common
     if header.dtype.kind == "f":  # floats hardly compress, and few programs support their predictor
         return {"compression": "none", **common}
     return {"compression": "deflate", "predictor": "horizontal", **common}

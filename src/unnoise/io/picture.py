@@ -15,9 +15,9 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, containers, edited_target, exif, formats, jpeg_encoder, tiff_tags
+from unnoise.io import atomic, containers, edited_target, formats, jpeg_encoder, tiff_tags
 from unnoise.io.atomic import CommitHook
-from unnoise.io.formats import SAMPLES, SCREEN, Format, Header, reason
+from unnoise.io.formats import SAMPLES, Format, Header, reason
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout, layout_of_array, nodata_as
 from unnoise.io.paths import check_target
 
@@ -34,9 +34,7 @@ _TYPES = {
 _BY_LIBVIPS = ("page-height", "delay", "loop")  # fields that libvips writes; `containers` adds the others
 _BY_LIBVIPS_IN = {
     "AVIF": ("xmp-data", "icc-profile-data"),
-    "TIFF": ("xmp-data", "icc-profile-data", "iptc-data", "photoshop-data", "image-description", "resolution-unit",
-             "orientation"),
-}  # fmt: skip
+}
 log = logging.getLogger(__name__)
 
 
@@ -213,10 +211,11 @@ def _by_libvips(picture: Picture, kind: Format, options: Mapping[str, Any]) -> b
 
 def _complete(file: IO[bytes], header: Header, kind: Format, name: str, path: Path | None = None) -> None:
     """Add the metadata that stand behind the beginning of a file; log what is left out."""
-    if kind.name == "TIFF":
-        _write_tags(file, header)
     if left_out := containers.finish(file, header.metadata, kind.name, path):
         log.warning("%s: left out: %s", name, ", ".join(left_out))
+    extras = header.layout.extras
+    if kind.name == "TIFF" and extras != (ASSOCIATED,) and set(extras) - {UNASSOCIATED}:
+        tiff_tags.write_extras(file, extras)
 
 
 def write(
@@ -267,15 +266,6 @@ def write_image(
         _complete(file, header, kind, str(target), temporary)
 
 
-def _write_tags(file: IO[bytes], header: Header) -> None:
-    """Write what libvips leaves out of a TIFF."""
-    extras = header.layout.extras
-    if extras != (ASSOCIATED,) and set(extras) - {UNASSOCIATED}:
-        tiff_tags.write_extras(file, extras)
-    if "exif-data" in header.metadata:
-        exif.write_block(file, header.metadata["exif-data"])
-
-
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
     """Copy a file atomically; see `write`."""
     check_target(target, overwrite=overwrite)
@@ -291,14 +281,13 @@ def _saver(header: Header, suffix: str, quality: int | None) -> tuple[Format, di
         raise UnnoiseError(f"quality must be between 1 and 100, got {quality}")
     kind = formats.format_for(suffix)
     # EXIF is not left to libvips, which would rewrite it, and make it up where there is none.
-    keep = {"TIFF": "all", "AVIF": "xmp|icc", "GIF": "other", "WebP": "other"}.get(kind.name, "none")
+    keep = {"AVIF": "xmp|icc", "GIF": "other", "WebP": "other"}.get(kind.name, "none")
     return kind, {"keep": keep, **kind.save_options(header, quality)}
 
 
 def _with_metadata(image: pyvips.Image, header: Header, kind: Format) -> pyvips.Image:
     """Return an image with the color space and the metadata of a header that libvips writes in a format."""
-    resolution = {field: header.metadata.get(field, SCREEN) for field in ("xres", "yres")}
-    image = image.copy(interpretation=header.colour_space, **resolution)
+    image = image.copy(interpretation=header.colour_space)
     for field in (*_BY_LIBVIPS, *_BY_LIBVIPS_IN.get(kind.name, ())):
         if (value := header.metadata.get(field)) is not None:
             image.set_type(_TYPES[type(value)], field, value)

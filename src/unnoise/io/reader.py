@@ -36,7 +36,6 @@ from unnoise.io.formats import (
     COLOUR_SPACES,
     FORMATS,
     SAMPLES,
-    SCREEN,
     Format,
     Header,
     detect,
@@ -52,10 +51,7 @@ MAX_PAGES = 10_000
 """Default limit of the pages or frames."""
 
 _KEPT_FIELDS = ("icc-profile-data", "bits-per-sample", "jpeg-chroma-subsample", "page-height", "delay", "loop")
-_BY_LIBVIPS = {  # of formats whose other metadata `containers` does not read
-    "AVIF": ("exif-data", "xmp-data"),
-    "TIFF": ("xmp-data", "iptc-data", "photoshop-data", "image-description", "xres", "yres", "resolution-unit"),
-}
+_BY_LIBVIPS = {"AVIF": ("exif-data", "xmp-data")}  # of formats whose other metadata `containers` does not read
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:>|=["']))[2-8](?=[<"'])""")
 
 
@@ -101,6 +97,8 @@ def read(
     samples = image.numpy().reshape(image.height, image.width, image.bands)
     timing = () if page is None else ("webp-durations", "gif-delays", "delay")
     kept = {field: value for field, value in header.metadata.items() if field not in timing}
+    if page is not None and "tiff-pages" in kept:
+        kept["tiff-pages"] = kept["tiff-pages"][page - 1 : page]
     picture = from_samples(samples, kept, layout)
     if page is not None:
         return picture
@@ -281,13 +279,9 @@ def _metadata(image: pyvips.Image, source: str | Path | bytes) -> dict[str, Any]
     fields: dict[str, Any] = {field: image.get(field) for field in kept if image.get_typeof(field)}
     with _bytes_of(source) as file:
         fields |= containers.read(kind.name, file)
-        if kind.name == "TIFF" and (block := exif.read_block(file)):
-            fields["exif-data"] = block
         if kind.name == "JPEG" and (encoding := jpeg_encoder.read(file)):
             fields["jpeg-encoding"] = encoding
             fields["jpeg-quality"] = jpeg_quality.quality(file) or 95
-    if kind.name == "TIFF" and any(abs(image.xres - default) < 0.01 for default in (1, SCREEN)):  # there is none
-        del fields["xres"], fields["yres"]
     if (
         kind.name == "AVIF" and "exif-data" in fields
     ):  # libvips has applied the rotation, which is elsewhere in the file

@@ -1,8 +1,8 @@
 """Metadata as the containers of image files store them, so that they can be written again byte for byte.
 
 libvips decodes and encodes the pixels. What stands around them is read from the file here, and put into the encoded
-file afterwards: segments of JPEG, chunks of PNG and WebP, extensions of GIF, boxes of AVIF. Between files of one format
-all of it is carried; other formats get the `FIELDS` that they have a place for.
+file afterwards: segments of JPEG, chunks of PNG and WebP, extensions of GIF, boxes of AVIF, tags of TIFF. Between
+files of one format all of it is carried; other formats get the `FIELDS` that they have a place for.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from unnoise.io import exif, exif_block, thumbnail
-from unnoise.io.containers import avif, gif, jpeg, png, webp
+from unnoise.io.containers import avif, gif, jpeg, png, tiff, webp
 from unnoise.io.containers.blocks import FIELDS, Blocks
 
-_READERS = {"JPEG": jpeg.read, "PNG": png.read, "WebP": webp.read, "GIF": gif.read, "AVIF": avif.read}
+_READERS = {"JPEG": jpeg.read, "PNG": png.read, "WebP": webp.read, "GIF": gif.read, "AVIF": avif.read,
+            "TIFF": tiff.read}  # fmt: skip
 _HOLDS = {
     "JPEG": FIELDS.keys(),
     "PNG": FIELDS.keys(),
@@ -75,6 +76,7 @@ def rotated(metadata: Mapping[str, Any], size: tuple[int, int] | None) -> dict[s
         result["exif-data"] = exif_block.rotated(result["exif-data"], size)
     if size is not None and "xres" in result:
         result["xres"], result["yres"] = result["yres"], result["xres"]
+    result = tiff.rotated(result, exchanged=size is not None)
     blocks = result.get("blocks")
     if blocks is not None and blocks.kind in ("JPEG", "PNG"):
         turn = jpeg.rotated if blocks.kind == "JPEG" else png.rotated
@@ -169,6 +171,8 @@ def finish(file: IO[bytes], metadata: Mapping[str, Any], kind: str, path: Path |
         jpeg.finish(file, blocks)
     elif kind == "PNG" and fields.get("exif-data") != block:
         png.with_thumbnail(file, fields["exif-data"])
+    elif kind == "TIFF":
+        tiff.finish(file, metadata, fields, blocks)
     elif kind == "WebP":
         webp.finish(file, fields, blocks)
     elif kind == "GIF":
