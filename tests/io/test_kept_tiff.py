@@ -94,14 +94,14 @@ def test_metadata_of_imagej_are_kept(order: str, again: Again) -> None:
     own |= {"spacing": 0.5, "axes": "ZCYX", "finterval": 2.0}
     file = io.BytesIO()
     shaped = stack.reshape(3, 2, *stack.shape[1:])
-    tifffile.imwrite(file, shaped, imagej=True, byteorder=order, resolution=((92, 10), (92, 10)), metadata=own)
+    tifffile.imwrite(file, shaped, imagej=True, byteorder=order, resolution=((46, 5), (46, 5)), metadata=own)
     made = again(file.getvalue(), ".tif")
     with tifffile.TiffFile(io.BytesIO(made)) as after, tifffile.TiffFile(io.BytesIO(file.getvalue())) as before:
         assert after.imagej_metadata == before.imagej_metadata
         assert after.series[0].axes == before.series[0].axes == "ZCYX"
         np.testing.assert_array_equal(after.asarray(), shaped)
         first = after.pages.first.tags
-        assert (first[282].value, first[296].value) == ((92, 10), 1)
+        assert (first[282].value, first[296].value) == ((46, 5), 1)
 
 
 def test_metadata_of_ome_are_kept(again: Again) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, containers, edited_target, formats, jpeg_encoder, tiff_tags
+from unnoise.io import atomic, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, tiff_tags
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, Format, Header, reason
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout, layout_of_array, nodata_as
@@ -204,6 +204,9 @@ def _by_libvips(picture: Picture, kind: Format, options: Mapping[str, Any]) -> b
     sample_type = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample_type)
     try:
+        if kind.name == "TIFF" and contiguous_tiff.is_needed(picture.header):
+            contiguous_tiff.write(image, picture.header, file := io.BytesIO())
+            return file.getvalue()
         return getattr(_with_metadata(image, picture.header, kind), f"{kind.save}_buffer")(**options)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise UnnoiseError(f"cannot be encoded as {kind.name}: {reason(error)}") from error
@@ -258,12 +261,27 @@ def write_image(
     with _replacing(target, before_commit) as temporary, open(temporary, "r+b") as file:
         output = edited_target.open_target(temporary, file, containers.head_editor(header.metadata, kind.name))
         try:
-            getattr(_with_metadata(image, header, kind), f"{kind.save}_target")(output.target, **options)
+            _save(image, header, kind, options, output.target, file)
         except (pyvips.Error, UnicodeDecodeError) as error:
             output.check()
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
         output.check()
         _complete(file, header, kind, str(target), temporary)
+
+
+def _save(
+    image: pyvips.Image,
+    header: Header,
+    kind: Format,
+    options: Mapping[str, Any],
+    target: pyvips.Target,
+    file: IO[bytes],
+) -> None:
+    """Write pixels to a file, which is open as both."""
+    if kind.name == "TIFF" and contiguous_tiff.is_needed(header):
+        contiguous_tiff.write(image, header, file)
+    else:
+        getattr(_with_metadata(image, header, kind), f"{kind.save}_target")(target, **options)
 
 
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
