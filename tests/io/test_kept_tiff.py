@@ -15,6 +15,7 @@ from PIL import Image
 from tests.io.metadata_files import IPTC, MAKER_NOTE, PHOTOSHOP, XMP, exif, jpeg, photograph
 from tests.io.test_kept_metadata import Again, again, segments
 from unnoise import io as image_io
+from unnoise.errors import UnnoiseError
 from unnoise.io import exif as exif_fields, formats
 
 __all__ = ["again"]  # a fixture
@@ -23,10 +24,12 @@ LAYOUT = {
     *(254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 330, 338, 339, 347, 530, 532),
 }
 TAGS = [
-    (269, 2, 0, "a document", True), (270, 2, 0, "a scan", True), (285, 2, 0, "page one", True), (297, 3, 2, (0, 1), True),
-    (305, 2, 0, "a program", True), (306, 2, 0, "2020:01:02 03:04:05", True), (315, 2, 0, "an author", True),
+    (269, 2, 0, "a document", True), (270, 2, 0, "a scan", True), (285, 2, 0, "page one", True),
+    (297, 3, 2, (0, 1), True), (305, 2, 0, "a program", True), (306, 2, 0, "2020:01:02 03:04:05", True),
+    (315, 2, 0, "an author", True),
     (700, 1, len(XMP), XMP, True), (33432, 2, 0, "a right", True), (33550, 12, 3, (0.5, 0.25, 0.0), True),
-    (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True), (34735, 3, 4, (1, 1, 0, 0), True), (34737, 2, 0, "WGS 84|", True),
+    (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True), (34735, 3, 4, (1, 1, 0, 0), True),
+    (34737, 2, 0, "WGS 84|", True),
     (33723, 7, len(IPTC), IPTC, True), (34377, 7, len(PHOTOSHOP) - 14, PHOTOSHOP[14:], True),
     (42112, 2, 0, "<GDALMetadata/>", True), (65000, 7, 5, b"owner", True), (65001, 16, 1, 77, True),
 ]  # fmt: skip
@@ -102,6 +105,12 @@ def test_metadata_of_imagej_are_kept(order: str, again: Again) -> None:
         np.testing.assert_array_equal(after.asarray(), shaped)
         first = after.pages.first.tags
         assert (first[282].value, first[296].value) == ((46, 5), 1)
+
+
+def test_stacks_of_imagej_in_one_directory_are_refused() -> None:
+    data = written(photograph(), photometric="rgb", description="ImageJ=1.54f\nimages=300\nslices=300\n")
+    with pytest.raises(UnnoiseError, match="an ImageJ stack of 300 images in one directory: save it as OME-TIFF"):
+        image_io.read(data)
 
 
 def test_metadata_of_ome_are_kept(again: Again) -> None:

@@ -39,8 +39,8 @@ def read_block(file: IO[bytes]) -> bytes | None:
     try:
         layout, _, first = ifd.read_header(file)
         fields = dict(ifd.read(file, layout, first, only=COPIED_TAGS, most=MAX_BLOCK_SIZE))
-        description = fields.get(_DESCRIPTION, (2, b""))[1]
-        if is_of_program(description):
+        description = fields.get(_DESCRIPTION)
+        if isinstance(description, tuple) and is_of_program(description[1]):
             del fields[_DESCRIPTION]
         block = _block(fields, layout.order)
         if len(block) > MAX_BLOCK_SIZE and isinstance(exif := fields.get(ifd.EXIF), Mapping):

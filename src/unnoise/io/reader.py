@@ -21,6 +21,7 @@ import contextlib
 import io
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ import pyvips
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import containers, exif, exif_block, jpeg_encoder, jpeg_quality, tiff_tags
+from unnoise.io.containers import tiff_storage
 from unnoise.io.formats import (
     ANIMATION,
     COLOUR_SPACES,
@@ -89,7 +91,7 @@ def read(
     image, layout = _open(source, name, max_pixels, max_pages, page)
     with _read_errors(name):
         image = image.copy_memory()
-        rotated = page is not None or _number(image, "n-pages") == 1
+        rotated = page is not None or not image.get_typeof("page-height")
         metadata = _metadata(image, source)
         orientation = _orientation(image, metadata) if rotated else 1
         header = _header(image, metadata, layout, rotated=rotated)
@@ -179,7 +181,7 @@ def _open(
 
     with _read_errors(name):
         image = load()
-        pages = _number(image, "n-pages")
+        pages = _pages(image, source, name)
         if pages > max_pages:
             fact = f"{pages} pages or frames, over the limit of {max_pages}"
             raise TooLargeError(name, fact, "split the file first")
@@ -216,6 +218,21 @@ def _patched(source: str | Path | bytes, patches: Mapping[int, bytes]) -> np.nda
     for position, patch in patches.items():
         data[position : position + len(patch)] = np.frombuffer(patch, np.uint8)
     return data
+
+
+def _pages(image: pyvips.Image, source: str | Path | bytes, name: str) -> int:
+    """Return the number of pages of a file, of which smaller copies of the first one do not count."""
+    pages = _number(image, "n-pages")
+    if _kind(image).name != "TIFF":
+        return pages
+    try:
+        with _bytes_of(source) as file:
+            smaller, hidden = tiff_storage.read(file)[1], tiff_storage.hidden_pages(file)
+    except (struct.error, ValueError):
+        return pages
+    if pages == 1 and hidden > 1:
+        raise UnnoiseError(f"{name}: an ImageJ stack of {hidden} images in one directory: save it as OME-TIFF first")
+    return 1 if smaller and pages == 1 + smaller else pages
 
 
 def _all_pages(load: Callable[..., pyvips.Image], name: str) -> pyvips.Image:

@@ -162,7 +162,7 @@ def finish(file: IO[bytes], metadata: Mapping[str, Any], fields: Mapping[str, An
     while offset:
         tags = dict(pages[page]) if page < len(pages) else {}
         if _XMP in tags and "xmp-data" in fields and page == 0:
-            tags[_XMP] = tags[_XMP][0], fields["xmp-data"]
+            tags[_XMP] = 1, fields["xmp-data"]
         if turned > 1:
             tags[_ORIENTATION] = 3, struct.pack("<H", turned)
         tags = {tag: fitted for tag, field in tags.items() if (fitted := _fitted(field, layout)) is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import IO, Any
@@ -14,7 +15,7 @@ from unnoise.io.containers.blocks import MAX_BYTES
 from unnoise.io.ifd import Field, Layout
 
 _SUBFILE, _COMPRESSION, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 254, 259, 278, 317, 322, 323
-_PHOTOMETRIC, _SUB_IFDS, _TABLES, _SUBSAMPLING = 262, 330, 347, 530
+_PHOTOMETRIC, _DESCRIPTION, _SUB_IFDS, _TABLES, _SUBSAMPLING = 262, 270, 330, 347, 530
 _YCBCR = 6  # of _PHOTOMETRIC
 # Number of a scheme -> name of libvips; others, and those that this libvips cannot write, become deflate.
 _SCHEMES = {1: "none", 5: "lzw", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits", 50001: "webp"}
@@ -28,6 +29,7 @@ _NAMES = {
     50000: "Zstandard",
 }
 _PREDICTORS = {2: "horizontal", 3: "float"}
+_IMAGES = re.compile(rb"^images=(\d{1,9})\s*$", re.MULTILINE)
 _MAX_ROWS = 32_768  # of a strip, the limit of libvips
 _FINE_CHROMA = 90  # quality from which libvips stores the chroma of a JPEG at full size
 
@@ -88,6 +90,15 @@ def read(file: IO[bytes]) -> tuple[Storage, int]:
         jpeg_quality.quality(io.BytesIO(tables[1])) if isinstance(tables, tuple) else None,
         "pages" if pages else "subifd" if subs and all(subs) else "",
     ), len(reduced) if pages else 0
+
+
+def hidden_pages(file: IO[bytes]) -> int:
+    """Return how many images an ImageJ stack has by its description: all of them may share one directory; or 0."""
+    layout, _, first = ifd.read_header(file)
+    field = ifd.read(file, layout, first, only=(_DESCRIPTION,), most=MAX_BYTES).get(_DESCRIPTION)
+    text = field[1] if isinstance(field, tuple) else b""
+    found = _IMAGES.search(text) if text.startswith(b"ImageJ=") else None
+    return int(found[1]) if found else 0
 
 
 def _is_reduced(file: IO[bytes], layout: Layout, offset: int) -> bool:
