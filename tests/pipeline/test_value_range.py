@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 
 import unnoise
 from unnoise import denoisers, io
@@ -111,6 +112,24 @@ def test_a_mask_is_kept_and_what_it_hides(noisy: np.ndarray, dtype: type) -> Non
     np.testing.assert_array_equal(out.mask, mask)
     np.testing.assert_array_equal(out.data[mask], data[mask])
     assert (out.data[~mask] != data[~mask]).mean() > 0.5
+
+
+def test_a_large_image_has_the_range_of_its_half(tmp_path: Path) -> None:
+    """17 megapixels, which are read in windows, and their upper 16, which are read as a whole."""
+    from unnoise.pipeline import streaming
+
+    rows, columns = np.ogrid[:4250, :4000]
+    values = np.rint(900 * np.sin(rows / 90) * np.cos(columns / 70) - 200).astype(np.int16)
+    values += np.random.default_rng(0).integers(-60, 61, 4000, dtype=np.int16)
+    values[:, :30], values[7, 777] = -32768, 32767
+    pyvips.Image.new_from_array(values).tiffsave(tmp_path / "a.tif", compression="none")
+    sample = streaming.sample_windows(io.RowReader(tmp_path / "a.tif"))
+    of_sample = estimate_range(sample, values.dtype)
+    of_half = estimate_range(values[: streaming.STREAMING_PIXELS // 4000, :, None] / np.float32(32767), values.dtype)
+    assert of_sample.full_scale == of_half.full_scale
+    np.testing.assert_allclose(
+        [of_sample.black, of_sample.white], [of_half.black, of_half.white], atol=0.01 * (of_half.white - of_half.black)
+    )
 
 
 def test_strips_have_the_range_of_the_whole(noisy: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,9 +167,15 @@ def list_pictures(folder: Path, exclude: str | None = None) -> list[Path]:
 
 
 def read_stored(path: Path, channels: int | None = None) -> np.ndarray:
-    """Read an image without alpha in its stored data type, `[H, W, C]`; see `with_channels`."""
+    """Read an image without alpha in its stored data type, `[H, W, C]`; see `with_channels`.
+
+    The nodata value of floats becomes NaN.
+    """
     picture = io.read(path)
-    return with_channels(picture.samples()[:, :, picture.layout.channels], channels)
+    samples = picture.samples()[:, :, picture.layout.channels]
+    if samples.dtype.kind == "f":  # integers have no value for missing ones
+        samples = np.where(np.isneginf(picture.pixels), np.float32(np.nan), samples)
+    return with_channels(samples, channels)
 
 
 def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.ndarray]:

@@ -1,7 +1,8 @@
 """Benchmark of models on noisy images: a row of results for each model and noise.
 
 Noise is seeded by (seed, index of the image): all models get the same noisy pixels, and each image has its own noise.
-Noisy images are not clipped unless the noise spec says so.
+Noisy images are not clipped unless the noise spec says so. Noise levels and the peak of the PSNR are relative to the
+full scale of an image, see `ranges`; NaN and infinity in it are missing values, and not compared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
-from unnoise.evaluation.metrics import psnr, ssim
+from unnoise.evaluation import ranges
+from unnoise.evaluation.metrics import fits_8_bits, psnr, ssim
 from unnoise.noise import Noise
 from unnoise.noise.base import Chain
 from unnoise.units import to_8bit
@@ -57,6 +59,8 @@ def noisy_pairs(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
     """Yield (noisy, clean, sigma) for every image, float32 `[H, W, C]`; sigma is None if the noise has no single sigma.
 
+    Images are divided by their full scale, see `ranges`.
+
     Args:
         dataset: clean images, or pairs.
         noise: noise that is added to clean images; None for pairs.
@@ -68,6 +72,7 @@ def noisy_pairs(
         item = dataset[index]
         pictures = item if isinstance(item, tuple) else (item,)
         cut = [as_float(picture[:crop, :crop]) for picture in pictures]
+        cut = [picture / ranges.full_scales(cut[-1], pictures[-1].dtype) for picture in cut]
         if noise is None:
             if len(cut) == 1:
                 raise UnnoiseError("the images are clean: name a noise to add, such as gaussian:25")
@@ -108,15 +113,20 @@ def evaluate(
     for noise in noises:
         before: list[float] = []
         after: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
-        for index, (noisy, clean, sigma) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop, only=only)):
-            before.append(psnr(clean, noisy))
+        for index, (noisy, clean, level) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop, only=only)):
+            sigma = None if blind else level
+            rounded = fits_8_bits(clean)
+            before.append(psnr(clean, noisy, rounded=rounded))
             megapixels = clean.shape[0] * clean.shape[1] / 1e6
             for name, model in models.items():
+                ranged = ranges.with_range(model, noisy, sigma, known=rounded)
                 start = time.perf_counter()
-                cleaned = model(noisy, None if blind else sigma)
+                cleaned = ranged(noisy, sigma)
                 seconds = time.perf_counter() - start
-                similarity = ssim(clean, cleaned) if with_ssim and min(clean.shape[:2]) >= 11 else np.nan
-                after[name].append((min(psnr(clean, cleaned), MAX_PSNR), similarity, seconds / megapixels))
+                large = with_ssim and min(clean.shape[:2]) >= 11
+                similarity = ssim(clean, cleaned, rounded=rounded) if large else np.nan
+                quality = min(psnr(clean, cleaned, rounded=rounded), MAX_PSNR)
+                after[name].append((quality, similarity, seconds / megapixels))
             progress(f"{noise or data}: {index + 1} of {len(dataset)}")
         for name, results in after.items() if before else ():
             means = np.mean(results, axis=0).tolist()
