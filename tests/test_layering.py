@@ -59,6 +59,7 @@ TORCH_MODULES = [
         "training.loggers",
         "training.reporting",
     ],
+    "evaluation.perceptual",
     *["training.losses", "training.optimizers", "training.tasks", "training.export"],
 ]
 EXTRA_MODULES = [

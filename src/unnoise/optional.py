@@ -13,7 +13,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: dotted name of the module, such as "torch" or "ray.data".
-        extra: extra of this package that installs it, such as "train".
+        extra: extra of this package that installs it, such as "train"; "" for a library that no extra installs.
 
     Raises:
         UnnoiseError: it is not installed; the message says how to install it.
@@ -25,4 +25,5 @@ def require(module: str, *, extra: str) -> ModuleType:
         library = module.partition(".")[0]
         if error.name != library:
             raise
-        raise UnnoiseError(f'{library} is not installed; install it with: pip install "unnoise[{extra}]"') from error
+        wanted = f'"unnoise[{extra}]"' if extra else library
+        raise UnnoiseError(f"{library} is not installed; install it with: pip install {wanted}") from error

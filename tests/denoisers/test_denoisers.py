@@ -96,6 +96,7 @@ class TestContract:
 GAINS = {
     "adaptive-median": ("salt-pepper:0.1", 21),
     "bilateral": ("gaussian:25", 3.5),
+    "bm3d": ("gaussian:25", 6.5),
     "median": ("salt-pepper:0.1", 13),
     "nlm": ("gaussian:25", 6.5),
     "tv": ("gaussian:25", 6.5),

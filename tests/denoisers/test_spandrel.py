@@ -303,8 +303,15 @@ def test_what_needs_torchvision_itself_says_so(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with torchvision_stand_in.importable():
+        from torchvision import models  # type: ignore[import-not-found]
         from torchvision.transforms.functional import InterpolationMode, rotate  # type: ignore[import-not-found]
-    assert InterpolationMode.NEAREST == "NEAREST"
+
+        class Derived(models.inception.InceptionA):  # as piq derives from it
+            pass
+
+    assert InterpolationMode.NEAREST
+    with pytest.raises(UnnoiseError, match="and torchvision does not load here"):
+        Derived()
     with pytest.raises(UnnoiseError, match=r"this needs torchvision\.transforms\.functional\.rotate"):
         rotate(1)
     assert sys.modules["torchvision"] is None

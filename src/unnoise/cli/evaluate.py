@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
     from unnoise.denoisers import Denoiser
+    from unnoise.evaluation.benchmark import ImageRow
+    from unnoise.evaluation.perceptual import Metric
     from unnoise.noise import Noise
 
 
@@ -27,6 +29,17 @@ def evaluate(
     no_reference: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Rank the models on noisy images without clean references.")
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Further metrics: ms-ssim, haarpsi, mdsi; lpips and dists where their weights are on disk."),
+    ] = None,
+    per_image: Annotated[bool, typer.Option("--per-image", help="Print a row for each image.")] = False,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Add 95 % confidence intervals of the means, by the bootstrap.")
+    ] = False,
+    versus: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Compare the others with this one of the models, in pairs.")
+    ] = None,
     seed: Seed = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Let the models estimate sigma instead of giving it.")] = False,
     ensemble: Ensemble = False,
@@ -37,12 +50,19 @@ def evaluate(
 ) -> None:
     """Measure models on the same noisy images.
 
-    Prints PSNR, SSIM and time, one row per noise and model.
+    Prints PSNR, SSIM and time, one row per noise and model. With --versus, prints the mean difference of each metric,
+    its interval, and the share of the images where the model has the higher value.
     """
     from unnoise import datasets, denoisers, noise as noises
     from unnoise.cli import console
-    from unnoise.evaluation import benchmark, report
+    from unnoise.evaluation import benchmark, report, tables
 
+    if sum((per_image, intervals, versus is not None)) > 1:
+        raise UnnoiseError("--per-image, --intervals and --versus are different tables: choose one")
+    if versus is not None and (versus not in model or len(set(model)) < 2):
+        raise UnnoiseError(f"--versus {versus}: name it and another model to compare with it")
+    if no_reference is not None and (metrics or per_image or intervals or versus):
+        raise UnnoiseError("--no-reference has scores of its own: leave out other metrics and tables")
     if no_reference is not None and (data or noise or curve):
         raise UnnoiseError("--no-reference uses noisy images as they are: leave out --data, --noise and --curve")
     if no_reference is None and data is None:
@@ -55,16 +75,44 @@ def evaluate(
     noise_models = [noises.make(spec) for spec in noise or []] or [None]
     levels = _check_curve(curve, noise_models, overwrite=overwrite) if curve else []
     dataset = datasets.make(data)
-    rows = []
-    with console.line() as show:
-        for row in benchmark.evaluate(opened, dataset, noise_models, data=data, seed=seed, blind=blind, progress=show):
-            rows.append(row)
-            if as_json:
-                print_line(as_line(dataclasses.asdict(row)))
-    if not as_json:
-        print_line(report.markdown(rows, decimals={"ssim": 4}))
+    more = _metrics(metrics or [])
+    rows: list[ImageRow] = []
+    printed: list[dict[str, Any]] = []
+    for noise_model in noise_models:
+        with console.line() as show:
+            found = list(
+                benchmark.measure(
+                    opened, dataset, [noise_model], data=data, seed=seed, blind=blind, metrics=more, progress=show
+                )
+            )
+        rows += found
+        if per_image:
+            lines = tables.per_image(found)
+        elif versus:
+            lines = tables.versus(found, versus, seed=seed)
+        else:
+            lines = tables.means(found, intervals=intervals, seed=seed)
+        printed += lines
+        if as_json:
+            for line in lines:
+                print_line(as_line(line))
+    if not as_json and printed:
+        print_line(report.markdown(printed, decimals=tables.decimals(printed)))
     if curve:
-        report.draw_curves(benchmark.curves(rows, levels), curve, x="noise level sigma, 8-bit units", y="PSNR, dB")
+        points = benchmark.curves(list(benchmark.mean_rows(rows)), levels)
+        report.draw_curves(points, curve, x="noise level sigma, 8-bit units", y="PSNR, dB")
+
+
+def _metrics(names: list[str]) -> dict[str, Metric]:
+    """Return the further metrics; nothing is imported if there are none."""
+    if not set(names) - {"psnr", "ssim"}:
+        return {}
+    from unnoise.optional import require
+
+    require("torch", extra="metrics")
+    from unnoise.evaluation import perceptual
+
+    return perceptual.make(names)
 
 
 def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: bool) -> list[float]:

@@ -105,12 +105,12 @@ def _with_command(words: list[str], commands: Collection[str]) -> list[str]:
 
 
 def _spread(words: list[str]) -> list[str]:
-    """Let several values follow one `--noise` or `--dark`: repeat the option before each of them."""
+    """Let several values follow one `--noise`, `--dark` or `--metrics`: repeat the option before each of them."""
     spread: list[str] = []
     repeating = ""
     for word in words:
         if word.startswith("-") and word != "-":
-            repeating = word if word in ("--noise", "--dark") else ""
+            repeating = word if word in ("--noise", "--dark", "--metrics") else ""
             if repeating:
                 continue
         elif repeating:

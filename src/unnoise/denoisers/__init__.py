@@ -27,6 +27,8 @@ from unnoise.optional import require
 from unnoise.spec import Registry, unknown
 from unnoise.system import cpu_count
 
+BM3D = "bm3d"
+"""A denoiser that is there where the user has installed it, since its license restricts its use."""
 DENOISERS: Registry[Denoiser] = Registry(
     "denoiser",
     {
@@ -38,6 +40,7 @@ DENOISERS: Registry[Denoiser] = Registry(
         "tv": "unnoise.denoisers.classical:TV",
         "wavelet": "unnoise.denoisers.classical:Wavelet",
         "zero_shot": "unnoise.denoisers.zero_shot:ZeroShot",
+        **({BM3D: "unnoise.denoisers.bm3d:BM3D"} if importlib.util.find_spec(BM3D) else {}),
     },
 )
 ENGINES = ("onnx", "openvino", "torch")
@@ -89,6 +92,8 @@ def _open(spec: str | Path | Denoiser, engine: str | None, concurrency: int) -> 
     name = str(spec).partition(":")[0].strip()
     if name in bundled_models():
         raise UnnoiseError(f"the model '{name}' takes no arguments, got '{spec}'")
+    if name == BM3D and name not in DENOISERS:
+        require(BM3D, extra="")
     if name not in DENOISERS:
         raise UnnoiseError(unknown("model", name, [auto.Auto.name, *DENOISERS, *bundled_models()]))
     return DENOISERS.make(str(spec))

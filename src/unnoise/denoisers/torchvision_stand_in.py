@@ -20,29 +20,29 @@ _MODULES = ("torchvision", "torchvision.models", "torchvision.transforms", "torc
 
 
 class _StandIn(ModuleType):
-    """A module that has every public name; each is a class that cannot be made, and whose attributes are its names."""
+    """A module that has every public name; each is a class that cannot be made."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (_Absent,), {"__module__": self.__name__})
+        return _absent(self.__name__, name)
 
 
-class _Absent:
+class _Names(type):
+    """A class that has every public name, too, as modules and enumerations have."""
+
+    def __getattr__(cls, name: str) -> Any:
+        return _absent(f"{cls.__module__}.{cls.__name__}", name)
+
+
+class _Absent(metaclass=_Names):
     def __init__(self, *arguments: object, **options: object) -> None:
         name = f"{type(self).__module__}.{type(self).__name__}"
         raise UnnoiseError(f"this needs {name}, and torchvision does not load here")
 
 
-class _Names(type):
-    def __getattr__(cls, name: str) -> str:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return name
-
-
-class _Enumeration(metaclass=_Names):
-    """In place of an enumeration, whose members are defaults of arguments."""
+def _absent(place: str, name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Names(name, (_Absent,), {"__module__": place})
 
 
 @contextlib.contextmanager
@@ -59,7 +59,10 @@ def importable() -> Iterator[None]:
     made = {name: _StandIn(name) for name in _MODULES}
     for module in made.values():
         module.__path__ = []  # a package
-    vars(made["torchvision.transforms.functional"])["InterpolationMode"] = _Enumeration
+    for name, module in made.items():
+        parent, _, own = name.rpartition(".")
+        if parent:
+            setattr(made[parent], own, module)
     sys.modules.update(made)
     try:
         yield

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,31 @@ from unnoise.units import to_8bit
 ALL = slice(None)
 MAX_PSNR = 100.0
 """PSNR of an image without any error in means, in dB, which would be infinite otherwise."""
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """Results of one model on one image; the fields are those of `Row`.
+
+    Attributes:
+        image: label of the image in its dataset.
+        metrics: further metrics by name.
+    """
+
+    model: str
+    data: str
+    noise: str
+    image: str
+    psnr_noisy: float
+    psnr: float
+    ssim: float
+    seconds_per_megapixel: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All metrics by name."""
+        return {"psnr": self.psnr, "ssim": self.ssim, **self.metrics}
 
 
 @dataclass(frozen=True)
@@ -83,7 +109,7 @@ def noisy_pairs(
             yield drawn(cut[-1], rng), cut[-1], drawn.sigma
 
 
-def evaluate(
+def measure(
     models: Mapping[str, Denoiser],
     dataset: Dataset,
     noises: Iterable[Noise | None],
@@ -93,10 +119,11 @@ def evaluate(
     blind: bool = False,
     crop: int | None = None,
     with_ssim: bool = True,
+    metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
     only: slice = ALL,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[Row]:
-    """Yield one row per noise and model, each as soon as it is measured.
+) -> Iterator[ImageRow]:
+    """Yield one row per noise, image and model, each as soon as it is measured.
 
     Args:
         models: name -> denoiser.
@@ -107,16 +134,16 @@ def evaluate(
         blind: let models that need sigma estimate it; otherwise they are given it where the noise has a single sigma.
         crop: see `noisy_pairs`.
         with_ssim: also measure SSIM, which is slower than some models.
+        metrics: further metrics, see `perceptual.make`.
         only: see `noisy_pairs`; without images there are no rows.
         progress: called with a line per image.
     """
+    labels = range(len(dataset))[only]
     for noise in noises:
-        before: list[float] = []
-        after: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
-        for index, (noisy, clean, level) in enumerate(noisy_pairs(dataset, noise, seed=seed, crop=crop, only=only)):
-            sigma = None if blind else level
-            rounded = fits_8_bits(clean)
-            before.append(psnr(clean, noisy, rounded=rounded))
+        pairs = noisy_pairs(dataset, noise, seed=seed, crop=crop, only=only)
+        for count, (index, (noisy, clean, level)) in enumerate(zip(labels, pairs, strict=True), start=1):
+            sigma, rounded = None if blind else level, fits_8_bits(clean)
+            before = psnr(clean, noisy, rounded=rounded)
             megapixels = clean.shape[0] * clean.shape[1] / 1e6
             for name, model in models.items():
                 ranged = ranges.with_range(model, noisy, sigma, known=rounded)
@@ -126,11 +153,42 @@ def evaluate(
                 large = with_ssim and min(clean.shape[:2]) >= 11
                 similarity = ssim(clean, cleaned, rounded=rounded) if large else np.nan
                 quality = min(psnr(clean, cleaned, rounded=rounded), MAX_PSNR)
-                after[name].append((quality, similarity, seconds / megapixels))
-            progress(f"{noise or data}: {index + 1} of {len(dataset)}")
-        for name, results in after.items() if before else ():
-            means = np.mean(results, axis=0).tolist()
-            yield Row(name, data, "" if noise is None else str(noise), len(before), float(np.mean(before)), *means)
+                more = {key: metric(clean, cleaned) for key, metric in (metrics or {}).items()}
+                yield ImageRow(
+                    name, data, "" if noise is None else str(noise), dataset.label(index), before,
+                    quality, similarity, seconds / megapixels, more,
+                )  # fmt: skip
+            progress(f"{noise or data}: {count} of {len(labels)}")
+
+
+def evaluate(
+    models: Mapping[str, Denoiser], dataset: Dataset, noises: Iterable[Noise | None], **options: Any
+) -> Iterator[Row]:
+    """Yield one row per noise and model, each as soon as it is measured.
+
+    Args:
+        models: name -> denoiser.
+        dataset: clean images, or pairs.
+        noises: noises that are added to clean images; None for pairs.
+        options: as for `measure`.
+    """
+    for noise in noises:
+        yield from mean_rows(list(measure(models, dataset, [noise], **options)))
+
+
+def mean_rows(rows: Sequence[ImageRow]) -> Iterator[Row]:
+    """Yield the means over images, a row for each noise and model in their order."""
+    for group in grouped(rows):
+        means = np.mean([(row.psnr_noisy, row.psnr, row.ssim, row.seconds_per_megapixel) for row in group], axis=0)
+        yield Row(group[0].model, group[0].data, group[0].noise, len(group), *means.tolist())
+
+
+def grouped(rows: Sequence[ImageRow]) -> list[list[ImageRow]]:
+    """Return the rows of each noise and model, in their order."""
+    groups: dict[tuple[str, str], list[ImageRow]] = {}
+    for row in rows:
+        groups.setdefault((row.noise, row.model), []).append(row)
+    return list(groups.values())
 
 
 def levels(noises: Sequence[Noise | None]) -> list[float]:

@@ -33,14 +33,16 @@ _MARKED = 40  # largest number of points of a line with markers
 
 
 def markdown(rows: Sequence[Any], *, decimals: dict[str, int] | None = None) -> str:
-    """Return dataclass instances of one type as a Markdown table with their field names as header.
+    """Return dataclass instances of one type, or mappings with the same keys, as a Markdown table with a header.
 
     Args:
         rows: at least one.
         decimals: field -> decimals; the default is 2.
     """
-    names = [one.name for one in dataclasses.fields(rows[0])]
-    return table(names, [[_cell(getattr(row, name), (decimals or {}).get(name, 2)) for name in names] for row in rows])
+    columns = rows[0] if isinstance(rows[0], Mapping) else [one.name for one in dataclasses.fields(rows[0])]
+    names, digits = list(columns), decimals or {}
+    trees = [row if isinstance(row, Mapping) else {name: getattr(row, name) for name in names} for row in rows]
+    return table(names, [[_cell(tree[name], digits.get(name, 2)) for name in names] for tree in trees])
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

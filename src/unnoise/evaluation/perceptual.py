@@ -1,0 +1,95 @@
+"""Further metrics of the library piq: MS-SSIM, HaarPSI, MDSI, and LPIPS and DISTS where their weights are on disk.
+
+They compare images clipped to [0, 1], gray ones as they are, and see 8-bit levels as PSNR and SSIM do. Nothing is
+downloaded: LPIPS and DISTS need the files that piq and torchvision would fetch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unnoise.denoisers import torchvision_stand_in
+from unnoise.errors import UnnoiseError
+from unnoise.evaluation.metrics import to_8_bit
+from unnoise.optional import require
+from unnoise.spec import unknown
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+"""Compares a true image and another one, `[H, W, C]` in [0, 1]; NaN where an image is too small."""
+_VGG = "vgg16-397923af.pth"  # torchvision's name of the weights that both are made of
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a metric is computed.
+
+    Attributes:
+        function: name of piq's function, or of its class.
+        smallest: shortest side that it is defined for, in pixels.
+        files: weights that it needs, in PyTorch's cache.
+        color: whether it takes color alone; gray images are then given as three equal channels.
+    """
+
+    function: str
+    smallest: int
+    files: tuple[str, ...] = ()
+    color: bool = False
+
+
+METRICS = {
+    "ms-ssim": _Kind("multi_scale_ssim", 161),  # five scales of a window of 11 pixels: 10 * 2 ** 4 + 1
+    "haarpsi": _Kind("haarpsi", 16),
+    "mdsi": _Kind("mdsi", 8, color=True),
+    "lpips": _Kind("LPIPS", 16, ("lpips_weights.pt", _VGG), color=True),
+    "dists": _Kind("DISTS", 16, ("dists_weights.pt", _VGG), color=True),
+}
+"""Name -> how it is computed. Higher is better for "ms-ssim" and "haarpsi", lower for the others."""
+
+
+def make(names: Iterable[str]) -> dict[str, Metric]:
+    """Return metrics by name; "psnr" and "ssim", which are always measured, are left out.
+
+    Raises:
+        UnnoiseError: there is no such metric, piq is not installed, or weights are not on disk.
+    """
+    return {name: _metric(name) for name in dict.fromkeys(names) if name not in ("psnr", "ssim")}
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise UnnoiseError(unknown("metric", name, ["psnr", "ssim", *METRICS]))
+    kind = METRICS[name]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if missing := [file for file in kind.files if not (folder / file).is_file()]:
+        raise UnnoiseError(f"the metric '{name}' needs weights that are not on disk: {', '.join(missing)} in {folder}")
+    with torchvision_stand_in.importable():
+        piq: Any = require("piq", extra="metrics")
+    function = getattr(piq, kind.function)
+    if kind.files:
+        try:
+            function = function()
+        except (UnnoiseError, AttributeError) as error:
+            raise UnnoiseError(f"the metric '{name}' needs torchvision, which does not load here") from error
+    else:
+        function = functools.partial(function, data_range=1.0)
+    return functools.partial(_compare, function, kind)
+
+
+def _compare(function: Any, kind: _Kind, truth: np.ndarray, image: np.ndarray) -> float:
+    if min(truth.shape[:2]) < kind.smallest:
+        return float("nan")
+    if kind.color and truth.shape[2] == 1:
+        truth, image = np.repeat(truth, 3, axis=2), np.repeat(image, 3, axis=2)
+    clean, other = (
+        torch.from_numpy(np.ascontiguousarray(to_8_bit(pixels).transpose(2, 0, 1)[None], dtype=np.float32))
+        for pixels in (truth, image)
+    )
+    with torch.inference_mode():
+        return float(function(other, clean))
