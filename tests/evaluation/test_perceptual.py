@@ -51,7 +51,13 @@ def test_equal_images_are_perfect_and_noise_makes_it_worse(name: str, channels: 
     assert worse[0] == pytest.approx(0, abs=1e-4)
     assert worse == sorted(worse) and worse[-1] > 0.1, worse
     assert metric(clean, clean + 3) == metric(clean, np.ones_like(clean)), "values beyond white are clipped"
-    assert np.isnan(metric(clean[:4, :4], clean[:4, :4]))
+    for other in (
+        clean[:4, :4],
+        2 * clean,
+        np.where(clean > 0.5, np.nan, clean),
+        np.repeat(clean[:, :, :1], 5, axis=2),
+    ):
+        assert np.isnan(metric(other, other)), "it is not defined"
 
 
 @no_piq

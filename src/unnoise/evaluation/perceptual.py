@@ -1,7 +1,8 @@
 """Further metrics of the library piq: MS-SSIM, HaarPSI, MDSI, and LPIPS and DISTS where their weights are on disk.
 
-They compare images clipped to [0, 1], gray ones as they are, and see 8-bit levels as PSNR and SSIM do. Nothing is
-downloaded: LPIPS and DISTS need the files that piq and torchvision would fetch.
+They compare gray and color images clipped to [0, 1] and rounded to 8 bits, as PSNR and SSIM do; they are not defined
+for other channels, value ranges beyond black and white, missing values, and small images. Nothing is downloaded: LPIPS
+and DISTS need the files that piq and torchvision would fetch.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import torch
 
 from unnoise.denoisers import torchvision_stand_in
 from unnoise.errors import UnnoiseError
-from unnoise.evaluation.metrics import to_8_bit
+from unnoise.evaluation.metrics import fits_8_bits, to_8_bit
 from unnoise.optional import require
 from unnoise.spec import unknown
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-"""Compares a true image and another one, `[H, W, C]` in [0, 1]; NaN where an image is too small."""
+"""Compares a true image and another one, `[H, W, C]` in [0, 1]; NaN where it is not defined."""
 _VGG = "vgg16-397923af.pth"  # torchvision's name of the weights that both are made of
 
 
@@ -83,7 +84,8 @@ def _metric(name: str) -> Metric:
 
 
 def _compare(function: Any, kind: _Kind, truth: np.ndarray, image: np.ndarray) -> float:
-    if min(truth.shape[:2]) < kind.smallest:
+    defined = truth.shape[2] in (1, 3) and np.isfinite(truth).all() and fits_8_bits(truth)
+    if not defined or min(truth.shape[:2]) < kind.smallest:
         return float("nan")
     if kind.color and truth.shape[2] == 1:
         truth, image = np.repeat(truth, 3, axis=2), np.repeat(image, 3, axis=2)
