@@ -333,6 +333,7 @@ def test_nothing_is_added_to_a_webp(alpha: bool, lossless: bool, again: Again) -
     for bare in (b"", exif()[6:]):
         given = saved(image, "WebP", lossless=lossless, exif=bare) if bare else data
         made = again(given, ".webp")
+        assert (b"VP8L" in dict(riff(made))) == lossless
         assert opened(made).size == (64, 48) and opened(made).mode == ("RGBA" if alpha else "RGB")
         found = [each for each in riff(made) if each[0] not in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH")]
         assert found == ([(b"EXIF", bare)] if bare else [])

@@ -126,7 +126,7 @@ def test_metadata_of_ome_are_kept(again: Again) -> None:
 
 @pytest.mark.parametrize("compression", [None, "zlib", "packbits", "jpeg", "lzw"])
 @pytest.mark.parametrize("predictor", [False, True])
-@pytest.mark.parametrize("shape", [{"rowsperstrip": 7}, {"tile": (32, 16)}])
+@pytest.mark.parametrize("shape", [{"rowsperstrip": 6}, {"tile": (32, 16)}])
 def test_pixels_are_stored_as_they_were(compression: str | None, predictor: bool, shape: dict, again: Again) -> None:
     if compression in ("jpeg", "lzw", "packbits"):  # which tifffile does not write by itself
         tile = {"tile": True, "tile_width": 16, "tile_height": 32} if "tile" in shape else {"tile_height": 16}
@@ -139,6 +139,16 @@ def test_pixels_are_stored_as_they_were(compression: str | None, predictor: bool
         one, other = after.pages.first, before.pages.first
         for fact in ("compression", "predictor", "tile", "rowsperstrip", "photometric"):
             assert getattr(one, fact) == getattr(other, fact), fact
+
+
+@pytest.mark.parametrize("rows", [*range(1, 12), 40, 41, 99])
+@pytest.mark.parametrize("height", [1, 2, 40, 41])
+def test_no_row_is_lost_by_strips_of_any_height(rows: int, height: int, again: Again) -> None:
+    image = photograph((height, 20))
+    data = written(image, photometric="rgb", rowsperstrip=rows)
+    with tifffile.TiffFile(io.BytesIO(again(data, ".tif"))) as made:
+        np.testing.assert_array_equal(made.asarray(), image)
+        assert made.pages.first.rowsperstrip in (rows, rows + rows % 2, height)
 
 
 @pytest.mark.parametrize("subifd", [False, True])

@@ -522,10 +522,6 @@ def test_other_color_spaces_and_samples_are_refused() -> None:
     raw = io.BytesIO()
     tifffile.imwrite(raw, samples("uint8", 3), photometric="linear_raw")
     assert "3 channels, multiband" in refused(raw.getvalue())
-    deep = io.BytesIO()
-    tifffile.imwrite(deep, np.zeros((4, 5)))
-    assert "samples out of range" in refused(deep.getvalue())
-    assert "labq" in refused(saved(Image.fromarray(photograph()).convert("LAB"), "TIFF"))
 
 
 @pytest.mark.parametrize("quality", [0, 101, -1])

@@ -108,6 +108,8 @@ def _tiff_options(header: Header, quality: int | None) -> dict[str, Any]:
 
 
 def _webp_options(header: Header, quality: int | None) -> dict[str, Any]:
+    if quality is None and header.metadata.get("webp-lossless"):
+        return {"lossless": True, "exact": True}
     return {"Q": quality or 95, "smart_subsample": True, "exact": True}  # exact: keep the color of transparent pixels
 
 

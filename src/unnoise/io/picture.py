@@ -159,7 +159,7 @@ def from_samples(samples: np.ndarray, metadata: Mapping[str, Any], layout: Layou
     return Picture(pixels, alpha, samples.dtype, metadata, layout)
 
 
-def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
+def encode(picture: Picture, suffix: str, *, quality: int | None = None, name: str = "the image") -> bytes:
     """Encode an image in the format of a suffix (`.png`).
 
     An unchanged image is returned as its `file` if that has the same format and no quality is given, since encoding it
@@ -170,6 +170,7 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
         suffix: of the file.
         quality: 1 to 100, for JPEG, WebP, and AVIF without alpha; the others are lossless, except that GIF has at most
             256 colors.
+        name: of the file, for warnings.
 
     Raises:
         UnnoiseError: the format cannot store the image (see `unsupported_reason`), or `quality` is out of range.
@@ -181,7 +182,7 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     if (edit := containers.head_editor(picture.metadata, kind.name)) is not None:
         data = edit(data) or data
     file = io.BytesIO(data)
-    _complete(file, picture.header, kind, "the image")
+    _complete(file, picture.header, kind, name)
     return file.getvalue()
 
 
@@ -243,7 +244,7 @@ def write(
     """
     check_target(target, overwrite=overwrite)
     with _replacing(target, before_commit) as temporary:
-        temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality))
+        temporary.write_bytes(encode(picture, Path(target).suffix, quality=quality, name=str(target)))
 
 
 def write_image(

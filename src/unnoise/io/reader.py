@@ -45,6 +45,7 @@ from unnoise.io.formats import (
 )
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout
 from unnoise.io.picture import Picture, from_samples
+from unnoise.io.tiff_decoder import Decoder, open_decoder
 from unnoise.io.tiff_tags import SampleTags
 
 MAX_PIXELS = 2**30
@@ -88,8 +89,10 @@ def read(
         TooLargeError: by its header, it is over a limit; nothing is decoded then.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
-    image, layout = _open(source, name, max_pixels, max_pages, page)
+    decoder = _decoder(source, name)
+    image, layout = _open(source, name, max_pixels, max_pages, page, decoder)
     with _read_errors(name):
+        image = image if decoder is None else decoder.decode(None if page is None else page - 1)
         image = image.copy_memory()
         rotated = page is not None or not image.get_typeof("page-height")
         metadata = _metadata(image, source)
@@ -133,7 +136,8 @@ class RowReader:
 
     def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         self._name = str(source)
-        image, layout = _open(source, self._name, max_pixels)
+        self._decoder = _decoder(source, self._name)
+        image, layout = _open(source, self._name, max_pixels, decoder=self._decoder)
         with _read_errors(self._name):
             self.header = _header(image, _metadata(image, source), layout, rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
@@ -145,14 +149,36 @@ class RowReader:
         if stop <= start:
             return np.empty((0, header.width, header.layout.samples), header.dtype)
         with _read_errors(self._name):
+            if self._decoder is not None:  # not before its pixels are needed
+                self._image, self._decoder = self._decoder.decode(), None
+                self._region = pyvips.Region.new(self._image)
             data = self._region.fetch(0, start, header.width, stop - start)
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.layout.samples)
 
 
+def _decoder(source: str | Path | bytes, name: str) -> Decoder | None:
+    """Return the decoder of a TIFF that libvips does not read, or None."""
+    try:
+        with _bytes_of(source) as file:
+            if file.read(2) not in (b"II", b"MM"):
+                return None
+            return open_decoder(io.BytesIO(source) if isinstance(source, bytes) else source, file, name)
+    except OSError:  # `_open` says it
+        return None
+
+
 def _open(
-    source: str | Path | bytes, name: str, max_pixels: int, max_pages: int = MAX_PAGES, page: int | None = None
+    source: str | Path | bytes,
+    name: str,
+    max_pixels: int,
+    max_pages: int = MAX_PAGES,
+    page: int | None = None,
+    decoder: Decoder | None = None,
 ) -> tuple[pyvips.Image, Layout]:
-    """Open an image with a valid header, pages stacked vertically; its rows can be read once, in order."""
+    """Open an image with a valid header, pages stacked vertically; its rows can be read once, in order.
+
+    With a decoder, the image is that of a page, without its pixels.
+    """
     tags = None
     try:
         with _bytes_of(source) as file:
@@ -180,19 +206,19 @@ def _open(
         return image
 
     with _read_errors(name):
-        image = load()
+        image = load() if decoder is None else decoder.header()
         pages = _pages(image, source, name)
         if pages > max_pages:
             fact = f"{pages} pages or frames, over the limit of {max_pages}"
             raise TooLargeError(name, fact, "split the file first")
         if page is not None and not 1 <= page <= pages:
             raise UnnoiseError(f"{name}: page {page} does not exist: the file has {pages}")
-        if pages > 1 and page is not None:
+        if pages > 1 and page is not None and decoder is None:
             image = load(page=page - 1)
         layout = _layout(image, tags, name)
         _check_header(image, name, max_pixels, pages if page is None else 1, gray=tags is not None and tags.gray)
         if pages > 1 and page is None:
-            image = _all_pages(load, name)
+            image = _all_pages(load, name) if decoder is None else decoder.header(pages=pages)
     # libvips adds an opaque alpha to colors that are stored with fewer samples than brightness.
     return image if image.bands == layout.samples else image.extract_band(0, n=layout.samples), layout
 
@@ -255,6 +281,9 @@ def _read_errors(name: str) -> Iterator[None]:
     try:
         yield
     except (pyvips.Error, UnicodeDecodeError) as error:
+        if "Unsupported JPEG" in reason(error):  # of 12 bits, lossless, or hierarchical
+            what = reason(error).partition("Unsupported ")[2]
+            raise UnnoiseError(f"{name}: {what} is not supported: convert it to PNG or TIFF first") from error
         raise UnnoiseError(
             f"{name}: damaged, truncated or not supported ({reason(error)}): try another copy"
         ) from error

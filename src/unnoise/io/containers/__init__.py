@@ -104,7 +104,7 @@ def native(metadata: Mapping[str, Any], kind: str) -> Blocks | None:
 
 def fields_for(metadata: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return the metadata that a file of a format holds, with orientation and resolution where they belong."""
-    carried = (*_HOLDS[kind], "xres", "yres", "webp-durations", "gif-delays")
+    carried = (*_HOLDS[kind], "xres", "yres", "webp-durations", "webp-background", "gif-delays")
     fields = {field: metadata[field] for field in carried if field in metadata}
     orientation = metadata.get("orientation", 1)
     if kind == "AVIF":

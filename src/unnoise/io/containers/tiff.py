@@ -12,11 +12,11 @@ from unnoise.io.containers import imagej, photoshop, tiff_storage
 from unnoise.io.containers.blocks import MAX_BYTES, Block, Blocks
 from unnoise.io.ifd import Field, Fields, Layout
 
-_DESCRIPTION, _ORIENTATION, _X, _Y, _UNIT, _SUB_IFDS = 270, 274, 282, 283, 296, 330
+_SUBFILE, _DESCRIPTION, _ORIENTATION, _X, _Y, _UNIT, _PAGE_NUMBER, _SUB_IFDS = 254, 270, 274, 282, 283, 296, 297, 330
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 # Tags of how the pixels of the source are stored: the encoder writes its own, where there are any.
 _STORAGE = {
-    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 290, 291, 292, 293),
+    *(255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 290, 291, 292, 293),
     *(317, 320, 322, 323, 324, 325, 326, 327, 328, _SUB_IFDS, 338, 339, 347, *range(512, 522)),
     *(529, 530, 531, 532, 32781, _ORIENTATION, _LAYERS),
 }
@@ -51,11 +51,20 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
         left_out.append("sub-images (SubIFDs)")
     if storage.replaced:
         left_out.append(f"the compression ({storage.replaced}), which becomes deflate")
+    if _is_double(file, layout, first):
+        left_out.append("the precision of 64-bit floats, which become 32-bit floats")
     fields = _fields(pages[0]) | {"tiff-pages": tuple(pages), "tiff-storage": storage}
     if block := exif.read_block(file):
         fields["exif-data"] = block
     blocks = [Block(title, b"", title=title) for title in _titles(pages[0], fields)]
     return fields, Blocks("TIFF", tuple(blocks), tuple(dict.fromkeys(left_out)))
+
+
+def _is_double(file: IO[bytes], layout: Layout, offset: int) -> bool:
+    """Tell whether the samples of a page are 64-bit floats."""
+    tags = ifd.read(file, layout, offset, only=(258, 339), most=MAX_BYTES)
+    bits, kind = ({*tiff_storage.values(tags[tag], layout)} if tag in tags else {1} for tag in (258, 339))
+    return bits == {64} and kind == {3}
 
 
 def _numbers(file: IO[bytes], layout: Layout, offset: int) -> list[int]:
@@ -169,11 +178,19 @@ def finish(file: IO[bytes], metadata: Mapping[str, Any], fields: Mapping[str, An
         if layout.order == ">":
             tags = {tag: field if tag == _IPTC else ifd.byteswap(field) for tag, field in tags.items()}
         entries, following = ifd.entries(file, layout, offset)
-        kept = [entry for entry in entries if entry[0] not in {*_RESOLUTION, _ORIENTATION, *tags}]
+        kept = [entry for entry in entries if entry[0] not in tags and not _is_invented(entry, layout)]
         pointer = ifd.append(file, tags, layout, pointer, kept, following)
         offset, page = following, page + 1
     if blocks is None and "exif-data" in fields:
         exif.write_block(file, fields["exif-data"])
+
+
+def _is_invented(entry: ifd.Entry, layout: Layout) -> bool:
+    """Tell whether libvips has written an entry that the source does not have, and that is not about the pixels."""
+    tag, _, _, value = entry
+    if tag == _SUBFILE:
+        return not struct.unpack(f"{layout.order}I", value[:4])[0] & 1  # a page; smaller copies have to be marked
+    return tag in (*_RESOLUTION, _ORIENTATION, _PAGE_NUMBER)
 
 
 def _fitted(field: Field | Fields, layout: Layout) -> Field | Fields | None:

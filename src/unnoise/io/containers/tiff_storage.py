@@ -12,7 +12,7 @@ import numpy as np
 
 from unnoise.io import ifd, jpeg_quality
 from unnoise.io.containers.blocks import MAX_BYTES
-from unnoise.io.ifd import Field, Layout
+from unnoise.io.ifd import Field, Fields, Layout
 
 _SUBFILE, _COMPRESSION, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 254, 259, 278, 317, 322, 323
 _PHOTOMETRIC, _DESCRIPTION, _SUB_IFDS, _TABLES, _SUBSAMPLING = 262, 270, 330, 347, 530
@@ -74,7 +74,7 @@ def read(file: IO[bytes]) -> tuple[Storage, int]:
     offsets = list(ifd.directories(file, layout, first))
     only = (_COMPRESSION, _PHOTOMETRIC, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IFDS, _TABLES, _SUBSAMPLING)
     tags = ifd.read(file, layout, first, only=only, most=MAX_BYTES)
-    number = {tag: _values(field, layout) for tag, field in tags.items() if isinstance(field, tuple)}
+    number = {tag: values(field, layout) for tag, field in tags.items() if isinstance(field, tuple)}
     tile = (number[_TILE_WIDTH][0], number[_TILE_HEIGHT][0]) if {_TILE_WIDTH, _TILE_HEIGHT} <= number.keys() else None
     reduced = [_is_reduced(file, layout, offset) for offset in offsets[1:]]
     subs = [_is_reduced(file, layout, offset) for offset in number.get(_SUB_IFDS, ())]
@@ -104,11 +104,13 @@ def hidden_pages(file: IO[bytes]) -> int:
 def _is_reduced(file: IO[bytes], layout: Layout, offset: int) -> bool:
     """Tell whether a directory is that of a smaller copy of another image."""
     field = ifd.read(file, layout, offset, only=(_SUBFILE,), most=8).get(_SUBFILE)
-    return isinstance(field, tuple) and bool(_values(field, layout)[0] & 1)
+    return isinstance(field, tuple) and bool(values(field, layout)[0] & 1)
 
 
-def _values(field: Field, layout: Layout) -> list[int]:
+def values(field: Field | Fields, layout: Layout) -> list[int]:
     """Return the integers of a field."""
+    if not isinstance(field, tuple):
+        return [0]
     kind, data = field
     letter = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
     return (
@@ -141,8 +143,9 @@ def saver_options(storage: Storage, dtype: np.dtype[Any], quality: int | None) -
     if storage.tile is not None and not any(side % 16 for side in storage.tile):
         options |= {"tile": True, "tile_width": storage.tile[0], "tile_height": storage.tile[1]}
     elif storage.rows and not storage.pyramid:
-        rows = min(storage.rows, _MAX_ROWS)
-        options["tile_height"] = -(-rows // 16) * 16 if scheme == "jpeg" else rows  # of JPEGs, blocks of 16
+        # Of JPEGs, blocks of 16. Otherwise an even number: in strips of odd height libvips loses a last single row.
+        multiple = 16 if scheme == "jpeg" else 2
+        options["tile_height"] = -(-min(storage.rows, _MAX_ROWS) // multiple) * multiple
     if storage.pyramid:
         options |= {"tile": True, "pyramid": True, "subifd": storage.pyramid == "subifd"}
     return options

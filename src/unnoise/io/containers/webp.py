@@ -34,16 +34,25 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
-    """Return the fields and the chunks of a WebP file; the duration of each frame is the field `webp-durations`."""
+    """Return the fields and the chunks of a WebP file.
+
+    Further fields are `webp-durations` of the frames in milliseconds, `webp-background`, and `webp-lossless`.
+    """
     found: list[Block] = []
     fields: dict[str, Any] = {}
     left_out: list[str] = []
     durations, total = [], 0
+    codecs = set()
     for name_bytes, length, place in list(chunks(file)):
         file.seek(place)
+        if name_bytes == b"ANIM":
+            fields["webp-background"] = file.read(4)
         if name_bytes == b"ANMF":
-            durations.append(int.from_bytes(file.read(16)[12:15], "little"))
+            frame = file.read(20)
+            durations.append(int.from_bytes(frame[12:15], "little"))
+            codecs.add(frame[16:20])
         if name_bytes in _PIXELS:
+            codecs.add(name_bytes)
             continue
         name, total = name_bytes.decode("latin-1"), total + length
         if name == "C2PA":
@@ -52,6 +61,7 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
             left_out.append(f"WebP {name}, too long")
         else:
             found.append(_block(name, file.read(length), fields))
+    fields["webp-lossless"] = b"VP8L" in codecs and not codecs & {b"VP8 ", b"ALPH"}  # of all frames
     if durations:
         fields["webp-durations"] = durations
     return fields, Blocks("WebP", tuple(found), tuple(dict.fromkeys(left_out)))
@@ -79,6 +89,8 @@ def finish(file: IO[bytes], fields: Mapping[str, Any], blocks: Blocks | None) ->
     data = file.read()
     kept = [(name, data[place : place + length]) for name, length, place in chunks(io.BytesIO(data)) if name in _PIXELS]
     kept = _with_durations(kept, fields.get("webp-durations", []))
+    if background := fields.get("webp-background"):
+        kept = [(name, background + data[4:] if name == b"ANIM" else data) for name, data in kept]
     own = from_fields(fields) if blocks is None else _native(fields, blocks)
     head = _extended(kept, own)
     before = [chunk for chunk in own if chunk[0] == b"ICCP"]
