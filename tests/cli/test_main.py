@@ -151,7 +151,8 @@ def test_an_interruption_leaves_nothing(unnoise: Call, here: Path, monkeypatch: 
 
     before = files(here)
     monkeypatch.setattr(pipeline, "denoise_picture", interrupted)
-    assert unnoise(".", "-o", "out", "-m", "median") == (130, "", "")
+    note = "interrupted: 0 of 5 files done (0 denoised, 0 copied, 0 failed); the same command does the rest"
+    assert unnoise(".", "-o", "out", "-m", "median") == (130, "", f"unnoise: {note}\n")
     assert files(here) == before and not Path("out").exists()
 
 
@@ -322,6 +323,11 @@ def test_a_closed_pipe_is_left_in_silence(here: Path) -> None:
         (["a.png", "b ü [1].jpg", "-o", "c.png"], "there are 2 images: name a folder"),
         (["--files-from", "gone"], "gone: cannot be read: No such file"),
         (["--files-from", "bad/empty.png"], "the list .* is empty"),
+        (["a.png", "-o", "-", "--dry-run"], "-o - writes one image"),
+        (["a.png", "b ü [1].jpg", "-o", "-"], "takes one image, and here are 2"),
+        (["missing.png", "-o", "-"], "missing.png: cannot be read"),
+        (["bad/text.png", "-o", "-"], "bad/text.png: not an image"),
+        (["a.png", "-o", "x/", "--watch", "--dry-run"], "leave --watch out"),
         (["a.png", "--watch"], "--watch needs an output folder"),
         (["a.png", "--workers", "0"], "Invalid value for '--workers'"),
         (["a.png", "-o"], "-o.*requires an argument"),

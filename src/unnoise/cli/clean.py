@@ -5,27 +5,42 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unnoise._version import __version__
-from unnoise.cli.console import print_error, print_line, print_note
-from unnoise.cli.options import Engine, Ensemble, Json, MaxPixels, Overwrite, Ray, ValueRange, as_line, finish
+from unnoise.cli.console import print_line, print_note
+from unnoise.cli.options import Engine, Ensemble, Json, MaxPixels, Overwrite, Ray, ValueRange, as_line
+from unnoise.cli.results import Results
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
     from unnoise.pipeline.jobs import Job
-    from unnoise.pipeline.process import DenoiseOptions, JobResult
+    from unnoise.pipeline.process import DenoiseOptions
     from unnoise.pipeline.ray_jobs import RayRun
+
+
+@dataclass(frozen=True)
+class Report:
+    """How much is printed, and whether anything is written."""
+
+    as_json: bool
+    verbose: bool
+    dry_run: bool
+
+    def results(self, *, resumable: bool) -> Results:
+        """Return the printer of a run."""
+        return Results(as_json=self.as_json, verbose=self.verbose, resumable=resumable)
 
 
 def clean(
     paths: Annotated[list[str] | None, typer.Argument(help="Files, folders or glob patterns; - for a pipe.")] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Output file or folder. Default: NAME.clean.EXT next to NAME.EXT.")
+        str | None,
+        typer.Option("--out", "-o", help="Output file or folder; - is a pipe. Default: NAME.clean.EXT."),
     ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="auto, a model or filter of unnoise models, or a model file.")
@@ -67,6 +82,15 @@ def clean(
     error_map: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a .tif or .png map of the expected error of one image.")
     ] = None,
+    preserve: Annotated[
+        bool, typer.Option("--preserve", help="Give outputs the modification time of their inputs.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written, and what would fail; write nothing.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print size and time of each image, and name what is passed over.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Denoise images. The word clean can be left out.
@@ -89,6 +113,7 @@ def clean(
         quality=quality,
         min_level=from_8bit(min_noise),
         force=force,
+        preserve=preserve,
     )
     if sigma is not None and 0 < sigma < 1:
         print_note(
@@ -104,7 +129,14 @@ def clean(
             raise UnnoiseError("a pipe (-) cannot be mixed with files: denoise them separately")
         if error_map:
             raise UnnoiseError("--error-map needs an image in a file, not in a pipe")
-        _clean_pipe(options, out, as_json=as_json)
+        _clean_pipe(options, None if out == "-" else out, as_json=as_json)
+        return
+    if dry_run and (watch or ray is not None):
+        raise UnnoiseError(f"--dry-run looks once at local files: leave {'--watch' if watch else '--ray'} out")
+    if out == "-":
+        if error_map or watch or dry_run or ray is not None:
+            raise UnnoiseError("-o - writes one image to standard output, and has no other outputs: name a file")
+        _clean_to_stdout(names, options, as_json=as_json)
         return
     if error_map and strength != 1:
         raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
@@ -125,8 +157,9 @@ def clean(
 
         recorded["model_sha256"] = atomic.sha256(model)
     run = functools.partial(
-        _clean_files, names, out, options, recorded, workers=workers, watch=watch, as_json=as_json, error_map=error_map
-    )
+        _clean_files, names, out, options, recorded, Report(as_json, verbose, dry_run),
+        workers=workers, watch=watch, error_map=error_map,
+    )  # fmt: skip
     if ray is None:
         run()
         return
@@ -141,71 +174,119 @@ def _clean_files(
     out: str | None,
     options: DenoiseOptions,
     recorded: dict[str, Any],
+    report: Report,
     *,
     workers: int | None,
     watch: bool,
-    as_json: bool,
     error_map: Path | None = None,
     ray_run: RayRun | None = None,
 ) -> None:
-    """Denoise files into a folder with a manifest, into one file, or next to the inputs; print each result."""
+    """Denoise files into one file, or next to the inputs; print each result."""
     from unnoise.cli import console
-    from unnoise.io import atomic, remote
-    from unnoise.pipeline import jobs as planning, manifest, process, resume, runner, watch as watching
+    from unnoise.io import atomic
+    from unnoise.pipeline import dry_run, jobs as planning, process, runner
+    from unnoise.pipeline.passed_over import PassedOver
 
     one_image = "--error-map takes one image: name one input file, and an output file if any"
-    if not planning.is_folder_target(out):
-        if watch or ray_run:
-            raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs an output folder: name one with -o")
-        jobs = planning.plan_jobs(names, out)
-        if error_map and len(jobs) != 1:
+    if planning.is_folder_target(out):
+        if error_map:
             raise UnnoiseError(one_image)
-        atomic.remove_stale([*(job.target.parent for job in jobs), *([error_map.parent] if error_map else [])])
-        work = functools.partial(process.denoise_file, error_map=error_map)
-        with console.over_files(len(jobs)) as show:
-            on_progress = lambda job, done: show(job.source.name, done)  # noqa: E731
-            results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
-            failed = _print_results(results, as_json=as_json)
-            if error_map and not failed and not as_json:
-                print_line(error_map)
-            finish(failed, len(jobs))
+        assert out is not None
+        _clean_into_folder(names, out, options, recorded, report, workers=workers, watch=watch, ray_run=ray_run)
         return
-    if error_map:
+    if watch or ray_run:
+        raise UnnoiseError(f"{'--watch' if watch else '--ray'} needs an output folder: name one with -o")
+    passed_over, results = PassedOver(), report.results(resumable=False)
+    jobs = planning.plan_jobs(names, out, passed_over=passed_over)
+    if error_map and len(jobs) != 1:
         raise UnnoiseError(one_image)
-    assert out is not None
+    work = dry_run.check_file if report.dry_run else functools.partial(process.denoise_file, error_map=error_map)
+    if not report.dry_run:
+        atomic.remove_stale([*(job.target.parent for job in jobs), *([error_map.parent] if error_map else [])])
+    with console.over_files(len(jobs)) as show:
+        on_progress = lambda job, done: show(job.source.name, done)  # noqa: E731
+        results.show(runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work), len(jobs))
+        if error_map and not results.failed and not report.as_json and not report.dry_run:
+            print_line(error_map)
+    results.show_passed_over(passed_over)
+    results.finish(len(jobs), passed_over)
+
+
+def _clean_into_folder(
+    names: list[str],
+    out: str,
+    options: DenoiseOptions,
+    recorded: dict[str, Any],
+    report: Report,
+    *,
+    workers: int | None,
+    watch: bool,
+    ray_run: RayRun | None,
+) -> None:
+    """Denoise files into a folder with a manifest; print each result."""
+    from unnoise.cli import console
+    from unnoise.io import remote
+    from unnoise.pipeline import dry_run, jobs as planning, manifest, resume, runner, watch as watching
+    from unnoise.pipeline.passed_over import PassedOver
+
     if watch and any(map(remote.is_remote, [*names, out])):
         raise UnnoiseError("--watch needs local folders: for an object store, run the command again instead")
     with manifest.open_manifest(out) as opened:
         work = resume.ResumableRun(opened, recorded).clean
+        if report.dry_run:
+            work = resume.ResumableRun(dry_run.ReadOnlyManifest(opened), recorded, dry_run.check_file).clean
+        passed_over, said, results = PassedOver(), PassedOver(), report.results(resumable=True)
 
         def scan() -> list[Job]:
-            return planning.plan_jobs(names, out, opened.taken)
+            return planning.plan_jobs(names, out, opened.taken, passed_over)
 
         for jobs in watching.watch_folder(scan) if watch else [scan()]:
-            opened.remove_stale(job.target.parent for job in jobs)
+            if not report.dry_run:
+                opened.remove_stale(job.target.parent for job in jobs)
             with console.over_files(len(jobs)) as show:
                 on_progress = lambda job, done, show=show: show(job.source.name, done)  # noqa: E731
                 if ray_run:
-                    results = ray_run.run(jobs, opened, on_progress, workers=workers)
+                    done = ray_run.run(jobs, opened, on_progress, workers=workers)
                 else:
-                    results = runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
-                failed = _print_results(results, as_json=as_json)
+                    done = runner.run_jobs(jobs, options, on_progress, workers=workers or 1, work=work)
+                results.show(done, len(jobs))
+            results.show_passed_over(passed_over.since(said))
+            said.files.update(passed_over.files)
             if not watch:
-                finish(failed, len(jobs))
+                results.finish(len(jobs), passed_over)
+
+
+def _clean_to_stdout(names: list[str], options: DenoiseOptions, *, as_json: bool) -> None:
+    """Denoise one file to standard output."""
+    from unnoise.pipeline import jobs as planning
+
+    sources = [job.source for job in planning.plan_jobs(names)]
+    if len(sources) != 1:
+        raise UnnoiseError(f"standard output takes one image, and here are {len(sources)}: name a folder with -o")
+    try:
+        data = sources[0].read_bytes()
+    except OSError as error:
+        raise UnnoiseError(f"{sources[0]}: cannot be read: {error.strerror}") from error
+    _clean_bytes(data, options, None, str(sources[0]), as_json=as_json)
 
 
 def _clean_pipe(options: DenoiseOptions, out: str | None, *, as_json: bool) -> None:
-    """Denoise the image on standard input to standard output in the same format, or to a file; say what was done.
-
-    That goes to standard error if the image goes to standard output.
-    """
-    from unnoise.pipeline import process
-
+    """Denoise the image on standard input to standard output in the same format, or to a file."""
     if sys.stdin.isatty():
         raise UnnoiseError("nothing is piped in: unnoise - < noisy.png > clean.png")
+    _clean_bytes(sys.stdin.buffer.read(), options, out, "", as_json=as_json)
+
+
+def _clean_bytes(data: bytes, options: DenoiseOptions, out: str | None, source: str, *, as_json: bool) -> None:
+    """Denoise an image to standard output, or to a file; say what was done, in the first case on standard error."""
+    from unnoise.pipeline import process
+
     if out is None and sys.stdout.isatty():
         raise UnnoiseError("an image cannot be written to a terminal: name a file with -o, or redirect with >")
-    encoded, outcome = process.denoise_bytes(sys.stdin.buffer.read(), options, out)
+    try:
+        encoded, outcome = process.denoise_bytes(data, options, out)
+    except UnnoiseError as error:
+        raise UnnoiseError(str(error).replace("the image: ", f"{source}: ", 1) if source else str(error)) from error
     line = as_line({"target": out, **outcome.to_dict()})
     if encoded is None:
         print_line(line if as_json else f"{out}: {outcome}")
@@ -228,27 +309,3 @@ def _read_list(source: str) -> list[str]:
     if not any(parts):
         raise UnnoiseError(f"the list '{source}' is empty")
     return [os.fsdecode(part) for part in parts if part]
-
-
-def _print_results(results: Iterable[JobResult], *, as_json: bool) -> int:
-    """Print each result, the output path with what was done or the error; return the number of failures."""
-    from unnoise.pipeline.outcome import COPIED
-
-    denoised = copied = failed = skipped = 0
-    for result in results:
-        if as_json:
-            print_line(as_line(result.to_dict()))
-        if result.error:
-            failed += 1
-            print_error(result.error)
-        elif result.skipped:
-            skipped += 1
-        else:
-            copied += result.done == COPIED
-            denoised += result.done != COPIED
-            if not as_json:
-                print_line(f"{result.job.target}: {result.outcome}")
-    if skipped or (copied and denoised + copied + failed > 1):
-        before = f"{skipped} skipped (done and unchanged), " if skipped else ""
-        print_note(f"{before}{denoised} denoised, {copied} copied, {failed} failed")
-    return failed

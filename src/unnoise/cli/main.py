@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 import io
 import logging
+import os
+import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -24,9 +26,9 @@ from unnoise.cli.options import with_address
 from unnoise.errors import UnnoiseError, one_line
 
 HELP = ("-h", "--help")
+COMPLETION = ("--install-completion", "--show-completion")
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": list(HELP)},
@@ -77,6 +79,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # file names need not be valid text
     command: Any = typer.main.get_command(app)
+    _complete_clean(command.commands)
     try:
         expanded = _with_command(_spread(with_address(words)), command.commands) if words else ["--help"]
         status = command.main(expanded, prog_name="unnoise", standalone_mode=False)
@@ -96,12 +99,24 @@ def _with_command(words: list[str], commands: Collection[str]) -> list[str]:
         UnnoiseError: the first word is nearly a command, and no such file exists.
     """
     first = words[0]
-    if first in (*commands, *HELP, "--version"):
+    if first in (*commands, *HELP, "--version", *COMPLETION):
         return words
     near = difflib.get_close_matches(first, [*commands, "--help", "--version"], n=1)
     if near and first.isalpha() and not Path(first).exists():
         raise UnnoiseError(f"no file, folder or command '{first}': did you mean unnoise {near[0]}?")
     return ["clean", *words]
+
+
+def _complete_clean(commands: Collection[str]) -> None:
+    """Let a shell complete the options of `clean` where no command is given: insert it into the line to complete."""
+    if "_UNNOISE_COMPLETE" not in os.environ:
+        return
+    for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS"):  # of bash; of zsh, fish and PowerShell
+        line = re.fullmatch(r"(\S+\s+)(\S+)(\s.*)", os.environ.get(variable, ""), re.DOTALL)
+        if line and line[2] not in (*commands, *HELP):
+            os.environ[variable] = f"{line[1]}clean {line[2]}{line[3]}"
+            if variable == "COMP_WORDS":
+                os.environ["COMP_CWORD"] = str(int(os.environ.get("COMP_CWORD", "0")) + 1)
 
 
 def _spread(words: list[str]) -> list[str]:

@@ -76,6 +76,23 @@ def commit(staged: str | Path, target: str | Path) -> None:
     sync_folder(resolved.parent)
 
 
+def keep_attributes(source: Path, file: Path, target: Path, *, times: bool = False) -> None:
+    """Give a new output the mode of its input; one that replaces a file has the mode of that.
+
+    Args:
+        source: the input.
+        file: the output, under its temporary name.
+        target: its final name.
+        times: give it the times of the input, too.
+    """
+    with contextlib.suppress(OSError):  # a file system without modes
+        if not target.exists():
+            shutil.copymode(source, file)
+        if times:
+            status = source.stat()
+            os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def lock(file: IO[bytes]) -> bool:
     """Lock an open file until it is closed or the process ends; return False if another process has locked it."""
     if fcntl is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import containers
 from unnoise.io.containers import tiff_storage
 from unnoise.io.layout import ASSOCIATED, Layout
+from unnoise.io.unreadable import RAW, UNREADABLE, Unreadable, is_raw_tiff
 
 SAMPLES = {
     "uchar": np.dtype(np.uint8),
@@ -25,6 +28,8 @@ SAMPLES = {
     "int": np.dtype(np.int32),
     "float": np.dtype(np.float32),
 }
+HEAD = 4096
+"""Number of the first bytes of a file that decide what it is."""
 COLOUR_SPACES = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk")
 
 
@@ -144,6 +149,8 @@ class Format:
         pages: whether it supports several pages or frames.
         max_side: longest side that the encoder supports, in pixels.
         orientation: whether it can store an orientation; otherwise the pixels are rotated.
+        extra: the extra of this package that reads and writes it; "" if none is needed.
+        library: the module that the extra installs.
     """
 
     name: str
@@ -160,6 +167,8 @@ class Format:
     pages: bool = False
     max_side: int = 10_000_000
     orientation: bool = True
+    extra: str = ""
+    library: str = ""
 
 
 FORMATS = (
@@ -196,8 +205,16 @@ ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
 
 
 def is_picture(path: str | Path) -> bool:
-    """Tell whether a file name has the suffix of an image format."""
-    return Path(str(path)).suffix.lower() in _BY_SUFFIX
+    """Tell whether a file name has the suffix of an image format that can be read here."""
+    kind = _BY_SUFFIX.get(Path(str(path)).suffix.lower())
+    return kind is not None and not missing_extra(kind)
+
+
+def missing_extra(kind: Format) -> str:
+    """Return the command that installs what a format needs, or "" if it is installed."""
+    if not kind.extra or importlib.util.find_spec(kind.library) is not None:
+        return ""
+    return f"pip install 'unnoise[{kind.extra}]'"
 
 
 def suffix_of(data: bytes) -> str:
@@ -206,7 +223,7 @@ def suffix_of(data: bytes) -> str:
     Raises:
         UnknownKindError: the format is not supported.
     """
-    return detect(data[:4096], "the image").suffixes[0]
+    return detect(data[:HEAD], "the image").suffixes[0]
 
 
 def detect(head: bytes, name: str) -> Format:
@@ -221,11 +238,36 @@ def detect(head: bytes, name: str) -> Format:
     """
     if not head:
         raise UnknownKindError(f"{name}: the file is empty")
-    for kind in FORMATS:
-        if kind.signature.match(head):
-            return kind
+    kind = kind_of(head)
+    if isinstance(kind, Format):
+        return kind
+    if kind is not None:
+        raise UnknownKindError(f"{name}: {kind.name} is not read: {kind.reason}")
     known = ", ".join(kind.name for kind in FORMATS)
     raise UnknownKindError(f"{name}: not an image in a supported format ({known})")
+
+
+def kind_of(head: bytes) -> Format | Unreadable | None:
+    """Return the kind of image of a file with these first bytes; None if it is no image that is known here.
+
+    >>> kind_of(b"GIF89a").name, kind_of(b"gimp xcf v011").name, kind_of(b"Dear Sir")
+    ('GIF', 'GIMP', None)
+    """
+    if RAW.signature.match(head):  # some are TIFFs, too
+        return RAW
+    return next((kind for kind in (*FORMATS, *UNREADABLE) if kind.signature.match(head)), None)
+
+
+def kind_of_file(path: str | Path) -> Format | Unreadable | None:
+    """Return the kind of image of a file, by its content; None if it is none, or cannot be read."""
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as file:
+            kind = kind_of(file.read(HEAD))
+            return RAW if isinstance(kind, Format) and kind.name == "TIFF" and is_raw_tiff(file) else kind
+    except OSError:
+        return None
 
 
 def unsupported_reason(header: Header, suffix: str) -> str | None:
@@ -269,6 +311,11 @@ def dropped_metadata(header: Header, suffix: str) -> str | None:
     return f"{kind.name} cannot store {', '.join(dropped)}: it is dropped" if dropped else None
 
 
+def by_suffix(suffix: str) -> Format | None:
+    """Return the format of a suffix (`.jpg`), or None."""
+    return _BY_SUFFIX.get(suffix.lower())
+
+
 def format_for(suffix: str) -> Format:
     """Return the format of a supported suffix (`.jpg`)."""
     return _BY_SUFFIX[suffix.lower()]
@@ -287,4 +334,4 @@ def reason(error: Exception) -> str:
 
 def output_suffix(suffix: str) -> str:
     """Return the suffix of the output for an input with this one: the same, or `.png` if unnoise cannot write it."""
-    return suffix if is_picture(f"name{suffix}") else ".png"
+    return suffix if suffix.lower() in _BY_SUFFIX else ".png"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import remote
+from unnoise.io import formats, remote
+from unnoise.io.formats import Header
+
+log = logging.getLogger(__name__)
 
 
 def check_target(target: str | Path, *, overwrite: bool = False, make_parents: bool = False) -> None:
@@ -32,6 +36,18 @@ def check_target(target: str | Path, *, overwrite: bool = False, make_parents: b
         raise UnnoiseError(f"{target}: the folder {target.parent} does not exist: create it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise UnnoiseError(f"{target}: no permission to write to the folder {target.parent}")
+
+
+def check_format(header: Header, suffix: str, name: str) -> None:
+    """Check that a file with a suffix can hold an image; warn of metadata that it cannot hold.
+
+    Raises:
+        UnnoiseError: it cannot; the message begins with `name`, of the input.
+    """
+    if reason := formats.unsupported_reason(header, suffix):
+        raise UnnoiseError(f"{name}: {reason}")
+    if dropped := formats.dropped_metadata(header, suffix):
+        log.warning("%s: %s", name, dropped)
 
 
 def check_folder(folder: Path) -> None:

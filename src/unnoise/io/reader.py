@@ -37,9 +37,11 @@ from unnoise.io.formats import (
     ANIMATION,
     COLOUR_SPACES,
     FORMATS,
+    HEAD,
     SAMPLES,
     Format,
     Header,
+    UnknownKindError,
     detect,
     reason,
 )
@@ -47,6 +49,7 @@ from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout
 from unnoise.io.picture import Picture, from_samples
 from unnoise.io.tiff_decoder import Decoder, open_decoder
 from unnoise.io.tiff_tags import SampleTags
+from unnoise.io.unreadable import RAW, is_raw_tiff
 
 MAX_PIXELS = 2**30
 """Default limit of the pixels of all pages."""
@@ -182,12 +185,15 @@ def _open(
     tags = None
     try:
         with _bytes_of(source) as file:
-            head = file.read(4096)
+            head = file.read(HEAD)
+            raw = head[:2] in (b"II", b"MM") and is_raw_tiff(file)
             if head[:2] in (b"II", b"MM"):
                 tags = tiff_tags.read(file)
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
     kind = detect(head, name)
+    if raw:
+        raise UnknownKindError(f"{name}: {RAW.name} is not read: {RAW.reason}")
     if ANIMATION.match(head.partition(b"IDAT")[0]):
         raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import remote
-from unnoise.io.formats import output_suffix
+from unnoise.io import formats, remote
+from unnoise.io.formats import Format, missing_extra, output_suffix
 from unnoise.io.paths import check_folder
+from unnoise.pipeline.passed_over import EARLIER, HIDDEN, PassedOver, Reason, reason_for
 
 OUTPUT_TAG = ".clean"
 """Inserted before the suffix of an output next to its input."""
@@ -42,8 +43,9 @@ def plan_jobs(
     paths: Iterable[str | Path],
     out: str | Path | None = None,
     taken: Callable[[Path, Path], bool] = lambda target, source: False,
+    passed_over: PassedOver | None = None,
 ) -> list[Job]:
-    """Plan the jobs for some files, folders and patterns; nothing is read or written.
+    """Plan the jobs for some files, folders and patterns; nothing is read but first bytes, where names do not say.
 
     A file that is the default output of another input (`photo.clean.jpg` next to `photo.jpg`) is skipped: it comes from
     an earlier run. So are files in `out`, if that is inside an input folder.
@@ -58,6 +60,7 @@ def plan_jobs(
             single file. Any other name, a name that ends in a slash, and an existing folder are output folders, which
             mirror the input folders.
         taken: tells whether a target belongs to another source than this one, from an earlier run.
+        passed_over: is filled with the files of the folders that are not among the jobs.
 
     Raises:
         UnnoiseError: there are no images (`NoPicturesError`), several images for one output file, or the folder `out`
@@ -65,8 +68,12 @@ def plan_jobs(
     """
     if out is not None and not str(out):
         raise UnnoiseError("an empty name is not an output: name a file or a folder")
-    sources = find(paths)
+    passed_over = PassedOver() if passed_over is None else passed_over
+    sources = find(paths, passed_over)
     earlier = {_output_beside(source, stem) for source in sources for stem in _stems(source)}
+    for source in sources:
+        if source in earlier:
+            passed_over.add(source, EARLIER)
     sources = {source: place for source, place in sources.items() if source not in earlier}
     if out is None:
         jobs = _unique_targets({source: source.parent for source in sources}, OUTPUT_TAG, taken)
@@ -82,6 +89,7 @@ def plan_jobs(
             for source, place in sources.items()
             if resolved not in [above.resolve() for above in source.parents[: len(place.parts) - 1]]
         }
+        _leave_out_outputs(passed_over, folder)
         jobs = _unique_targets(parents, "", taken)
     if not jobs:
         raise NoPicturesError(f"the only images are in the output folder '{out}': name another folder")
@@ -91,14 +99,22 @@ def plan_jobs(
     return jobs
 
 
-def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
+def _leave_out_outputs(passed_over: PassedOver, folder: Path) -> None:
+    """Do not count the manifest and the outputs in an output folder within an input folder."""
+    inside = [path for path in passed_over.files if folder in path.parents or folder.resolve() in path.parents]
+    for path in inside:
+        del passed_over.files[path]
+
+
+def find(paths: Iterable[str | Path], passed_over: PassedOver | None = None) -> dict[Path, Path]:
     """Find the input files, each once.
 
-    Of a folder, those are the files with the suffix of an image format that are not hidden. Any other path stands for a
-    file, which need not exist.
+    Of a folder, those are the files that are not hidden, and have the suffix or the content of an image format that can
+    be read. Any other path stands for a file, which need not exist.
 
     Args:
         paths: files, folders and patterns, as for `plan_jobs`.
+        passed_over: is filled with the other files of the folders.
 
     Returns:
         File -> its name, or its path relative to the input folder.
@@ -108,14 +124,32 @@ def find(paths: Iterable[str | Path]) -> dict[Path, Path]:
             twice, such as a pipe.
     """
     paths, files = list(paths), {}
+    passed_over = PassedOver() if passed_over is None else passed_over
     for path in (match for given in paths for match in _expand(given)):
         for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path):
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if inner == path or (io.is_picture(inner) and not hidden):
+            reason = None if inner == path else _reason_against(inner, relative)
+            if reason is None:
                 files.setdefault(inner, relative)
+            else:
+                passed_over.add(inner, reason)
     if not files:
-        raise NoPicturesError(f"no images in {', '.join(map(str, paths))}")
+        others = f": {passed_over}" if passed_over.files else ""
+        raise NoPicturesError(f"no images in {', '.join(map(str, paths))}{others}")
+    for path in files.keys() & passed_over.files.keys():  # also named by itself
+        del passed_over.files[path]
     return files
+
+
+def _reason_against(path: Path, relative: Path) -> Reason | None:
+    """Return why a file of a folder is passed over, or None if it is an input."""
+    if any(part.startswith(".") for part in relative.parts):
+        return HIDDEN
+    if io.is_picture(path):
+        return None
+    kind = None if remote.is_remote(path) else formats.kind_of_file(path)
+    if isinstance(kind, Format) and not missing_extra(kind):
+        return None
+    return reason_for(path, kind)
 
 
 def _files(named: Path) -> Iterator[tuple[Path, Path]]:
@@ -148,14 +182,14 @@ def _unique_targets(parents: dict[Path, Path], tag: str, taken: Callable[[Path, 
     """Assign a unique target to each source, in its output folder."""
 
     def names(source: Path) -> Iterator[Path]:
-        ending = tag + output_suffix(source.suffix)
+        ending = tag + _suffix_for(source)
         numbered = (f"{source.stem}.{number}" for number in itertools.count(2))
         return (parents[source] / (stem + ending) for stem in itertools.chain(_stems(source), numbered))
 
     wanted = {source: next(names(source)) for source in parents}
     first, given = set(wanted.values()), {}
     # Sources that keep their suffix choose first, so that their targets do not depend on the others.
-    for source in sorted(parents, key=lambda source: source.suffix != output_suffix(source.suffix)):
+    for source in sorted(parents, key=lambda source: source.suffix != _suffix_for(source)):
         free = (name for name in names(source) if name == wanted[source] or name not in first)
         name = next(name for name in free if name not in given and not taken(name, source))
         given[name] = source
@@ -165,11 +199,21 @@ def _unique_targets(parents: dict[Path, Path], tag: str, taken: Callable[[Path, 
 
 def _stems(source: Path) -> list[str]:
     """Return possible stems of an output; if its suffix changes, the old one may be part of the stem."""
-    return [source.stem] if source.suffix == output_suffix(source.suffix) else [source.stem, source.name]
+    return [source.stem] if source.suffix == _suffix_for(source) else [source.stem, source.name]
 
 
 def _output_beside(source: Path, stem: str) -> Path:
-    return source.with_name(stem + OUTPUT_TAG + output_suffix(source.suffix))
+    return source.with_name(stem + OUTPUT_TAG + _suffix_for(source))
+
+
+def _suffix_for(source: Path) -> str:
+    """Return the suffix of an output: that of the input, or of its content if the name does not say what it is."""
+    kind = formats.by_suffix(source.suffix)
+    if kind is None and not remote.is_remote(source):
+        content = formats.kind_of_file(source)
+        kind = content if isinstance(content, Format) else None
+        return ".png" if kind is None else output_suffix(kind.suffixes[0])
+    return output_suffix(source.suffix)
 
 
 def _expand(path: str | Path) -> list[Path]:

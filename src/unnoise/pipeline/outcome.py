@@ -10,6 +10,8 @@ from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.units import to_8bit
 
 DENOISED, COPIED = "denoised", "copied"
+PLANNED = "planned"
+"""What `process.check_file` reports: nothing was done."""
 
 _KINDS = {
     "gaussian": "Gaussian noise",
@@ -26,7 +28,7 @@ class Outcome:
     """What was done to an image.
 
     Attributes:
-        done: `DENOISED` or `COPIED`.
+        done: `DENOISED`, `COPIED` or `PLANNED`.
         noise: kind of noise found, see `NoiseEstimate`; None if none was estimated.
         sigma: noise level that was given or found, a fraction of the full scale; None if there was neither.
         model: the denoiser; "" if the image was copied.
@@ -73,6 +75,8 @@ class Outcome:
 
     def __str__(self) -> str:
         """Say in one line what was found, if anything was looked for, and what was done; sigma in 8-bit units."""
+        if self.done == PLANNED:
+            return "would be written"
         if self.done == COPIED:
             return f"no noise found, copied ({self.reason})" if self.noise == "none" else f"copied: {self.reason}"
         applied = f"denoised with {self.model}"

@@ -20,11 +20,11 @@ from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.grouped import Grouped, Member
 from unnoise.errors import UnnoiseError
-from unnoise.io import Picture, formats, picture
+from unnoise.io import Picture, atomic, formats, picture
 from unnoise.io.atomic import CommitHook
-from unnoise.io.formats import Header, output_suffix
+from unnoise.io.formats import output_suffix
 from unnoise.io.layout import Layout
-from unnoise.io.paths import check_target, make_folder
+from unnoise.io.paths import check_format, check_target, make_folder
 from unnoise.io.value_range import range_of
 from unnoise.pipeline import error_maps, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
@@ -53,6 +53,7 @@ class DenoiseOptions:
         quality: of JPEG, WebP and AVIF outputs, 1 to 100; None for the format's default.
         min_level: noise found below this is ignored, a fraction of the full scale; None for the default of `Auto`.
         force: denoise images in which no noise is found, too.
+        preserve: give an output the modification time of its input.
 
     Raises:
         UnnoiseError: a value is out of range.
@@ -67,6 +68,7 @@ class DenoiseOptions:
     quality: int | None = None
     min_level: float | None = None
     force: bool = False
+    preserve: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges before any work."""
@@ -299,7 +301,7 @@ def denoise_file(
     check_target(job.target, overwrite=options.overwrite, make_parents=True)
     rows = io.RowReader(job.source, max_pixels=options.max_pixels)
     header = rows.header
-    _check_format(header, job.target.suffix, str(job.source))
+    check_format(header, job.target.suffix, str(job.source))
     result = JobResult(job)
 
     def hook_for(outcome: Outcome) -> CommitHook:
@@ -310,6 +312,7 @@ def denoise_file(
                 job, None, outcome.model, outcome.sigma, header.height * header.width / 1e6, seconds,
                 done=outcome.done, noise=outcome.noise, reason=outcome.reason,
             )  # fmt: skip
+            atomic.keep_attributes(job.source, file, job.target, times=options.preserve)
             before_commit(result, file)
 
         return hook
@@ -370,14 +373,6 @@ def _denoise_streamed(
     return caveat
 
 
-def _check_format(header: Header, suffix: str, name: str) -> None:
-    """Refuse a format that cannot hold the image; warn of metadata that it cannot hold."""
-    if reason := formats.unsupported_reason(header, suffix):
-        raise UnnoiseError(f"{name}: {reason}")
-    if dropped := formats.dropped_metadata(header, suffix):
-        log.warning("%s: %s", name, dropped)
-
-
 def denoise_bytes(
     data: bytes, options: DenoiseOptions, target: str | Path | None = None
 ) -> tuple[bytes | None, Outcome]:
@@ -390,7 +385,7 @@ def denoise_bytes(
         check_target(target, overwrite=options.overwrite, make_parents=True)
     suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
     noisy = io.read(data, max_pixels=options.max_pixels)
-    _check_format(noisy.header, suffix, "the image")
+    check_format(noisy.header, suffix, "the image")
     result = denoise_picture(noisy, options)
     if target is None:
         return io.encode(result.picture, suffix, quality=options.quality), result.outcome

@@ -1,0 +1,69 @@
+"""Kinds of images that are recognized by their first bytes and not read, so that they can be named."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import IO
+
+from unnoise.io import ifd
+
+_SUBFILE, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 262, 330, 50706  # tags
+_COLOR_FILTER_ARRAY = 32803  # of _PHOTOMETRIC (TIFF/EP, ISO 12234-2)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A kind of image that is recognized and not read.
+
+    Attributes:
+        name: as users write it.
+        signature: matches the first bytes of a file.
+        reason: why it is not read, and what to do.
+    """
+
+    name: str
+    signature: re.Pattern[bytes]
+    reason: str
+
+
+_RAW = "develop it first: noise of a raw file is not denoised here"
+_CONVERT = "convert it to TIFF or PNG first"
+
+RAW = Unreadable(
+    "camera raw",
+    re.compile(rb"II\*\0....CR\x02|....ftypcrx |FUJIFILMCCD-RAW|IIR[OS]\x08|IIU\0|FOVb|\0MRM", re.DOTALL),
+    _RAW,
+)
+UNREADABLE = (
+    RAW,
+    Unreadable("HEIC", re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), _CONVERT),
+    Unreadable("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), _CONVERT),
+    Unreadable("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), _CONVERT),
+    Unreadable("JPEG XR", re.compile(rb"II\xbc\x01"), _CONVERT),
+    Unreadable("BMP", re.compile(rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), _CONVERT),
+    Unreadable("PNM", re.compile(rb"P[1-7fF]\s"), _CONVERT),
+    Unreadable("OpenEXR", re.compile(rb"\x76\x2f\x31\x01"), _CONVERT),
+    Unreadable("Radiance HDR", re.compile(rb"#\?(?:RADIANCE|RGBE)"), _CONVERT),
+    Unreadable("Photoshop", re.compile(rb"8BPS\0[\x01\x02]"), _CONVERT),
+    Unreadable("GIMP", re.compile(rb"gimp xcf "), _CONVERT),
+    Unreadable("DICOM", re.compile(rb".{128}DICM", re.DOTALL), _CONVERT),
+    Unreadable("FITS", re.compile(rb"SIMPLE  = {20}T"), _CONVERT),
+    Unreadable("NIfTI", re.compile(rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0", re.DOTALL), _CONVERT),
+    Unreadable("QOI", re.compile(rb"qoif.{8}[34][01]", re.DOTALL), _CONVERT),
+    Unreadable("icon", re.compile(rb"\0\0\x01\0[^\0]\0|icns"), _CONVERT),
+    Unreadable("DDS", re.compile(rb"DDS \x7c\0\0\0"), _CONVERT),
+)  # fmt: skip
+
+
+def is_raw_tiff(file: IO[bytes]) -> bool:
+    """Tell whether a TIFF is a raw file of a camera: a DNG, or a preview in front of what the sensor has measured."""
+    try:
+        layout, _, first = ifd.read_header(file)
+        tags = {tag: data for tag, _, _, data in ifd.entries(file, layout, first)[0]}
+    except (struct.error, ValueError, OSError):
+        return False
+    number = {tag: struct.unpack_from(f"{layout.order}H", data)[0] for tag, data in tags.items()}
+    preview = number.get(_SUBFILE, 0) & 1 == 1 and _SUB_DIRECTORIES in tags
+    return _DNG_VERSION in tags or number.get(_PHOTOMETRIC) == _COLOR_FILTER_ARRAY or preview
