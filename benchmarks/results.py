@@ -135,11 +135,14 @@ SECTIONS = {
     ),
     "Robustness": (
         "A folder of files of all formats and bit depths, some of them broken; mutated files; and a batch that is "
-        "killed and resumed. `wrong`, `crashes`, and all columns after them, should be 0.",
+        "killed and resumed. `wrong`, `crashes`, and all columns after them, should be 0. The last table shows what "
+        "becomes of every kind of metadata: `kept`, `patched` for the clean image, left out and `named` in a "
+        "warning, or `refused` with the image; `lost` should be 0.",
         [
             "python benchmarks/robustness/mixed_folder.py",
             "python benchmarks/robustness/fuzz.py",
             "python benchmarks/robustness/kill.py",
+            "python benchmarks/robustness/metadata.py",
         ],
     ),
     "From one machine to many": (

@@ -127,3 +127,21 @@ def riff(data: bytes) -> list[tuple[bytes, bytes]]:
         found.append((name, data[place + 8 : place + 8 + size]))
         place += 8 + size + size % 2
     return found
+
+
+def mpf(base: int, first: int, others: list[tuple[int, int]], kind: int = 0) -> bytes:
+    """Return an index of images: base in the file, size of the first one, place and size of the others."""
+    entries = struct.pack(">IIIHH", 0x030000, first, 0, 0, 0)
+    entries += b"".join(struct.pack(">IIIHH", kind, size, place - base, 0, 0) for place, size in others)
+    fields = struct.pack(">HHHI4s", 3, 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, 1 + len(others))
+    fields += struct.pack(">HHII", 0xB002, 7, len(entries), 50) + bytes(4)
+    return b"MPF\0MM\0*\0\0\0\x08" + fields + entries
+
+
+def with_second_image(kind: int = 0, orientation: int = 1) -> tuple[bytes, bytes]:
+    """Return a JPEG with a second image behind it, and the second image."""
+    second = saved(photograph((16, 24)), "JPEG")
+    before = [(0xE1, exif(orientation=orientation))]
+    size = len(jpeg([*before, (0xE2, mpf(0, 0, [(0, 0)]))]))
+    base = 2 + 4 + len(before[0][1]) + 4 + 4
+    return jpeg([*before, (0xE2, mpf(base, size, [(size, len(second))], kind))], trailer=second), second

@@ -30,6 +30,7 @@ from tests.io.metadata_files import (
     riff,
     saved,
     segments,
+    with_second_image,
 )
 from unnoise import io as image_io
 from unnoise.io import exif_block, formats, stream_writer
@@ -161,26 +162,8 @@ def test_exiftool_reads_the_same_exif(suffix: str, tmp_path: Path, again: Again)
     assert tags(again(data, suffix)) == tags(data)
 
 
-def mpf(base: int, first: int, others: list[tuple[int, int]], kind: int = 0) -> bytes:
-    """Return an index of images: base in the file, size of the first one, place and size of the others."""
-    entries = struct.pack(">IIIHH", 0x030000, first, 0, 0, 0)
-    entries += b"".join(struct.pack(">IIIHH", kind, size, place - base, 0, 0) for place, size in others)
-    fields = struct.pack(">HHHI4s", 3, 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, 1 + len(others))
-    fields += struct.pack(">HHII", 0xB002, 7, len(entries), 50) + bytes(4)
-    return b"MPF\0MM\0*\0\0\0\x08" + fields + entries
-
-
-def with_gain_map(kind: int = 0, orientation: int = 1) -> tuple[bytes, bytes]:
-    """Return a JPEG with a second image behind it, and the second image."""
-    second = saved(photograph((16, 24)), "JPEG")
-    before = [(0xE1, exif(orientation=orientation))]
-    size = len(jpeg([*before, (0xE2, mpf(0, 0, [(0, 0)]))]))
-    base = 2 + 4 + len(before[0][1]) + 4 + 4
-    return jpeg([*before, (0xE2, mpf(base, size, [(size, len(second))], kind))], trailer=second), second
-
-
 def test_a_gain_map_is_kept_and_its_index_corrected(again: Again, caplog: pytest.LogCaptureFixture) -> None:
-    data, second = with_gain_map()
+    data, second = with_second_image()
     made = again(data, ".jpg")
     with opened(made) as image:
         assert image.format == "MPO" and image.n_frames == 2
@@ -192,7 +175,7 @@ def test_a_gain_map_is_kept_and_its_index_corrected(again: Again, caplog: pytest
 
 
 def test_previews_and_maps_that_no_longer_fit_are_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    for data, second in (with_gain_map(kind=0x010001), with_gain_map(orientation=6)):
+    for data, second in (with_second_image(kind=0x010001), with_second_image(orientation=6)):
         picture = image_io.read(data)
         made = image_io.encode(picture.with_pixels(picture.pixels), ".jpg")
         assert second not in made and [marker for marker, _ in segments(made)] == [0xE1]
@@ -389,7 +372,7 @@ def test_extensions_of_a_gif_are_kept(again: Again) -> None:
     data = saved(Image.fromarray(photograph()).quantize(16), "GIF", comment=b"by hand" * 50)
     extra = b"\x21\xff\x0bXMP DataXMP" + b"\x03abc\0" + b"\x21\xff\x0bOTHERAPP1.0\x02xy\0"
     made = again(data[:-1] + extra + b";", ".gif")
-    assert made.endswith(extra + b";")
+    assert extra in made and opened(made).info["comment"] == b"by hand" * 50
     assert opened(made).convert("RGB").size == (64, 48)
     assert image_io.read(made).metadata["comment"] == b"by hand" * 50
 

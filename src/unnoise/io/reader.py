@@ -103,7 +103,7 @@ def read(
         header = _header(image, metadata, layout, rotated=rotated)
         image = _upright(image, orientation)
     samples = image.numpy().reshape(image.height, image.width, image.bands)
-    timing = () if page is None else ("webp-durations", "gif-delays", "delay")
+    timing = () if page is None else ("durations", "delay")
     kept = {field: value for field, value in header.metadata.items() if field not in timing}
     if page is not None and "tiff-pages" in kept:
         kept["tiff-pages"] = kept["tiff-pages"][page - 1 : page]

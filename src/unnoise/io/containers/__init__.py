@@ -29,6 +29,7 @@ _HOLDS = {
     "GIF": {"comment"},
 }
 _BY_EXIF = ("JPEG", "PNG", "WebP")  # formats whose orientation is in the EXIF
+_TIMED = ("WebP", "GIF")  # formats of animations
 _BLOCKS = (*_BY_EXIF, "AVIF")  # formats that hold EXIF as a block
 _PER_MILLIMETER = 10_000  # resolutions are written as fractions of this denominator, per centimeter
 
@@ -88,6 +89,11 @@ def dropped(metadata: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of what a file of another format cannot hold."""
     held = {FIELDS[field] for field in _HOLDS[kind]} | ({"the resolution"} if kind != "GIF" else set())
     names = [FIELDS[field] for field in FIELDS if field in metadata]
+    names += ["the resolution"] if "xres" in metadata else []
+    if kind not in _TIMED and len(metadata.get("durations", ())) > 1:
+        names.append("the timing of the frames")
+    if kind == "TIFF" and exif_block.thumbnail(metadata.get("exif-data", b"")) is not None:
+        names.append("an EXIF thumbnail")
     if kind == "JPEG":
         held -= {FIELDS[field] for field in jpeg.too_long(metadata)}
     blocks: Blocks | None = metadata.get("blocks")
@@ -104,7 +110,7 @@ def native(metadata: Mapping[str, Any], kind: str) -> Blocks | None:
 
 def fields_for(metadata: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return the metadata that a file of a format holds, with orientation and resolution where they belong."""
-    carried = (*_HOLDS[kind], "xres", "yres", "webp-durations", "webp-background", "gif-delays")
+    carried = (*_HOLDS[kind], "xres", "yres", "durations", "webp-background")
     fields = {field: metadata[field] for field in carried if field in metadata}
     orientation = metadata.get("orientation", 1)
     if kind == "AVIF":

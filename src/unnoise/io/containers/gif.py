@@ -8,11 +8,12 @@ from typing import IO, Any
 
 from unnoise.io.containers.blocks import MAX_BYTES, Block, Blocks
 
-_EXTENSION, _TRAILER = 0x21, 0x3B
+_EXTENSION = 0x21
 _CONTROL, _COMMENT, _TEXT, _APPLICATION = 0xF9, 0xFE, 0x01, 0xFF
 _FRAME = -1
 _TIMING = (b"NETSCAPE2.0", b"ANIMEXTS1.0")  # which the encoder writes itself
-_TITLES = {b"XMP DataXMP": "XMP", b"ICCRGBG1012": "a color profile"}
+_XMP, _MAGIC = b"XMP DataXMP", b"\x01" + bytes(range(255, -1, -1))  # what follows XMP, which has no sub-blocks
+_TITLES = {_XMP: "XMP", b"ICCRGBG1012": "GIF color profile"}
 
 
 def _sub_blocks(file: IO[bytes]) -> Iterator[bytes]:
@@ -51,7 +52,7 @@ def _extensions(file: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
 def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
     """Return the first comment as a field, and all extensions that are not about single frames.
 
-    The field `gif-delays` is the delay of each frame in hundredths of a second.
+    The field `durations` is the delay of each frame in milliseconds.
     """
     found: list[Block] = []
     fields: dict[str, Any] = {}
@@ -71,17 +72,20 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
             left_out.append("GIF plain text, which is part of the picture" if label == _TEXT else "GIF extensions")
             continue
         title = _TITLES.get(parts[0][1:], "") if label == _APPLICATION and parts else ""
+        if title == "XMP" and (raw := b"".join(parts[1:])).endswith(_MAGIC):
+            fields.setdefault("xmp-data", raw.removesuffix(_MAGIC))
         if label == _COMMENT:
             title = "a comment"
             fields.setdefault("comment", b"".join(part[1:] for part in parts))
         found.append(Block(f"extension {label:02X}", bytes([label]) + data, title=title))
-    fields["gif-delays"] = delays
+    if delays:
+        fields["durations"] = [10 * delay for delay in delays]
     return fields, Blocks("GIF", tuple(found), tuple(dict.fromkeys(left_out)))
 
 
 def finish(file: IO[bytes], fields: Mapping[str, Any], blocks: Blocks | None) -> None:
-    """Add extensions to an encoded file, before its end, and set the delays of its frames."""
-    _set_delays(file, fields.get("gif-delays", []))
+    """Add extensions to an encoded file, before its frames, and set the delays of these."""
+    _set_delays(file, fields.get("durations", []))
     own = [block.data for block in blocks.blocks] if blocks else []
     if blocks is None and "comment" in fields:
         text: bytes = fields["comment"]
@@ -89,18 +93,19 @@ def finish(file: IO[bytes], fields: Mapping[str, Any], blocks: Blocks | None) ->
         own = [bytes([_COMMENT]) + b"".join(bytes([len(part)]) + part for part in parts)]
     if not own:
         return
-    file.seek(-1, io.SEEK_END)
-    if file.read(1) != bytes([_TRAILER]):
-        return
-    file.seek(-1, io.SEEK_END)
-    file.write(b"".join(b"\x21" + data + b"\0" for data in own) + bytes([_TRAILER]))
+    file.seek(10)
+    place = 13 + _color_table(file.read(1)[0])
+    file.seek(place)
+    rest = file.read()
+    file.seek(place)
+    file.write(b"".join(b"\x21" + data + b"\0" for data in own) + rest)
 
 
 def _set_delays(file: IO[bytes], delays: list[int]) -> None:
-    """Set the delay of each frame, which libvips changes where it is 0; nothing if there are other frames."""
+    """Set the delay of each frame in milliseconds, which libvips changes where it is 0; nothing if frames differ."""
     places = [file.tell() - 1 for label, parts in _extensions(file) if label == _CONTROL and len(parts) == 1]
     if len(places) != len(delays):
         return
     for place, delay in zip(places, delays, strict=True):
         file.seek(place - 3)  # behind it: an index of a color, and the empty sub-block
-        file.write(delay.to_bytes(2, "little"))
+        file.write(min(65_535, round(delay / 10)).to_bytes(2, "little"))

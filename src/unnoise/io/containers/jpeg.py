@@ -84,6 +84,8 @@ def _block(marker: int, data: bytes, fields: dict[str, Any]) -> Block:
         densities = struct.unpack_from(">HH", data, 8)
         if min(densities) > 0:
             fields["xres"], fields["yres"] = (density / _PER_MILLIMETER[data[7]] for density in densities)
+    elif data.startswith(JFIF) and data[8:10] != data[10:12]:
+        return Block(name, data, title="the aspect ratio of pixels")
     titles = {
         ICC: "a color profile", JFIF: "the resolution", ADOBE: "the resolution", XMP_EXTENSION: "extended XMP",
         mpf.MARK: "an index of further images (MPF)", photoshop.MARK: photoshop.title(data),

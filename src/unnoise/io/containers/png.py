@@ -21,7 +21,7 @@ _KNOWN = {
     *("gAMA", "cHRM", "sRGB", "iCCP", "cICP", "mDCV", "mDCv", "cLLI", "cLLi", "sBIT", "pHYs", "tIME", "tEXt", "zTXt"),
     *("iTXt", "eXIf", "sPLT", "bKGD", "oFFs", "pCAL", "sCAL", "sTER", "gIFg", "gIFx"),
 }
-_TITLES = {"iCCP": "a color profile", "pHYs": "the resolution", "gAMA": "PNG gAMA"}
+_TITLES = {"iCCP": "a color profile", "pHYs": "PNG pHYs without a unit"}
 _XMP = b"XML:com.adobe.xmp"
 _RAW = re.compile(rb"\n[^\n]*\n *(\d+)\n([0-9a-fA-F\s]*)")  # of ImageMagick: a type, a length, hexadecimal digits
 _RAW_FIELDS = {b"Raw profile type exif": "exif-data", b"Raw profile type APP1": "exif-data",
@@ -110,6 +110,7 @@ def _block(name: str, data: bytes, fields: dict[str, Any]) -> Block:
         return _text(name, data, fields)
     if name == "pHYs" and len(data) == 9 and data[8] == 1 and min(per_meter := struct.unpack(">2I", data[:8])) > 0:
         fields["xres"], fields["yres"] = (value / 1000 for value in per_meter)
+        return Block(name, data, title="the resolution")
     return Block(name, data, title=_TITLES.get(name, ""))
 
 

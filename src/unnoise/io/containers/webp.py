@@ -36,7 +36,7 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
 def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
     """Return the fields and the chunks of a WebP file.
 
-    Further fields are `webp-durations` of the frames in milliseconds, `webp-background`, and `webp-lossless`.
+    Further fields are `durations` of the frames in milliseconds, `webp-background`, and `webp-lossless`.
     """
     found: list[Block] = []
     fields: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
             found.append(_block(name, file.read(length), fields))
     fields["webp-lossless"] = b"VP8L" in codecs and not codecs & {b"VP8 ", b"ALPH"}  # of all frames
     if durations:
-        fields["webp-durations"] = durations
+        fields["durations"] = durations
     return fields, Blocks("WebP", tuple(found), tuple(dict.fromkeys(left_out)))
 
 
@@ -88,7 +88,7 @@ def finish(file: IO[bytes], fields: Mapping[str, Any], blocks: Blocks | None) ->
     file.seek(0)
     data = file.read()
     kept = [(name, data[place : place + length]) for name, length, place in chunks(io.BytesIO(data)) if name in _PIXELS]
-    kept = _with_durations(kept, fields.get("webp-durations", []))
+    kept = _with_durations(kept, fields.get("durations", []))
     if background := fields.get("webp-background"):
         kept = [(name, background + data[4:] if name == b"ANIM" else data) for name, data in kept]
     own = from_fields(fields) if blocks is None else _native(fields, blocks)
