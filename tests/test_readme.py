@@ -26,6 +26,10 @@ GENERATED = {ROOT / "docs" / path for path in re.findall(r"[\w/-]+\.md", (ROOT /
 """Pages of the site; some are made only when it is built."""
 
 
+GROUPS = ("table", "data")
+"""Commands that have verbs of their own."""
+
+
 def name(page: Path) -> str:
     """Return the path of a page in the repository, as the name of a test."""
     return page.relative_to(ROOT).as_posix()
@@ -48,18 +52,20 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def parsers() -> dict[str, Any]:
-    """Return the parser of each verb; those of tables as "table VERB"."""
+    """Return the parser of each verb; those of tables and data as "table VERB" and "data VERB"."""
     verbs = dict(typer.main.get_command(main.app).commands)
-    return verbs | {f"table {verb}": parser for verb, parser in verbs.pop("table").commands.items()}
+    groups = {group: verbs.pop(group) for group in GROUPS}
+    return verbs | {f"{group} {verb}": one for group in groups for verb, one in groups[group].commands.items()}
 
 
 def objections(words: list[str], known: dict[str, Any]) -> Iterator[str]:
     """Yield what the command line does not know in one command."""
-    verb = " ".join(words[:2]) if words[:1] == ["table"] else words[0] if words else ""
+    grouped = words[:1] != [] and words[0] in GROUPS
+    verb = " ".join(words[:2]) if grouped else words[0] if words else ""
     if verb not in known:
-        if re.fullmatch(r"[a-z]+", verb) and verb != "table":
+        if re.fullmatch(r"[a-z]+", verb) and verb not in GROUPS:
             yield f"verb {verb}"
-        if verb.startswith("table") and len(words) > 1 and words[1].islower():
+        if grouped and len(words) > 1 and words[1].islower():
             yield f"verb {verb}"
         verb = "clean"
     options = {flag for one in known[verb].params for flag in one.opts} | {"--help", "--version", "--debug"}

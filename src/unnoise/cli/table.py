@@ -132,6 +132,16 @@ def split(
 
 
 @app.command()
+def push(
+    table: Table,
+    target: Annotated[str, typer.Argument(help="Folder, or hf:USER/NAME to upload to the hub of Hugging Face.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a table in the layout of Hugging Face's hub, a file for each part; hf:FOLDER reads it again."""
+    _run("push", table, target, overwrite=overwrite)
+
+
+@app.command()
 def score(
     model: Annotated[str, typer.Argument(help="A model or filter of unnoise models, or a model file.")],
     table: Table,

@@ -18,6 +18,8 @@ DATASETS: Registry[Dataset] = Registry(
     "dataset",
     {
         "cifar100": "unnoise.datasets.cifar100:Cifar100",
+        "csv": "unnoise.datasets.csv_list:CsvList",
+        "hf": "unnoise.datasets.hugging_face:HuggingFace",
         "images": "unnoise.datasets.images:Images",
         "mnist": "unnoise.datasets.mnist:Mnist",
         "pairs": "unnoise.datasets.pairs:Pairs",

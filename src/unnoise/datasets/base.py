@@ -18,6 +18,8 @@ from unnoise.io.value_range import ValueRange, estimate_range
 from unnoise.spec import unknown
 
 _PAGED = (".tif", ".tiff", ".webp", ".gif")
+DATA_ROOT = "../shared/data"
+"""The data root where UNNOISE_DATA is not set."""
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
 
 
@@ -129,7 +131,7 @@ def find(path: str) -> Path:
     Raises:
         UnnoiseError: it is in neither place.
     """
-    root = Path(os.environ.get("UNNOISE_DATA", "../shared/data"))
+    root = Path(os.environ.get("UNNOISE_DATA", DATA_ROOT))
     for candidate in (Path(path), root / path):
         if candidate.exists():
             return candidate

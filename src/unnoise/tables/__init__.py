@@ -1,4 +1,4 @@
-"""Image tables: build, add, check, resize, rename, merge, split, score and show tables of images in Parquet.
+"""Image tables: build, add, check, resize, rename, merge, split, push, score and show tables of images in Parquet.
 
 A table has a column `name`, columns of images (`struct<bytes, path>`, the layout of Hugging Face `datasets`, which
 pandas, Polars and DuckDB read as well), and any other columns. Images are stored as PNG with 8 or 16 bits, so noise is
@@ -16,6 +16,7 @@ from unnoise.tables.base import Outcome, RowIssue, WriteOptions
 from unnoise.tables.checking import Check, Column, check
 from unnoise.tables.columns import merge, rename, split
 from unnoise.tables.pictures import add, build, resize
+from unnoise.tables.pushing import push
 from unnoise.tables.scoring import Score, Scored, mean, score, show
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "check",
     "mean",
     "merge",
+    "push",
     "rename",
     "resize",
     "score",

@@ -183,7 +183,7 @@ def _write(
     """Write batches of rows, and report their issues and the others."""
     on_issue, progress = options.get("on_issue", silent), options.get("progress", silent)
     bad, written = list[RowIssue](), 0
-    with _writing(target, schema) as put:
+    with writing(target, schema) as put:
         for number, batch, issues in batches:
             for issue in issues:
                 on_issue(issue)
@@ -281,8 +281,8 @@ def _check_target(target: Path, source: Path | None, *, overwrite: bool) -> None
 
 
 @contextlib.contextmanager
-def _writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that writes batches of rows; the file is renamed to the target at the end."""
+def writing(target: Path, schema: Any) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that writes batches of rows of a schema; the file is renamed to the target at the end."""
     waiting: list[Any] = []
     held = 0  # bytes
 
