@@ -147,5 +147,5 @@ from unnoise.cli import table
 print(*(command.name or command.callback.__name__ for command in table.app.registered_commands))
 assert not {"pyarrow", "skimage", "numpy"} & set(sys.modules), "the command line starts at once"
 """).split()
-    assert set(verbs) == {"build", "add", "check", "resize", "rename", "merge", "split", "score", "show"}
+    assert set(verbs) == {"build", "add", "check", "resize", "rename", "merge", "split", "push", "score", "show"}
     assert set(verbs) < set(tables.__all__)
