@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import unnoise
 from tests.fakes import ConstantSigma
 from unnoise import api, denoisers, io as image_io
 from unnoise.errors import UnnoiseError
+from unnoise.io import Picture
 
 MODEL = "median"
 
@@ -122,7 +124,8 @@ def test_a_transparent_colour_becomes_alpha(levels: np.ndarray) -> None:
     image = Image.fromarray(levels)
     image.info["transparency"] = tuple(levels[3, 4].tolist())
     made = unnoise.denoise(image, MODEL)
-    assert made.mode == "RGBA" and made.getpixel((4, 3))[3] == 0 and made.getpixel((0, 0))[3] == 255
+    alpha = np.asarray(made)[:, :, 3]
+    assert made.mode == "RGBA" and alpha[3, 4] == 0 and alpha[0, 0] == 255
     assert "transparency" not in made.info
 
 
@@ -305,3 +308,25 @@ def test_several_threads_clean_at_once(photograph: np.ndarray) -> None:
         together = list(pool.map(lambda picture: unnoise.denoise(picture, sigma=20), pictures))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_declared_type_is_that_of_the_result(levels: np.ndarray, tmp_path: Path) -> None:
+    """Each overload is checked twice: by the type checker, which reads `assert_type`, and by the value."""
+    image_io.from_array(levels).save(tmp_path / "image.png")
+    data = (tmp_path / "image.png").read_bytes()
+    by_array = assert_type(unnoise.denoise(levels, MODEL), np.ndarray)
+    by_path = assert_type(unnoise.denoise(tmp_path / "image.png", MODEL, strength=0.5), Picture)
+    by_picture = assert_type(unnoise.denoise(by_path, MODEL), Picture)
+    by_bytes = assert_type(unnoise.denoise(data, MODEL), bytes)
+    by_file = assert_type(unnoise.denoise(io.BytesIO(data), MODEL), io.BytesIO)
+    by_image = assert_type(unnoise.denoise(Image.fromarray(levels), MODEL), Image.Image)
+    results = (by_array, by_path, by_picture, by_bytes, by_file, by_image)
+    expected = (np.ndarray, Picture, Picture, bytes, io.BytesIO, Image.Image)
+    assert all(isinstance(one, kind) for one, kind in zip(results, expected, strict=True))
+
+
+def test_the_overloads_name_every_argument() -> None:
+    """`DenoiseArguments` and the function are two lists of the same names and types."""
+    listed = {key: value.__forward_arg__ for key, value in inspect.get_annotations(api.DenoiseArguments).items()}
+    parameters = inspect.signature(api.denoise).parameters.values()
+    assert listed == {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}

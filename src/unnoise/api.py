@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from unnoise.evaluation import benchmark
 from unnoise.evaluation.benchmark import Row
 from unnoise.io import adapters
 from unnoise.io.adapters import Source
+from unnoise.io.picture import Picture
 from unnoise.io.value_range import range_of
 from unnoise.noise import Noise
 from unnoise.noise.estimation import NoiseEstimate
@@ -23,6 +25,8 @@ from unnoise.pipeline import process
 from unnoise.units import from_8bit
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from unnoise.training.recipe import Recipe
     from unnoise.training.state import Callback, ProgressEvent
 
@@ -31,8 +35,37 @@ DEFAULT_MODEL = "auto"
 _MODELS = denoisers.ModelCache(denoisers.make)
 
 
+class DenoiseArguments(TypedDict, total=False):
+    """The keyword arguments of `denoise`, which describes them."""
+
+    sigma: float | None
+    strength: float
+    min_noise: float | None
+    force: bool
+    ensemble: bool
+    engine: str | None
+    value_range: tuple[float, float] | None
+    channel_axis: int | None
+    alpha: bool | None
+    progress: Callable[[float], None]
+
+
+@overload
 def denoise(
-    source: Source,
+    source: str | Path | Picture, model: str | Path | Denoiser = ..., **options: Unpack[DenoiseArguments]
+) -> Picture: ...
+@overload
+def denoise(
+    source: np.ndarray, model: str | Path | Denoiser = ..., **options: Unpack[DenoiseArguments]
+) -> np.ndarray: ...
+@overload
+def denoise(source: bytes, model: str | Path | Denoiser = ..., **options: Unpack[DenoiseArguments]) -> bytes: ...
+@overload
+def denoise(source: Image, model: str | Path | Denoiser = ..., **options: Unpack[DenoiseArguments]) -> Image: ...
+@overload
+def denoise(source: IO[bytes], model: str | Path | Denoiser = ..., **options: Unpack[DenoiseArguments]) -> BytesIO: ...
+def denoise(
+    source: Any,
     model: str | Path | Denoiser = DEFAULT_MODEL,
     *,
     sigma: float | None = None,

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unnoise import io
+from tests.fakes import Identity, InMemory
+from unnoise import io, noise
 from unnoise.cli import main
 from unnoise.errors import UnnoiseError
-from unnoise.evaluation import statistics
+from unnoise.evaluation import sheets, statistics
 
 Call = Callable[..., tuple[int, str, str]]
 PERFECT = {"ms-ssim": 1.0, "haarpsi": 1.0, "mdsi": 0.0}
@@ -145,3 +146,39 @@ def test_further_metrics_are_columns(folder: Path, call: Call) -> None:
     assert " | haarpsi | haarpsi_low | haarpsi_high | mdsi | mdsi_low | mdsi_high | seconds" in out.splitlines()[0]
     out = call(*words, "--metrics", "haarpsi", "--per-image")[1]
     assert " | ssim | haarpsi | seconds_per_megapixel |" in out.splitlines()[0] and len(out.splitlines()) == 6
+
+
+class Digits(InMemory):
+    """Flat images whose gray level is their class."""
+
+    labels = np.array([3, 8, 3, 1, 8, 8, 8])
+
+    def __init__(self) -> None:
+        super().__init__(*(np.full((12, 12, 1), 20 * label, np.uint8) for label in self.labels))
+
+
+def test_a_sheet_shows_the_classes_that_are_asked_for() -> None:
+    page = sheets.draw({"as it is": Identity()}, Digits(), [noise.make("gaussian:0")], labels=[8])
+    levels = [int(one) for one in np.rint(255 * page[:, :, 0]).ravel()]
+    shown = {level for level in (20, 60, 160) if levels.count(level) > 3 * 8 * 96 * 96 * 0.9 / 8}
+    assert shown == {160}, "four rows of noisy, denoised and clean eights, magnified eight times"
+    assert levels.count(160) >= 4 * 3 * 96 * 96
+    with pytest.raises(UnnoiseError, match="no images of the classes 5"):
+        sheets.draw({}, Digits(), [None], labels=[5])
+    with pytest.raises(UnnoiseError, match="needs a dataset with classes"):
+        sheets.draw({}, InMemory(np.zeros((4, 4, 1), np.uint8)), [None], labels=[5])
+
+
+def test_the_command_writes_a_sheet(folder: Path, call: Call) -> None:
+    words = ["evaluate", "median", "--data", f"images:{folder}", "--noise", "gaussian:25", "gaussian:50"]
+    target = folder.parent / f"{folder.name}.png"
+    assert call(*words, "--sheet", target)[0] == 0
+    assert io.read(target).pixels.shape[0] > 8 * 40, "four images with two noises"
+    for more, why in {
+        ("--sheet", target): "already exists",
+        ("--sheet", "sheet.jpg"): "--sheet writes a .png file",
+        ("--labels", "3", "8"): "--labels chooses what --sheet draws",
+        ("--sheet", target, "--overwrite", "--labels", "3", "8"): "needs a dataset with classes",
+    }.items():
+        status, _, err = call(*words, *more)
+        assert status == 2 and why in err

@@ -354,3 +354,12 @@ def test_a_resumed_vae_ends_as_an_unbroken_one(here: Path) -> None:
     weights = [pytorch.load(path)[0].state_dict() for path in (whole, broken)]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
+
+
+@pytest.mark.parametrize("key", ["save_weight_path", "load_weight_path", "load_weigth_path", "device", "epoches"])
+def test_none_of_python_is_null(key: str) -> None:
+    """A file with `None`, which is no JSON, is read as YAML, where it is text; and so is `key=None` of a command."""
+    base = {"model": "U-net", "dataset": "STL10"}
+    expected = restoration_config.read(base)
+    assert restoration_config.read({**base, key: "None"}) == expected
+    assert restoration_config.read(base, {key: "None"}) == expected

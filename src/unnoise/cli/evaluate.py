@@ -45,6 +45,12 @@ def evaluate(
     ensemble: Ensemble = False,
     engine: Engine = None,
     curve: Annotated[Path | None, typer.Option(help="PNG file for a plot of PSNR over the noise level.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="PNG file for the first images: noisy, denoised by each model, and clean.")
+    ] = None,
+    labels: Annotated[
+        list[int] | None, typer.Option(metavar="N...", help="With --sheet: draw images of these classes, as of digits.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +59,8 @@ def evaluate(
     Prints PSNR, SSIM and time, one row per noise and model. With --versus, prints the mean difference of each metric,
     its interval, and the share of the images where the model has the higher value.
     """
+    import numpy as np
+
     from unnoise import datasets, denoisers, noise as noises
     from unnoise.cli import console
     from unnoise.evaluation import benchmark, report, tables
@@ -63,8 +71,10 @@ def evaluate(
         raise UnnoiseError(f"--versus {versus}: name it and another model to compare with it")
     if no_reference is not None and (metrics or per_image or intervals or versus):
         raise UnnoiseError("--no-reference has scores of its own: leave out other metrics and tables")
-    if no_reference is not None and (data or noise or curve):
-        raise UnnoiseError("--no-reference uses noisy images as they are: leave out --data, --noise and --curve")
+    if no_reference is not None and (data or noise or curve or sheet):
+        raise UnnoiseError("--no-reference uses images as they are: leave out --data, --noise, --curve and --sheet")
+    if labels and sheet is None:
+        raise UnnoiseError("--labels chooses what --sheet draws: name a PNG file with it")
     if no_reference is None and data is None:
         raise UnnoiseError("no images: give --data images:FOLDER of clean ones, or --no-reference FOLDER of noisy ones")
     opened = {name: denoisers.make(name, ensemble=ensemble, engine=engine) for name in model}
@@ -74,6 +84,8 @@ def evaluate(
     assert data is not None
     noise_models = [noises.make(spec) for spec in noise or []] or [None]
     levels = _check_curve(curve, noise_models, overwrite=overwrite) if curve else []
+    if sheet:
+        _check_png(sheet, "--sheet", overwrite=overwrite)
     dataset = datasets.make(data)
     more = _metrics(metrics or [])
     rows: list[ImageRow] = []
@@ -98,6 +110,12 @@ def evaluate(
                 print_line(as_line(line))
     if not as_json and printed:
         print_line(report.markdown(printed, decimals=tables.decimals(printed)))
+    if sheet:
+        from unnoise import io
+        from unnoise.evaluation import sheets
+
+        page = sheets.draw(opened, dataset, noise_models, seed=seed, blind=blind, labels=labels or [])
+        io.from_array(np.rint(255 * np.clip(page, 0, 1)).astype(np.uint8)).save(sheet, overwrite=overwrite)
     if curve:
         points = benchmark.curves(list(benchmark.mean_rows(rows)), levels)
         report.draw_curves(points, curve, x="noise level sigma, 8-bit units", y="PSNR, dB")
@@ -117,16 +135,21 @@ def _metrics(names: list[str]) -> dict[str, Metric]:
 
 def _check_curve(target: Path, noises: Sequence[Noise | None], *, overwrite: bool) -> list[float]:
     """Return the noise levels to plot over; raise before any work if the plot cannot be made."""
-    from unnoise import io
     from unnoise.evaluation import benchmark
     from unnoise.optional import require
 
     levels = benchmark.levels(noises)
-    if target.suffix.lower() != ".png":
-        raise UnnoiseError(f"{target}: --curve writes a .png file")
-    io.check_target(target, overwrite=overwrite)
+    _check_png(target, "--curve", overwrite=overwrite)
     require("matplotlib", extra="train")
     return levels
+
+
+def _check_png(target: Path, option: str, *, overwrite: bool) -> None:
+    from unnoise import io
+
+    if target.suffix.lower() != ".png":
+        raise UnnoiseError(f"{target}: {option} writes a .png file")
+    io.check_target(target, overwrite=overwrite)
 
 
 def _rank(opened: dict[str, Denoiser], folder: str, *, seed: int, blind: bool, as_json: bool) -> None:

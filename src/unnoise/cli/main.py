@@ -26,6 +26,8 @@ from unnoise.cli.options import with_address
 from unnoise.errors import UnnoiseError, one_line
 
 HELP = ("-h", "--help")
+_SEVERAL = ("--noise", "--dark", "--metrics", "--labels")
+"""Options that several values may follow."""
 COMPLETION = ("--install-completion", "--show-completion")
 
 app = typer.Typer(
@@ -121,12 +123,12 @@ def _complete_clean(commands: Collection[str]) -> None:
 
 
 def _spread(words: list[str]) -> list[str]:
-    """Let several values follow one `--noise`, `--dark` or `--metrics`: repeat the option before each of them."""
+    """Let several values follow one option of `_SEVERAL`: repeat it before each of them."""
     spread: list[str] = []
     repeating = ""
     for word in words:
         if word.startswith("-") and word != "-":
-            repeating = word if word in ("--noise", "--dark", "--metrics") else ""
+            repeating = word if word in _SEVERAL else ""
             if repeating:
                 continue
         elif repeating:

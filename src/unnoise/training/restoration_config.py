@@ -158,7 +158,8 @@ def _parts(train_size: float) -> tuple[str, str]:
 def _normalize(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys in their correct spelling."""
     normalized: dict[str, Any] = {}
-    for key, value in tree.items():
+    for key, given in tree.items():
+        value = None if given == "None" else given  # Python's, which the framework's files have for JSON's null
         if key not in KEYS:
             raise UnnoiseError(f"config: {unknown('key', str(key), KEYS)}")
         name = _SAME.get(key, key)
