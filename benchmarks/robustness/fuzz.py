@@ -73,9 +73,10 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     return data
 
 
-def batches(mutations: int, seed: int, size: int) -> Iterator[dict[str, bytes]]:
-    """Yield mutated files, name -> bytes, cycling through all specimens."""
-    files = itertools.cycle(specimens.files().items())
+def batches(mutations: int, seed: int, size: int, only: list[str]) -> Iterator[dict[str, bytes]]:
+    """Yield mutated files, name -> bytes, cycling through all specimens, or those with some suffixes."""
+    chosen = {name: data for name, data in specimens.files().items() if not only or name.endswith(tuple(only))}
+    files = itertools.cycle(chosen.items())
     named = ((f"{index:05d}_{name}", data, index) for index, (name, data) in zip(range(mutations), files, strict=False))
     while batch := list(itertools.islice(named, size)):
         yield {name: mutate(data, np.random.default_rng((seed, index))) for name, data, index in batch}
@@ -118,11 +119,12 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--mutations", type=int, default=5000, help="number of mutated files")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[], metavar="SUFFIX", help="only these formats: .bmp .heic")
     parser.add_argument("--batch", type=int, default=50, help="files for each call of the command")
     parser.add_argument("--keep", type=Path, default=Path("runs/abuse"), help="folder for files that fail")
     arguments = parser.parse_args()
     total = Row("all")
-    for files in batches(arguments.mutations, arguments.seed, arguments.batch):
+    for files in batches(arguments.mutations, arguments.seed, arguments.batch, arguments.only):
         with tempfile.TemporaryDirectory() as folder:
             row = clean(files, Path(folder))
         for name, value in asdict(row).items():

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pyvips
 import tifffile
 from PIL import Image
@@ -23,7 +24,7 @@ def files(seed: int = 0, size: tuple[int, int] = (40, 56)) -> dict[str, bytes]:
     waves = np.stack([0.5 + 0.4 * np.sin(rows * (1 + 0.4 * c) + columns - c) for c in range(4)], axis=2)
     noisy = np.clip(waves + rng.normal(0, 0.06, waves.shape), 0, 1)
     flat, deep, real = (noisy * 255).astype(np.uint8), (noisy * 65535).astype(np.uint16), noisy.astype(np.float32)
-    result = _by_pillow(flat) | _by_tifffile(noisy, flat, deep, real)
+    result = _by_pillow(flat) | _by_tifffile(noisy, flat, deep, real) | _by_codecs(flat, deep, real)
     for bits in (8, 10, 12):
         samples = flat if bits == 8 else deep
         image = pyvips.Image.new_from_array(samples[:, :, :3], interpretation="srgb" if bits == 8 else "rgb16")
@@ -84,6 +85,24 @@ def _by_tifffile(noisy: np.ndarray, flat: np.ndarray, deep: np.ndarray, real: np
     result["planes.tif"] = _tiff(flat[:, :, :3].transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
     result["big.tif"] = _tiff(flat[:, :, :3], photometric="rgb", bigtiff=True, byteorder=">")
     return result
+
+
+def _by_codecs(flat: np.ndarray, deep: np.ndarray, real: np.ndarray) -> dict[str, bytes]:
+    """Return files of the formats that libvips does not read."""
+    height, width = flat.shape[:2]
+    size = b"%d %d" % (width, height)
+    rgb = Image.fromarray(flat[:, :, :3].copy())
+    heif = io.BytesIO()
+    pillow_heif.from_pillow(rgb).save(heif, quality=90)
+    return {
+        "rgb.bmp": _saved(rgb, "BMP"),
+        "palette.bmp": _saved(rgb.quantize(32), "BMP"),
+        "gray.pgm": _saved(Image.fromarray(flat[:, :, 0]), "PPM"),
+        "deep.ppm": b"P6 %b 65535\n" % size + deep[:, :, :3].astype(">u2").tobytes(),
+        "plain.pgm": b"P2 %b 255\n" % size + b" ".join(b"%d" % value for value in flat[:, :, 0].ravel()),
+        "rgb.pfm": b"PF\n%b\n-1.0\n" % size + real[::-1, :, :3].astype("<f4").tobytes(),
+        "rgb.heic": heif.getvalue(),
+    }
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:

@@ -326,7 +326,7 @@ CHECKS: dict[str, Callable[[Clean, str], str]] = {
 
 def documented() -> list[tuple[str, str, str]]:
     """Return the cells of the table: property, file format, answer."""
-    text = (ROOT / "docs" / "explanation" / "files.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "files.md").read_text(encoding="utf-8").partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     (_, *kinds), _, *body = rows
     return [(what, kind, answer) for what, *answers in body for kind, answer in zip(kinds, answers, strict=True)]

@@ -209,12 +209,18 @@ def test_depth_profile_and_exif_survive(client: TestClient, rng: np.random.Gener
     np.testing.assert_array_equal(clean.alpha, deep[..., 3:])
 
 
-@pytest.mark.parametrize("kind", list(operations.SUFFIXES))
+@pytest.mark.parametrize("kind", list(operations.OUTPUTS))
 def test_every_kind_of_file_can_be_asked_for(client: TestClient, noisy: bytes, kind: str) -> None:
     answer = client.post(f"/v1/denoise?model=median&format={kind}", content=noisy)
     assert answer.headers["content-type"] == f"image/{kind}"
     assert image_io.suffix_of(answer.content) == operations.SUFFIXES[kind]
     assert operations.SUFFIXES[kind] in answer.headers["content-disposition"]
+
+
+def test_an_image_comes_back_in_its_own_format(client: TestClient, noisy: bytes) -> None:
+    data = image_io.encode(image_io.read(noisy), ".bmp")
+    answer = client.post("/v1/denoise?model=median", content=data, headers={"Content-Type": "image/bmp"})
+    assert (answer.status_code, answer.headers["content-type"], answer.content[:2]) == (200, "image/bmp", b"BM")
 
 
 def test_pages_are_kept_and_one_can_be_had(client: TestClient, rng: np.random.Generator) -> None:

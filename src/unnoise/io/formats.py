@@ -130,6 +130,10 @@ def _avif_options(header: Header, quality: int | None) -> dict[str, Any]:
     return options | {"Q": quality or 90}
 
 
+def _no_options(header: Header, quality: int | None) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Format:
     """An image file format.
@@ -138,8 +142,8 @@ class Format:
         name: as users write it, `JPEG`.
         suffixes: of file names, in lower case; the first is the default.
         signature: matches the first bytes of a file.
-        load: the libvips loader.
-        save: the libvips saver, without `_buffer` or `_target`.
+        load: the libvips loader, or another name if there is none.
+        save: the libvips saver, without `_buffer` or `_target`; "" if there is none.
         save_options: header, quality -> arguments of the saver.
         samples: supported sample types.
         alpha: whether it supports transparency.
@@ -149,6 +153,7 @@ class Format:
         pages: whether it supports several pages or frames.
         max_side: longest side that the encoder supports, in pixels.
         orientation: whether it can store an orientation; otherwise the pixels are rotated.
+        codec: the module of `io.codecs` that reads and writes it where libvips does not; "" for libvips.
         extra: the extra of this package that reads and writes it; "" if none is needed.
         library: the module that the extra installs.
     """
@@ -167,13 +172,14 @@ class Format:
     pages: bool = False
     max_side: int = 10_000_000
     orientation: bool = True
+    codec: str = ""
     extra: str = ""
     library: str = ""
 
 
 FORMATS = (
     Format(
-        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), re.compile(rb"\xff\xd8\xff"), "jpegload_source",
+        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), re.compile(rb"\xff\xd8\xff"), "jpegload_source",
         "jpegsave", _jpeg_options, alpha=False, cmyk=True, max_side=65_500,
     ),
     Format(
@@ -197,6 +203,23 @@ FORMATS = (
         "GIF", (".gif",), re.compile(rb"GIF8[79]a"), "gifload_source",
         "gifsave", _gif_options, grey=False, pages=True, max_side=65_535,
         orientation=False,
+    ),
+    Format(
+        "BMP", (".bmp", ".dib"), re.compile(rb"BM.{8}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "bmp",
+        "", _no_options, max_side=2**31 - 1, orientation=False, codec="bmp",
+    ),
+    Format(
+        "PNM", (".pnm", ".ppm", ".pgm", ".pam"), re.compile(rb"P[1-6]\s|P7\n"), "pnm",
+        "", _no_options, samples=("uint8", "uint16"), orientation=False, codec="pnm",
+    ),
+    Format(
+        "PFM", (".pfm",), re.compile(rb"P[fF]\s"), "pfm",
+        "", _no_options, samples=("float32",), alpha=False, orientation=False, codec="pnm",
+    ),
+    Format(
+        "HEIC", (".heic", ".heif", ".hif"), re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
+        "heic", "", _no_options, samples=("uint8", "uint16"), max_side=16_384, codec="heif",
+        extra="heif", library="pillow_heif",
     ),
 )  # fmt: skip
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
@@ -282,8 +305,9 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
     if header.dtype.name not in kind.samples:
         alternative = ".png" if header.dtype == np.uint16 and header.pages == 1 else ".tif"
         return f"{kind.name} cannot hold {header.dtype.name} samples: write {alternative}"
-    if kind.name == "AVIF" and header.dtype == np.uint16 and header.metadata.get("bits-per-sample") not in (10, 12):
-        return "AVIF cannot hold 16 bits: write .png"
+    bits = header.metadata.get("bits-per-sample")
+    if kind.name in ("AVIF", "HEIC") and header.dtype == np.uint16 and bits not in (10, 12):
+        return f"{kind.name} cannot hold 16 bits: write .png"
     if header.pages > 1 and not kind.pages:
         return f"{kind.name} cannot hold {header.pages} pages or frames: write .tif or .webp"
     if header.layout.has_data and not kind.data:

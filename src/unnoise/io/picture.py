@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import atomic, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, tiff_tags
+from unnoise.io import atomic, codecs, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, tiff_tags
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, Format, Header, reason
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout, layout_of_array, nodata_as
@@ -178,7 +178,7 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None, name: s
     kind, options = _saver(picture.header, suffix, quality)
     if quality is None and picture.file is not None and kind.signature.match(picture.file):
         return picture.file
-    data = _like_source(picture, kind, quality) or _by_libvips(picture, kind, options)
+    data = _like_source(picture, kind, quality) or _encoded(picture, kind, options, quality)
     if (edit := containers.head_editor(picture.metadata, kind.name)) is not None:
         data = edit(data) or data
     file = io.BytesIO(data)
@@ -199,9 +199,11 @@ def _like_source(picture: Picture, kind: Format, quality: int | None) -> bytes |
         return None
 
 
-def _by_libvips(picture: Picture, kind: Format, options: Mapping[str, Any]) -> bytes:
+def _encoded(picture: Picture, kind: Format, options: Mapping[str, Any], quality: int | None) -> bytes:
     samples = np.ascontiguousarray(picture.samples())
     height, width, bands = samples.shape
+    if kind.codec:
+        return codecs.encode(kind, samples, picture.header, quality)
     sample_type = next(name for name, dtype in SAMPLES.items() if dtype == picture.dtype)
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, sample_type)
     try:
@@ -260,6 +262,11 @@ def write_image(
     check_target(target, overwrite=overwrite)
     kind, options = _saver(header, Path(target).suffix, quality)
     with _replacing(target, before_commit) as temporary, open(temporary, "r+b") as file:
+        if kind.codec:
+            samples = image.numpy().reshape(image.height, image.width, image.bands)
+            file.write(codecs.encode(kind, samples, header, quality))
+            _complete(file, header, kind, str(target), temporary)
+            return
         output = edited_target.open_target(temporary, file, containers.head_editor(header.metadata, kind.name))
         try:
             _save(image, header, kind, options, output.target, file)

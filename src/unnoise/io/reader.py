@@ -31,7 +31,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import containers, exif, exif_block, jpeg_encoder, jpeg_quality, tiff_tags
+from unnoise.io import codecs, containers, exif, exif_block, jpeg_encoder, jpeg_quality, tiff_tags
 from unnoise.io.containers import tiff_storage
 from unnoise.io.formats import (
     ANIMATION,
@@ -98,7 +98,7 @@ def read(
         image = image if decoder is None else decoder.decode(None if page is None else page - 1)
         image = image.copy_memory()
         rotated = page is not None or not image.get_typeof("page-height")
-        metadata = _metadata(image, source)
+        metadata = _metadata(image, source, decoder)
         orientation = _orientation(image, metadata) if rotated else 1
         header = _header(image, metadata, layout, rotated=rotated)
         image = _upright(image, orientation)
@@ -142,7 +142,7 @@ class RowReader:
         self._decoder = _decoder(source, self._name)
         image, layout = _open(source, self._name, max_pixels, decoder=self._decoder)
         with _read_errors(self._name):
-            self.header = _header(image, _metadata(image, source), layout, rotated=False)
+            self.header = _header(image, _metadata(image, source, self._decoder), layout, rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
         self._image, self._region = image, pyvips.Region.new(image)
 
@@ -159,12 +159,13 @@ class RowReader:
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.layout.samples)
 
 
-def _decoder(source: str | Path | bytes, name: str) -> Decoder | None:
-    """Return the decoder of a TIFF that libvips does not read, or None."""
+def _decoder(source: str | Path | bytes, name: str) -> Decoder | codecs.Decoder | None:
+    """Return the decoder of a format or of a TIFF that libvips does not read, or None."""
     try:
         with _bytes_of(source) as file:
-            if file.read(2) not in (b"II", b"MM"):
-                return None
+            head = file.read(HEAD)
+            if head[:2] not in (b"II", b"MM"):
+                return codecs.open_decoder(source, head, name)
             return open_decoder(io.BytesIO(source) if isinstance(source, bytes) else source, file, name)
     except OSError:  # `_open` says it
         return None
@@ -176,7 +177,7 @@ def _open(
     max_pixels: int,
     max_pages: int = MAX_PAGES,
     page: int | None = None,
-    decoder: Decoder | None = None,
+    decoder: Decoder | codecs.Decoder | None = None,
 ) -> tuple[pyvips.Image, Layout]:
     """Open an image with a valid header, pages stacked vertically; its rows can be read once, in order.
 
@@ -221,8 +222,10 @@ def _open(
             raise UnnoiseError(f"{name}: page {page} does not exist: the file has {pages}")
         if pages > 1 and page is not None and decoder is None:
             image = load(page=page - 1)
-        layout = _layout(image, tags, name)
-        _check_header(image, name, max_pixels, pages if page is None else 1, gray=tags is not None and tags.gray)
+        foreign = isinstance(decoder, codecs.Decoder)
+        layout = decoder.opened.layout if foreign else _layout(image, tags, name)
+        gray = foreign or (tags is not None and tags.gray)
+        _check_header(image, name, max_pixels, pages if page is None else 1, gray=gray)
         if pages > 1 and page is None:
             image = _all_pages(load, name) if decoder is None else decoder.header(pages=pages)
     # libvips adds an opaque alpha to colors that are stored with fewer samples than brightness.
@@ -324,8 +327,13 @@ def _header(image: pyvips.Image, metadata: dict[str, Any], layout: Layout, *, ro
     return Header(image.height, image.width, layout, SAMPLES[str(image.format)], metadata)
 
 
-def _metadata(image: pyvips.Image, source: str | Path | bytes) -> dict[str, Any]:
+def _metadata(
+    image: pyvips.Image, source: str | Path | bytes, decoder: Decoder | codecs.Decoder | None
+) -> dict[str, Any]:
     """Return the metadata of a file, and how it was encoded."""
+    if isinstance(decoder, codecs.Decoder):
+        pages = {"page-height": image.get("page-height")} if image.get_typeof("page-height") else {}
+        return {**decoder.opened.metadata, **pages}
     kind = _kind(image)
     kept = (*_KEPT_FIELDS, *_BY_LIBVIPS.get(kind.name, ()))
     fields: dict[str, Any] = {field: image.get(field) for field in kept if image.get_typeof(field)}

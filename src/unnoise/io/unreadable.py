@@ -38,12 +38,9 @@ RAW = Unreadable(
 )
 UNREADABLE = (
     RAW,
-    Unreadable("HEIC", re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), _CONVERT),
     Unreadable("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), _CONVERT),
     Unreadable("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), _CONVERT),
     Unreadable("JPEG XR", re.compile(rb"II\xbc\x01"), _CONVERT),
-    Unreadable("BMP", re.compile(rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), _CONVERT),
-    Unreadable("PNM", re.compile(rb"P[1-7fF]\s"), _CONVERT),
     Unreadable("OpenEXR", re.compile(rb"\x76\x2f\x31\x01"), _CONVERT),
     Unreadable("Radiance HDR", re.compile(rb"#\?(?:RADIANCE|RGBE)"), _CONVERT),
     Unreadable("Photoshop", re.compile(rb"8BPS\0[\x01\x02]"), _CONVERT),

@@ -276,7 +276,7 @@ def _capabilities(limits: Limits) -> Capabilities:
     return Capabilities(
         version=__version__,
         models=[automatic, *networks, *filters],
-        formats=list(operations.SUFFIXES),
+        formats=list(operations.OUTPUTS),
         limits=bounds,
     )
 

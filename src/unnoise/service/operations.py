@@ -24,7 +24,9 @@ from unnoise.service.limits import Limits
 from unnoise.units import from_8bit, to_8bit
 
 SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
-"""Output formats with their suffixes; `image/NAME` is the media type."""
+"""All formats with their suffixes; `image/NAME` is the media type."""
+OUTPUTS = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS if not kind.codec}
+"""Those that a request can ask for; by default, an image comes back in its own."""
 MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
 """Models that requests can name: a closed list, and never a path."""
 
@@ -105,7 +107,7 @@ class Operations:
         Raises:
             UnnoiseError: as `io.read`, or the output format cannot hold the image.
         """
-        suffix = SUFFIXES[options.format] if options.format else io.suffix_of(data)
+        suffix = OUTPUTS[options.format] if options.format else io.suffix_of(data)
         picture = self._read(data, options.page)
         if reason := io.unsupported_reason(picture.header, suffix):
             raise UnnoiseError(reason)

@@ -18,7 +18,8 @@ from unnoise.service.problems import Problem, gone
 
 FIELD = "picture"
 """The name of the image in a form."""
-KINDS = (*(f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif", "gif")), "application/octet-stream")
+_IMAGES = ("jpeg", "png", "tiff", "webp", "avif", "gif", "bmp", "heic", "heif", "x-portable-anymap")
+KINDS = (*(f"image/{kind}" for kind in _IMAGES), "application/dicom", "application/fits", "application/octet-stream")
 """Accepted media types; the format itself is detected by the first bytes."""
 
 

@@ -13,7 +13,7 @@ from unnoise.service import operations, request_body
 from unnoise.service.jobs import State
 
 Model = StrEnum("Model", list(operations.MODELS))
-Format = StrEnum("Format", list(operations.SUFFIXES))
+Format = StrEnum("Format", list(operations.OUTPUTS))
 JOB = r"^[A-Za-z0-9_-]{16,64}$"
 """Job names: too long to guess that of another client."""
 DESCRIPTION = """

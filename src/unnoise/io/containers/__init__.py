@@ -27,7 +27,9 @@ _HOLDS = {
     "WebP": FIELDS.keys() - {"comment", "iptc-data"},
     "AVIF": FIELDS.keys() - {"comment", "iptc-data"},
     "GIF": {"comment"},
+    "HEIC": FIELDS.keys() - {"comment", "iptc-data"},
 }
+_NO_RESOLUTION = ("GIF", "PNM", "PFM")
 _BY_EXIF = ("JPEG", "PNG", "WebP")  # formats whose orientation is in the EXIF
 _TIMED = ("WebP", "GIF")  # formats of animations
 _BLOCKS = (*_BY_EXIF, "AVIF")  # formats that hold EXIF as a block
@@ -87,7 +89,7 @@ def rotated(metadata: Mapping[str, Any], size: tuple[int, int] | None) -> dict[s
 
 def dropped(metadata: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of what a file of another format cannot hold."""
-    held = {FIELDS[field] for field in _HOLDS[kind]} | ({"the resolution"} if kind != "GIF" else set())
+    held = {FIELDS[field] for field in _HOLDS.get(kind, ())} | (set() if kind in _NO_RESOLUTION else {"the resolution"})
     names = [FIELDS[field] for field in FIELDS if field in metadata]
     names += ["the resolution"] if "xres" in metadata else []
     if kind not in _TIMED and len(metadata.get("durations", ())) > 1:
@@ -110,7 +112,7 @@ def native(metadata: Mapping[str, Any], kind: str) -> Blocks | None:
 
 def fields_for(metadata: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return the metadata that a file of a format holds, with orientation and resolution where they belong."""
-    carried = (*_HOLDS[kind], "xres", "yres", "durations", "webp-background")
+    carried = (*_HOLDS.get(kind, ()), "xres", "yres", "durations", "webp-background")
     fields = {field: metadata[field] for field in carried if field in metadata}
     orientation = metadata.get("orientation", 1)
     if kind == "AVIF":
