@@ -211,6 +211,17 @@ def test_jpegs_are_encoded_like_their_source(mode: str, progressive: bool) -> No
     assert after.info.get("progressive") == before.info.get("progressive")
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_noise_at_the_best_quality_is_encoded(progressive: bool, capfd: pytest.CaptureFixture) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
+    table = [1] * 63 + [2]
+    data = saved(photograph((200, 200)), "JPEG", qtables=[table, table], subsampling=0, progressive=progressive)
+    picture = image_io.read(data).with_pixels(noise.astype(np.float32) / 255)
+    made = opened(image_io.encode(picture, ".jpg"))
+    assert made.quantization[0] == table and np.abs(np.asarray(made).astype(int) - noise).max() <= 6
+    assert capfd.readouterr() == ("", "")
+
+
 def test_streamed_jpegs_are_at_least_as_fine(again: Again) -> None:
     for mode, finest in (("4:4:4", (1, 1)), ("4:2:2", (2, 1)), ("4:2:0", (2, 2))):
         data = saved(photograph(), "JPEG", subsampling=mode, progressive=True)

@@ -5,17 +5,19 @@ libvips sets tables by a quality only, and knows 4:4:4 and 4:2:0; Pillow takes t
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from unnoise.io.containers import jpeg
 
 _AS_IT_IS = -1  # quality with which Pillow does not scale the tables
+_BYTES_PER_PIXEL = 6  # more than the worst case, noise without quantization
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _TABLES, _ADOBE = 0xDB, 0xEE
@@ -99,5 +101,17 @@ def encode(samples: np.ndarray, encoding: Encoding) -> bytes:
     tables = tables[:2] if len(set(tables[1:])) == 1 else tables
     options: dict[str, Any] = {"qtables": tables, "subsampling": fine[0], "keep_rgb": encoding.rgb}
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=_AS_IT_IS, optimize=True, progressive=encoding.progressive, **options)
+    with _buffer(_BYTES_PER_PIXEL * image.width * image.height):
+        image.save(file, "JPEG", quality=_AS_IT_IS, optimize=True, progressive=encoding.progressive, **options)
     return file.getvalue()
+
+
+@contextlib.contextmanager
+def _buffer(size: int) -> Iterator[None]:
+    """Let Pillow encode into a buffer of this size; its own is too small for noise at the best quality."""
+    before = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(before, size)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before

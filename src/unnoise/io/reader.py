@@ -7,9 +7,9 @@ file. Otherwise these are kept:
 * sample type: integers of 8, 16 and 32 bits and 32-bit floats; gray stays gray, CMYK stays CMYK, palettes become RGB;
 * pages and frames: all of them, with the timing of an animation;
 * alpha: bit for bit;
-* metadata: as in `containers`, those of a TIFF as libvips reads them and as in `exif`. The pixels are rotated by the
+* metadata: as in `containers`. The pixels are rotated by the
   EXIF orientation, which is then set to 1. Several pages, and files that are read row by row, are not rotated;
-* how a JPEG was encoded.
+* how a JPEG and a TIFF were encoded.
 
 See `docs/explanation/files.md` for what each format can store, and what is refused.
 """

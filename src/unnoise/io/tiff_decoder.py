@@ -6,6 +6,7 @@ bounded.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tempfile
@@ -28,6 +29,7 @@ _COMPRESSIONS = {6: "old JPEG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "
                  34925: "LZMA", 50000: "Zstandard", 52546: "JPEG XL"}  # fmt: skip
 _JPEG, _LZW = 7, 5
 _IN_MEMORY = 2**27  # bytes of an array that is no file
+_ROWS = 64  # that are converted at once
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -81,7 +83,12 @@ class Decoder:
         return self._described(image, len(numbers))
 
     def _decode_page(self, page: Any, target: np.ndarray) -> None:
+        plain = page.is_memmappable and (page.samplesperpixel == 1 or int(page.planarconfig) == 1)
         try:
+            if plain and not isinstance(self.file, io.BytesIO):  # one piece, which need not fit into memory
+                kind = np.dtype(page.parent.byteorder + page.dtype.char)
+                shape = (1, self.height, self.width, self.samples)
+                return _put(np.memmap(self.file, kind, "r", page.dataoffsets[0], shape), (0, 0, 0, 0, 0), target)
             for tile, place, _ in page.segments():
                 if tile is not None:
                     _put(tile, place, target)
@@ -119,9 +126,11 @@ def _put(tile: np.ndarray, place: Sequence[int], target: np.ndarray) -> None:
     first = plane + sample
     part = target[top : top + rows.shape[0], columns, first : first + tile.shape[3]]
     rows = rows[:, : part.shape[1], : part.shape[2]]
-    if rows.dtype.itemsize > part.dtype.itemsize:  # values that a 32-bit float does not hold stay the largest ones
-        rows = np.where(np.isfinite(rows), np.clip(rows, -_LARGEST, _LARGEST), rows)
-    part[:] = rows
+    for start in range(0, len(rows), _ROWS):
+        piece = rows[start : start + _ROWS]
+        if piece.dtype.itemsize > part.dtype.itemsize:  # values that a 32-bit float does not hold become its largest
+            piece = np.where(np.isfinite(piece), np.clip(piece, -_LARGEST, _LARGEST), piece)
+        part[start : start + _ROWS] = piece
 
 
 def open_decoder(source: Any, file: IO[bytes], name: str) -> Decoder | None:
