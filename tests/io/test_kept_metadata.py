@@ -354,6 +354,18 @@ def test_the_timing_of_animations_is_kept(suffix: str, durations: list[int], aga
     assert timing(again(data, suffix)) == durations
 
 
+@pytest.mark.parametrize("durations", [[0, 70, 60, 50], [5, 0, 0, 8], [100, 20, 0, 300]])
+def test_equal_frames_keep_their_time(durations: list[int]) -> None:
+    frames = [Image.fromarray(np.roll(photograph(), 9 * number, axis=1)) for number in range(4)]
+    times = {"save_all": True, "append_images": frames[1:], "duration": durations}
+    picture = image_io.read(saved(frames[0], "WebP", lossless=True, **times))
+    pixels = picture.pixels.copy()
+    pixels[48:96] = pixels[:48]
+    made = riff(image_io.encode(picture.with_pixels(pixels), ".webp"))
+    found = [int.from_bytes(body[12:15], "little") for name, body in made if name == b"ANMF"]
+    assert found == [durations[0] + durations[1], *durations[2:]]
+
+
 def test_color_and_exif_of_an_avif_are_kept(again: Again) -> None:
     image = pyvips.Image.new_from_array(photograph())
     plain = image_io.encode(image_io.from_array(photograph()), ".avif")

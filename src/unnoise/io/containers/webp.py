@@ -13,6 +13,7 @@ from unnoise.io.exif import MARK
 _PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ANIM", b"ANMF", b"ALPH")
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # of VP8X
 _FIELDS = {"EXIF": "exif-data", "XMP ": "xmp-data"}
+_FASTEST, _SLOW = 10, 100  # milliseconds: libvips writes the second for all up to the first
 _TITLES = {"ICCP": "a color profile"}
 
 Chunk = tuple[bytes, bytes]  # type and content
@@ -132,14 +133,22 @@ def _extended(kept: list[Chunk], own: list[Chunk]) -> Chunk:
 
 
 def _with_durations(kept: list[Chunk], durations: list[int]) -> list[Chunk]:
-    """Set the duration of each frame, unless the encoder has merged some."""
-    if sum(name == b"ANMF" for name, _ in kept) != len(durations):
-        return kept
-    left = iter(durations)
-    return [
-        (name, data[:12] + next(left).to_bytes(3, "little") + data[15:] if name == b"ANMF" else data)
-        for name, data in kept
-    ]
+    """Set the duration of each frame; equal frames, which the encoder has merged, have that of all of them."""
+    result, left = [], list(durations)
+    for name, data in kept:
+        if name == b"ANMF" and durations:
+            written, total = int.from_bytes(data[12:15], "little"), 0
+            while left and written > 0:
+                total += left[0]
+                written -= _as_written(left.pop(0))
+            data = data[:12] + min(total, 2**24 - 1).to_bytes(3, "little") + data[15:]
+        result.append((name, data))
+    return result
+
+
+def _as_written(duration: int) -> int:
+    """Return the duration in milliseconds that libvips writes for a frame."""
+    return _SLOW if duration <= _FASTEST else duration
 
 
 def _packed(chunk: Chunk) -> bytes:
