@@ -148,6 +148,7 @@ class Format:
         samples: supported sample types.
         alpha: whether it supports transparency.
         grey: whether it supports gray images; otherwise they are stored as RGB.
+        color: whether it supports RGB images.
         cmyk: whether it supports CMYK.
         data: whether it supports channels that are neither gray, color, ink nor alpha.
         pages: whether it supports several pages or frames.
@@ -156,6 +157,7 @@ class Format:
         codec: the module of `io.codecs` that reads and writes it where libvips does not; "" for libvips.
         extra: the extra of this package that reads and writes it; "" if none is needed.
         library: the module that the extra installs.
+        made_of: the metadata without which it cannot be written, since a file of its kind must have been read; or "".
     """
 
     name: str
@@ -167,6 +169,7 @@ class Format:
     samples: tuple[str, ...] = ("uint8",)
     alpha: bool = True
     grey: bool = True
+    color: bool = True
     cmyk: bool = False
     data: bool = False
     pages: bool = False
@@ -175,6 +178,7 @@ class Format:
     codec: str = ""
     extra: str = ""
     library: str = ""
+    made_of: str = ""
 
 
 FORMATS = (
@@ -220,6 +224,16 @@ FORMATS = (
         "HEIC", (".heic", ".heif", ".hif"), re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
         "heic", "", _no_options, samples=("uint8", "uint16"), max_side=16_384, codec="heif",
         extra="heif", library="pillow_heif",
+    ),
+    Format(
+        "DICOM", (".dcm", ".dicom"), re.compile(rb".{128}DICM", re.DOTALL), "dicom",
+        "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), alpha=False, pages=True,
+        max_side=65_535, orientation=False, codec="dicom", extra="medical", library="pydicom", made_of="dicom",
+    ),
+    Format(
+        "FITS", (".fits", ".fit", ".fts"), re.compile(rb"SIMPLE  = {20}T"), "fits",
+        "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values() if str(dtype) != "int8"),
+        alpha=False, color=False, pages=True, orientation=False, codec="fits", extra="astro", library="astropy",
     ),
 )  # fmt: skip
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
@@ -276,9 +290,8 @@ def kind_of(head: bytes) -> Format | Unreadable | None:
     >>> kind_of(b"GIF89a").name, kind_of(b"gimp xcf v011").name, kind_of(b"Dear Sir")
     ('GIF', 'GIMP', None)
     """
-    if RAW.signature.match(head):  # some are TIFFs, too
-        return RAW
-    return next((kind for kind in (*FORMATS, *UNREADABLE) if kind.signature.match(head)), None)
+    first = (RAW, _BY_SUFFIX[".dcm"])  # which may begin as TIFFs do
+    return next((kind for kind in (*first, *FORMATS, *UNREADABLE) if kind.signature.match(head)), None)
 
 
 def kind_of_file(path: str | Path) -> Format | Unreadable | None:
@@ -312,6 +325,10 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
         return f"{kind.name} cannot hold {header.pages} pages or frames: write .tif or .webp"
     if header.layout.has_data and not kind.data:
         return f"{kind.name} cannot hold {header.colours} channels that are no color image: write .tif"
+    if kind.made_of and kind.made_of not in header.metadata:
+        return f"{kind.name} is only written of {kind.name}: write .tif"
+    if header.layout.base == 3 and not kind.color:
+        return f"{kind.name} cannot hold color: write .tif"
     if header.layout.base == 4 and not kind.cmyk:
         return f"{kind.name} cannot hold CMYK: write .tif"
     if header.alpha and not kind.alpha:

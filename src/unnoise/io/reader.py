@@ -164,7 +164,7 @@ def _decoder(source: str | Path | bytes, name: str) -> Decoder | codecs.Decoder 
     try:
         with _bytes_of(source) as file:
             head = file.read(HEAD)
-            if head[:2] not in (b"II", b"MM"):
+            if detect(head, name).name != "TIFF":
                 return codecs.open_decoder(source, head, name)
             return open_decoder(io.BytesIO(source) if isinstance(source, bytes) else source, file, name)
     except OSError:  # `_open` says it
@@ -187,14 +187,13 @@ def _open(
     try:
         with _bytes_of(source) as file:
             head = file.read(HEAD)
-            raw = head[:2] in (b"II", b"MM") and is_raw_tiff(file)
-            if head[:2] in (b"II", b"MM"):
+            kind = detect(head, name)
+            if kind.name == "TIFF":
+                if is_raw_tiff(file):
+                    raise UnknownKindError(f"{name}: {RAW.name} is not read: {RAW.reason}")
                 tags = tiff_tags.read(file)
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
-    kind = detect(head, name)
-    if raw:
-        raise UnknownKindError(f"{name}: {RAW.name} is not read: {RAW.reason}")
     if ANIMATION.match(head.partition(b"IDAT")[0]):
         raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
 

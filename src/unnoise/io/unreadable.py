@@ -45,8 +45,6 @@ UNREADABLE = (
     Unreadable("Radiance HDR", re.compile(rb"#\?(?:RADIANCE|RGBE)"), _CONVERT),
     Unreadable("Photoshop", re.compile(rb"8BPS\0[\x01\x02]"), _CONVERT),
     Unreadable("GIMP", re.compile(rb"gimp xcf "), _CONVERT),
-    Unreadable("DICOM", re.compile(rb".{128}DICM", re.DOTALL), _CONVERT),
-    Unreadable("FITS", re.compile(rb"SIMPLE  = {20}T"), _CONVERT),
     Unreadable("NIfTI", re.compile(rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0", re.DOTALL), _CONVERT),
     Unreadable("QOI", re.compile(rb"qoif.{8}[34][01]", re.DOTALL), _CONVERT),
     Unreadable("icon", re.compile(rb"\0\0\x01\0[^\0]\0|icns"), _CONVERT),
