@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pillow_heif
+import pydicom
 import pyvips
 import tifffile
+from astropy.io import fits
 from PIL import Image
 
 
@@ -102,7 +104,32 @@ def _by_codecs(flat: np.ndarray, deep: np.ndarray, real: np.ndarray) -> dict[str
         "plain.pgm": b"P2 %b 255\n" % size + b" ".join(b"%d" % value for value in flat[:, :, 0].ravel()),
         "rgb.pfm": b"PF\n%b\n-1.0\n" % size + real[::-1, :, :3].astype("<f4").tobytes(),
         "rgb.heic": heif.getvalue(),
+        "signed.dcm": _dicom((deep[:, :, 0] // 32).astype(np.int16)),
+        "int16.fits": _fits((deep[:, :, 0] // 2).astype(np.int16)),
+        "float.fits": _fits(real[:, :, :2].transpose(2, 0, 1)),
     }
+
+
+def _dicom(samples: np.ndarray) -> bytes:
+    dataset, file = pydicom.Dataset(), io.BytesIO()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns = samples.shape
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 1
+    dataset.RescaleSlope, dataset.RescaleIntercept = 2, -1024
+    dataset.PixelData = samples.tobytes()
+    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _fits(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    fits.PrimaryHDU(samples).writeto(file, checksum=True)
+    return file.getvalue()
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
