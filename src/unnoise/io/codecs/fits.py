@@ -80,6 +80,7 @@ def open_file(file: IO[bytes]) -> Opened:
     """Read the headers of a file."""
     data = file.read()
     left = []
+    units: Any  # of which the types of astropy say less than is true
     with fits.open(io.BytesIO(data), memmap=False, do_not_scale_image_data=True) as units:
         found = [number for number, unit in enumerate(units) if unit.is_image and unit.header["NAXIS"] >= 2]
         images = [number for number in found if not isinstance(units[number], fits.CompImageHDU)]
@@ -131,6 +132,7 @@ def _flipped(values: np.ndarray, stored: Stored) -> np.ndarray:
 
 def _with_checksums(data: bytes, stored: Stored) -> bytes:
     """Return a file with the checksums of its image renewed, if it has any."""
+    units: Any
     with fits.open(io.BytesIO(data), memmap=False, do_not_scale_image_data=True) as units:
         unit = units[stored.hdu]
         present = [name for name in _CHECKSUMS if name in unit.header]
