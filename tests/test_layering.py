@@ -24,6 +24,7 @@ ALLOWED = {
     "tables": ["io", "noise", "datasets", "denoisers", "evaluation", "pipeline"],
     "service": ["io", "noise", "denoisers", "pipeline"],
     "torch": ["denoisers"],
+    "napari": ["api", "denoisers"],
     "api": ["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline"],
 }
 """Package (or module beside the packages) -> the packages that it may import, besides `CORE`.
