@@ -126,8 +126,10 @@ class RowReader:
     """Reads a file row by row, in order, so that it need not fit into memory.
 
     Args:
-        source: the file.
+        source: the file, or its bytes.
         max_pixels: as for `read`.
+        max_pages: as for `read`.
+        page: as for `read`.
 
     Attributes:
         header: of the file. Rows are read as stored: the EXIF orientation is not applied, and stays in the metadata.
@@ -137,10 +139,17 @@ class RowReader:
         UnnoiseError: as `read`, except for damaged pixels, for which `read_rows` raises it.
     """
 
-    def __init__(self, source: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
-        self._name = str(source)
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        max_pages: int = MAX_PAGES,
+        page: int | None = None,
+    ) -> None:
+        self._name, self._page = "the image" if isinstance(source, bytes) else str(source), page
         self._decoder = _decoder(source, self._name)
-        image, layout = _open(source, self._name, max_pixels, decoder=self._decoder)
+        image, layout = _open(source, self._name, max_pixels, max_pages, page, self._decoder)
         with _read_errors(self._name):
             self.header = _header(image, _metadata(image, source, self._decoder), layout, rotated=False)
             self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
@@ -153,7 +162,8 @@ class RowReader:
             return np.empty((0, header.width, header.layout.samples), header.dtype)
         with _read_errors(self._name):
             if self._decoder is not None:  # not before its pixels are needed
-                self._image, self._decoder = self._decoder.decode(), None
+                page = None if self._page is None else self._page - 1
+                self._image, self._decoder = self._decoder.decode(page), None
                 self._region = pyvips.Region.new(self._image)
             data = self._region.fetch(0, start, header.width, stop - start)
         return np.frombuffer(data, header.dtype).reshape(stop - start, header.width, header.layout.samples)
@@ -359,6 +369,15 @@ def _orientation(image: pyvips.Image, metadata: Mapping[str, Any]) -> int:
     if _kind(image).name in ("TIFF", "AVIF"):
         return _number(image, "orientation")
     return exif_block.orientation(metadata["exif-data"]) if "exif-data" in metadata else 1
+
+
+def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """Return samples `[H, W]` rotated by an EXIF orientation, 1 to 8."""
+    return (
+        _upright(pyvips.Image.new_from_array(samples), orientation)
+        .numpy()
+        .reshape(samples.shape if orientation <= 4 else samples.shape[::-1])
+    )
 
 
 def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:

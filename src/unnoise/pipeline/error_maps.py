@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from unnoise import io
-from unnoise.denoisers import uncertainty
+from unnoise.denoisers import tiling, uncertainty
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.grouped import Grouped, Member
 from unnoise.denoisers.rescaled import Rescaled
@@ -28,6 +29,7 @@ Scales = tuple[float, ...]
 
 _UNCALIBRATED = ("signal-dependent", "correlated", "impulse", "mixed")  # kinds of noise
 _ROWS = 64  # that are read at once
+_TILE = 1024  # longest side of the tiles of a map, pixels: as of `streaming`, which imports this module
 
 
 def check(target: Path, *, strength: float, overwrite: bool) -> None:
@@ -87,6 +89,38 @@ class ErrorEstimator:
             return errors[0]
         counts = [noisy[0, 0, part.group].size for part in self._parts]
         return np.sqrt(np.average(np.square(errors), axis=0, weights=counts)).astype(np.float32)
+
+    def scales(self, noisy: np.ndarray, clean: np.ndarray) -> Scales:
+        """Return the scales of the map of an image and its result, both `[H, W, C]`, measured on its center."""
+        sides = noisy.shape[:2]
+        center = uncertainty.central_region(*sides)
+        outer = tuple(
+            slice(max(side.start - self.reach, 0), min(side.stop + self.reach, length))
+            for side, length in zip(center, sides, strict=True)
+        )
+        crop = tuple(
+            slice(side.start - around.start, side.stop - around.start)
+            for side, around in zip(center, outer, strict=True)
+        )
+        return tuple(part.center_scale(noisy[outer], clean[outer], crop) for part in self._parts)
+
+    def map(self, noisy: np.ndarray, clean: np.ndarray, progress: Callable[[float], None]) -> np.ndarray:
+        """Return the expected error of a whole image, tile by tile, since it takes much memory for each pixel.
+
+        Args:
+            noisy: the image, float32 `[H, W, C]`.
+            clean: its result, the same shape.
+            progress: called with the fraction that is done.
+
+        Returns:
+            As a call.
+        """
+        height, width = noisy.shape[:2]
+        scales, error = self.scales(noisy, clean), np.empty((height, width), np.float32)
+        for tile in tiling.tiles(height, width, size=_TILE, halo=self.reach):
+            error[tile.inner] = self(noisy[tile.outer], clean[tile.outer], scales)[tile.crop]
+            progress((tile.inner[0].start * width + tile.inner[1].stop * len(error[tile.inner])) / error.size)
+        return error
 
     def page_scales(self, rows: RowReader) -> list[Scales]:
         """Return the scales of the map of each page of a file, measured on its center; the rows are consumed."""

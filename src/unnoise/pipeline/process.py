@@ -264,7 +264,8 @@ def denoise_picture(
     error, caveat = None, ""
     if error_map:
         errors = ErrorEstimator(denoiser, sigma, np.concatenate(pages))
-        error = np.concatenate([errors(*images) for images in zip(pages, clean, strict=True)])
+        maps = (errors.map(*images, lambda _: progress(1.0)) for images in zip(pages, clean, strict=True))
+        error = np.concatenate(list(maps))
         caveat = errors.caveat
     progress(1.0)
     return DenoisedPicture(picture, outcome, None if sigma is None else float(sigma), error, caveat)

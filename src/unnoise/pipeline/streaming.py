@@ -32,8 +32,9 @@ TILE = 1024
 STRIP_BYTES = 96_000_000
 """Most bytes of a strip; tiles are lower for very wide images."""
 
+Strip = tuple[np.ndarray, np.ndarray | None]
+"""Samples `[h, W, C]`, and their expected error `[h, W]` in 8-bit units, or None."""
 _Band = tuple[list[Tile], np.ndarray]  # a row of tiles, and the samples of their outer rows
-_Strip = tuple[np.ndarray, np.ndarray | None]  # samples `[h, W, C]`, and their expected error `[h, W]`
 _Denoise = Callable[[np.ndarray, Tile], tuple[np.ndarray, np.ndarray | None]]
 
 _ROWS = 64  # that are read at once
@@ -93,7 +94,7 @@ def denoise_stream(
     Raises:
         UnnoiseError: the file is damaged, or an output cannot be written; then nothing is written.
     """
-    strips = _strips(rows, denoiser, sigma, strength, progress, errors, scales)
+    strips = denoised_strips(rows, denoiser, sigma, strength, progress, errors, scales)
     with contextlib.ExitStack() as stack:
         put = stack.enter_context(
             stream_writer.open_stream(
@@ -120,7 +121,7 @@ def write_zero_map(header: Header, target: Path, *, overwrite: bool = False) -> 
     stream_writer.write_stream(strips, map_header, target, overwrite=overwrite)
 
 
-def _strips(
+def denoised_strips(
     rows: RowReader,
     denoiser: Denoiser,
     sigma: Sigma | None,
@@ -128,7 +129,8 @@ def _strips(
     progress: Callable[[float], None],
     errors: ErrorEstimator | None,
     scales: Sequence[Scales],
-) -> Iterator[_Strip]:
+) -> Iterator[Strip]:
+    """Yield the strips of a denoised file, with their expected errors; the arguments are those of `denoise_stream`."""
     header = rows.header
     size = tile_size(header, denoiser.multiple_of)
     reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
@@ -137,7 +139,7 @@ def _strips(
     for page in range(header.pages):
         top = page * height  # rows of the pages before
 
-        def denoise(noisy: np.ndarray, tile: Tile, page: int = page, top: int = top) -> _Strip:
+        def denoise(noisy: np.ndarray, tile: Tile, page: int = page, top: int = top) -> Strip:
             clean = at_strength(noisy, denoiser(noisy, sigma), strength)
             lines, columns = tile.inner
             done = (top + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
@@ -172,7 +174,7 @@ def bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:
         yield strip, held
 
 
-def _cut(bands: Iterator[_Band], denoise: _Denoise, layout: Layout) -> Iterator[_Strip]:
+def _cut(bands: Iterator[_Band], denoise: _Denoise, layout: Layout) -> Iterator[Strip]:
     """Denoise tiles and put them next to each other, without their margins."""
     for strip, held in bands:
         inner = strip[0].inner[0]
@@ -189,7 +191,7 @@ def _cut(bands: Iterator[_Band], denoise: _Denoise, layout: Layout) -> Iterator[
         del held, result, expected
 
 
-def _blend(bands: Iterator[_Band], denoise: _Denoise, layout: Layout, overlap: int, height: int) -> Iterator[_Strip]:
+def _blend(bands: Iterator[_Band], denoise: _Denoise, layout: Layout, overlap: int, height: int) -> Iterator[Strip]:
     """Denoise tiles and blend them, errors too; rows are complete once no tile below reaches them."""
     carried, carried_error = np.empty((0, 1, 1), np.float32), np.empty((0, 1), np.float32)
     for strip, held in bands:

@@ -17,7 +17,7 @@ from unnoise.io import formats
 from unnoise.io.picture import Picture
 from unnoise.io.value_range import estimate_range
 from unnoise.noise.estimation import NoiseEstimate
-from unnoise.pipeline import error_maps, noise_maps, preview, process
+from unnoise.pipeline import encoded_errors, noise_maps, preview, process
 from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service.limits import Limits
@@ -180,12 +180,11 @@ class Operations:
 
         White stands for an error of 255 / `gain` in 8-bit units; pages are stacked vertically.
         """
-        picture = self._read(data, options.page)
-        report(0.0)
-        result = process.denoise_picture(picture, self._denoise_options(options), report, error_map=True)
-        assert result.error is not None
-        png = io.encode(error_maps.to_picture(np.float32(gain) * result.error, ".png"), ".png")
-        return EncodedPicture(png, "png", result.outcome.model, to_8bit(result.sigma), result.error.size)
+        result = encoded_errors.map_errors(
+            data, self._denoise_options(options), report, gain=gain, max_pages=self.limits.pages, page=options.page
+        )
+        png = io.encode(io.from_array(result.samples), ".png")
+        return EncodedPicture(png, "png", result.outcome.model, to_8bit(result.sigma), result.samples.size)
 
     def noise_map(self, data: bytes, page: int | None, report: ProgressCallback) -> EncodedPicture:
         """Map the noise level as an 8-bit gray PNG, see `noise_maps`; pages are stacked vertically."""
@@ -201,7 +200,7 @@ class Operations:
     def _denoise_options(self, options: DenoiseRequest) -> process.DenoiseOptions:
         return process.DenoiseOptions(
             self.open(options.model), from_8bit(options.sigma), options.strength, quality=options.quality,
-            min_level=from_8bit(options.min_noise), force=options.force,
+            max_pixels=self.limits.pixels, min_level=from_8bit(options.min_noise), force=options.force,
         )  # fmt: skip
 
     def _make(self, name: str) -> Denoiser:
