@@ -221,6 +221,31 @@ def test_evaluate_gives_a_row_per_noise_and_model(levels: np.ndarray, tmp_path: 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra train")
+def test_numbers_may_be_text(levels: np.ndarray) -> None:
+    expected = unnoise.denoise(levels, "gray", sigma=25, strength=0.5)
+    np.testing.assert_array_equal(unnoise.denoise(levels, "gray", sigma="25", strength="0.5"), expected)
+    for wrong, message in (
+        ({"sigma": "much"}, "^sigma must be a number, not 'much'$"),
+        ({"sigma": [25, 30]}, "^sigma must be a number, not a list$"),
+        ({"min_noise": "low"}, "^min_noise must be a number, not 'low'$"),
+        ({"strength": None}, "^strength must be a number, not a NoneType$"),
+    ):
+        with pytest.raises(UnnoiseError, match=message):
+            unnoise.denoise(levels, "auto", **wrong)
+        if "strength" not in wrong:
+            with pytest.raises(UnnoiseError, match=message):
+                unnoise.denoise_with_error(levels, "auto", **wrong)
+
+
+def test_evaluate_takes_one_model_and_one_noise(levels: np.ndarray, tmp_path: Path) -> None:
+    image_io.from_array(levels).save(tmp_path / "a.png")
+    rows = unnoise.evaluate("median", f"images:{tmp_path}", noise="gaussian:25")
+    assert [(row.model, row.noise) for row in rows] == [("median", "gaussian:25")]
+    assert unnoise.evaluate(["median"], f"images:{tmp_path}", noise=["gaussian:25"])[0].psnr == rows[0].psnr
+    with pytest.raises(UnnoiseError, match="unknown model 'medan': did you mean 'median'"):
+        unnoise.evaluate("medan", f"images:{tmp_path}", noise="gaussian:25")
+
+
 def test_train_hands_on_the_recipe_with_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     from unnoise.training import recipe, trainer
 

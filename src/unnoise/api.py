@@ -22,7 +22,7 @@ from unnoise.noise import Noise
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.optional import require
 from unnoise.pipeline import process
-from unnoise.units import from_8bit
+from unnoise.units import as_number, from_8bit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,8 +115,8 @@ def denoise(
     """
     denoiser = _MODELS.open(model, ensemble=ensemble, engine=engine)
     options = process.DenoiseOptions(
-        denoiser, sigma=from_8bit(sigma), strength=strength, value_range=value_range,
-        min_level=from_8bit(min_noise), force=force,
+        denoiser, sigma=_level(sigma, "sigma"), strength=as_number(strength, "strength"), value_range=value_range,
+        min_level=_level(min_noise, "min_noise"), force=force,
     )  # fmt: skip
     result = process.denoise_picture(adapters.to_picture(source, channel_axis, alpha), options, progress)
     return adapters.like_source(source, result.picture, channel_axis)
@@ -163,13 +163,19 @@ def denoise_with_error(
     """
     denoiser = _MODELS.open(model, ensemble=False, engine=engine)
     options = process.DenoiseOptions(
-        denoiser, sigma=from_8bit(sigma), value_range=value_range, min_level=from_8bit(min_noise), force=force
-    )
+        denoiser, sigma=_level(sigma, "sigma"), value_range=value_range, min_level=_level(min_noise, "min_noise"),
+        force=force,
+    )  # fmt: skip
     result = process.denoise_picture(
         adapters.to_picture(source, channel_axis, alpha), options, progress, error_map=True
     )
     assert result.error is not None
     return adapters.like_source(source, result.picture, channel_axis), result.error
+
+
+def _level(value: Any, name: str) -> float | None:
+    """Return a noise level in 8-bit units as a fraction of the full scale."""
+    return None if value is None else from_8bit(as_number(value, name))
 
 
 def add_noise(
@@ -223,9 +229,9 @@ def inspect(
 
 
 def evaluate(
-    models: Iterable[str | Path],
+    models: str | Path | Denoiser | Iterable[str | Path | Denoiser],
     data: str,
-    noise: Iterable[str] = (),
+    noise: str | Noise | Iterable[str | Noise] = (),
     *,
     seed: int = 0,
     blind: bool = False,
@@ -235,14 +241,16 @@ def evaluate(
     """Evaluate models on the same noisy images; see `evaluation.benchmark.evaluate`.
 
     Args:
-        models: as for `denoise`.
+        models: a model as for `denoise`, or several.
         data: dataset spec, such as "images:FOLDER", or "pairs:FOLDER" for noisy and clean images.
-        noise: noise specs; none for pairs.
+        noise: a noise or its spec, or several; none for pairs.
         seed: seed of the noise.
         blind: do not give the models sigma.
         ensemble: as for `denoise`.
         engine: as for `denoise`.
     """
+    models = [models] if isinstance(models, str | Path | Denoiser) else models
+    noise = [noise] if isinstance(noise, str | Noise) else noise
     opened = {str(model): denoisers.make(model, ensemble=ensemble, engine=engine) for model in models}
     parsed = [noises.make(spec) for spec in noise] or [None]
     return list(benchmark.evaluate(opened, datasets.make(data), parsed, data=data, seed=seed, blind=blind))

@@ -5,7 +5,9 @@ Users, recipes and tables write `gaussian:25` for a standard deviation of 25/255
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
+
+from unnoise.errors import UnnoiseError
 
 FULL_SCALE = 255.0
 """White in 8-bit units."""
@@ -26,6 +28,26 @@ def to_8bit(value: float | None) -> float | None:
     25.5
     """
     return None if value is None else value * FULL_SCALE
+
+
+def as_number(value: Any, name: str) -> float:
+    """Return an argument as a number: a number, or the text of one.
+
+    Args:
+        value: the argument.
+        name: what it is, for the message.
+
+    Raises:
+        UnnoiseError: it is neither.
+
+    >>> as_number("25", "sigma")
+    25.0
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise UnnoiseError(f"{name} must be a number, not {shown}") from error
 
 
 @overload

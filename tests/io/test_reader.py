@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
+import re
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from unnoise import io as image_io
 from unnoise.errors import UnnoiseError
+from unnoise.io import picture as picture_module
 from unnoise.io.formats import FORMATS
 from unnoise.io.picture import Picture, from_samples
 
@@ -581,6 +585,20 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert read(target).pixels.shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_a_disk_that_is_full_for_libvips_is_named(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise pyvips.Error("unable to call save", f"write error\nunix error: {os.strerror(errno.ENOSPC)}")
+
+    monkeypatch.setattr(picture_module, "_save", fail)
+    monkeypatch.setattr(picture_module.codecs, "encode", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    picture = image_io.from_array(photograph())
+    image = pyvips.Image.new_from_array(photograph())
+    with pytest.raises(UnnoiseError, match=f"^{tmp_path / 'a'}{suffix}: cannot be written: the disk at /.* is full"):
+        picture_module.write_image(image, picture.header, tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_failed_write_leaves_no_files(
@@ -596,7 +614,8 @@ def test_a_failed_write_leaves_no_files(
     with pytest.raises(UnnoiseError if isinstance(failure, OSError) else KeyboardInterrupt) as refusal:
         image_io.write(image_io.from_array(photograph()), target, overwrite=True)
     if isinstance(failure, OSError):
-        assert str(refusal.value) == f"{target}: cannot be written: No space left on device"
+        full = r"the disk at /\S* is full \(without this file, [\d.]+ of [\d.]+ MB are free\)"
+        assert re.fullmatch(f"{re.escape(str(target))}: cannot be written: {full}", str(refusal.value))
     assert target.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [target]
 

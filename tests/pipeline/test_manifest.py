@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_no_partial_line(out: Path, monkeypatch: pytest.Monke
     whole = written(out, ENTRY)
     with Manifest(out) as known, monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(UnnoiseError, match="No space left"):
+        with pytest.raises(UnnoiseError, match="is full"):
             known.record(replace(ENTRY, target="c.png"))
         assert known.last(out / "c.png") is None
     assert known.path.read_bytes() == whole

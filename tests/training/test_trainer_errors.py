@@ -234,3 +234,36 @@ def test_limited_gradients(make: MakeRecipe, tmp_path: Path, monkeypatch: pytest
     norms.clear()
     trainer.train(make({"train.grad_clip": None}), tmp_path / "free")
     assert all(norm > 2e-3 for norm in norms)
+
+
+def damaged_folder(make: MakeRecipe) -> tuple[Recipe, Path]:
+    """Return a recipe, and its folder with a good image, a cut one, a damaged TIFF, and one that holds NaN."""
+    recipe = make()
+    folder = Path(recipe.data.train[0].removeprefix("images:"))
+    (folder / "cut.png").write_bytes((folder / "only.png").read_bytes()[:300])
+    (folder / "broken.tif").write_bytes(b"II*\0\xff\xff\xff\xff")
+    tifffile.imwrite(folder / "nan.tif", np.full((24, 20, 3), np.nan, np.float32), photometric="rgb")
+    return recipe, folder
+
+
+def test_a_damaged_image_is_named(make: MakeRecipe, tmp_path: Path) -> None:
+    recipe, folder = damaged_folder(make)
+    for name, reason in (
+        ("broken.tif", "damaged"),
+        ("cut.png", "damaged"),
+        ("nan.tif", "holds NaN or infinite values"),
+    ):
+        line = refusal(recipe, tmp_path / "run")
+        assert name in line and reason in line
+        (folder / name).unlink()
+    trainer.train(recipe, tmp_path / "run")
+
+
+def test_damaged_images_can_be_skipped(make: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, folder = damaged_folder(make)
+    (folder / "nan.tif").rename(folder / "z.tif")
+    trainer.train(make({"data.skip_damaged": True}), tmp_path / "run")
+    skipped = [line for line in caplog.messages if line.startswith("skipped: ")]
+    assert [name in line for name, line in zip(("broken.tif", "cut.png", "z.tif"), skipped, strict=True)] == [True] * 3
+    (folder / "only.png").unlink()
+    assert "every image is damaged: " in refusal(make({"data.skip_damaged": True}), tmp_path / "other")

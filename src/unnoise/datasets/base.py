@@ -14,10 +14,10 @@ from skimage import transform
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
+from unnoise.io import formats
 from unnoise.io.value_range import ValueRange, estimate_range
 from unnoise.spec import unknown
 
-_PAGED = (".tif", ".tiff", ".webp", ".gif")
 DATA_ROOT = "../shared/data"
 """The data root where UNNOISE_DATA is not set."""
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as rgb2gray in the literature's test sets
@@ -193,8 +193,14 @@ def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.nd
 
 
 def count_pages(path: Path) -> int:
-    """Return the number of pages of a file from its header; 1 for formats without pages."""
-    return io.RowReader(path).header.pages if path.suffix.lower() in _PAGED else 1
+    """Return the number of pages of a file from its header; 1 for formats without pages, and for damaged files."""
+    kind = formats.by_suffix(path.suffix)
+    if kind is None or not kind.pages:
+        return 1
+    try:
+        return io.RowReader(path).header.pages
+    except UnnoiseError:  # which is raised again, where the file is read
+        return 1
 
 
 def _read_list(path: Path) -> set[Path]:

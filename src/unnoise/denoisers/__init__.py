@@ -111,7 +111,7 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
     if path.suffix.lower() in TORCH_FILES:
         if engine not in (None, "torch"):
             raise UnnoiseError(f"engine '{engine}' runs .onnx files only: run `unnoise export {path}` first")
-        require("torch", extra="train")
+        require("torch", extra="train" if path.suffix.lower() == ".safetensors" else "spandrel")
         from unnoise.denoisers import pytorch
 
         return pytorch.open_model(path, accelerate=engine is not None)

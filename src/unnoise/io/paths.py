@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from unnoise.errors import UnnoiseError
+from unnoise.errors import UnnoiseError, system_reason
 from unnoise.io import formats, remote
 from unnoise.io.formats import Header
 
@@ -74,4 +74,4 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnnoiseError(f"cannot create the output folder '{folder}': {error.strerror}") from error
+        raise UnnoiseError(f"cannot create the output folder '{folder}': {system_reason(error, folder)}") from error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import pyvips
 
-from unnoise.errors import UnnoiseError
+from unnoise.errors import UnnoiseError, system_reason
 from unnoise.io import atomic, codecs, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, tiff_tags
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, Format, Header, reason
@@ -272,6 +274,8 @@ def write_image(
             _save(image, header, kind, options, output.target, file)
         except (pyvips.Error, UnicodeDecodeError) as error:
             output.check()
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise UnnoiseError(f"cannot be written as {kind.name}: {reason(error)}") from error
         output.check()
         _complete(file, header, kind, str(target), temporary)
@@ -329,4 +333,4 @@ def _replacing(target: str | Path, before_commit: CommitHook | None) -> Iterator
     except UnnoiseError as error:
         raise UnnoiseError(f"{target}: {error}") from error
     except OSError as error:
-        raise UnnoiseError(f"{target}: cannot be written: {reason(error)}") from error
+        raise UnnoiseError(f"{target}: cannot be written: {system_reason(error, target)}") from error

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from unnoise.errors import UnnoiseError
+from unnoise.errors import UnnoiseError, system_reason
 from unnoise.io import atomic, remote
 from unnoise.io.paths import make_folder
 
@@ -186,7 +186,7 @@ class Manifest:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(end)  # on a full disk, part of the line may have been written
-            raise UnnoiseError(f"{self.path}: cannot be written: {error.strerror}") from error
+            raise UnnoiseError(f"{self.path}: cannot be written: {system_reason(error, self.path)}") from error
 
     def _create(self) -> None:
         make_folder(self.folder)

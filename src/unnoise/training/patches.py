@@ -193,7 +193,8 @@ class Patches:
         for index in range(len(self.dataset)):
             pictures = self._pictures(index)
             if any(one.dtype.kind == "f" and not np.isfinite(one).all() for one in pictures):
-                raise UnnoiseError(f"'{self.dataset.label(index)}' holds NaN or infinite values")
+                label = self.dataset.label(index)
+                raise UnnoiseError(f"'{label}' holds NaN or infinite values: data.skip_damaged leaves it out")
             if self.noise is None and len(pictures) == 1 and self.target != "none":
                 label = self.dataset.label(index)
                 if self.target == "second":

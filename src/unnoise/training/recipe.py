@@ -36,6 +36,7 @@ class Data(_Section):
         validation_split: share of the training images, above 0 and up to 0.5, that is held out for validation instead
             of `validation`; of fewer than ten images, a share of the rows of each. None holds nothing out.
         exclude: text file of images to leave out of both, one path a line. None leaves nothing out.
+        skip_damaged: leave out images that cannot be read, or hold NaN, and name them. Otherwise they are an error.
         channels: 1 for gray, 3 for color.
         normalize_white: scale each image so that its white level is 1, as `unnoise clean` does. Otherwise the largest
             value of the data type is 1.
@@ -61,6 +62,7 @@ class Data(_Section):
     validation: list[str] = []
     validation_split: float | None = Field(default=None, gt=0, le=0.5)
     exclude: str | None = None
+    skip_damaged: bool = False
     channels: Literal[1, 3] = 3
     normalize_white: bool = False
     size: int | None = Field(default=None, ge=8)
