@@ -47,6 +47,7 @@ class DenoiseArguments(TypedDict, total=False):
     value_range: tuple[float, float] | None
     channel_axis: int | None
     alpha: bool | None
+    axes: str | None
     progress: Callable[[float], None]
 
 
@@ -77,6 +78,7 @@ def denoise(
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     alpha: bool | None = None,
+    axes: str | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Any:
     """Denoise an image; returns the same kind as `source`. Thread-safe.
@@ -102,6 +104,9 @@ def denoise(
         channel_axis: axis of the channels in an array with three axes, as in scikit-image; None for gray `[H, W]`.
         alpha: whether the last channel of an array is transparency, which is kept; None for four channels only. With
             False, four channels are denoised one by one.
+        axes: names of the axes of an array of several planes, such as "TZCYX": rows Y, columns X, channels C, samples
+            of a color S; any other letter counts planes. All planes are denoised with the same range, noise and model,
+            those of each channel with their own.
         progress: called with the completed fraction, 0 to 1.
 
     Returns:
@@ -118,8 +123,8 @@ def denoise(
         denoiser, sigma=_level(sigma, "sigma"), strength=as_number(strength, "strength"), value_range=value_range,
         min_level=_level(min_noise, "min_noise"), force=force,
     )  # fmt: skip
-    result = process.denoise_picture(adapters.to_picture(source, channel_axis, alpha), options, progress)
-    return adapters.like_source(source, result.picture, channel_axis)
+    result = process.denoise_picture(adapters.to_picture(source, channel_axis, alpha, axes), options, progress)
+    return adapters.like_source(source, result.picture, channel_axis, axes)
 
 
 def denoise_with_error(
@@ -186,6 +191,7 @@ def add_noise(
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     alpha: bool | None = None,
+    axes: str | None = None,
 ) -> Any:
     """Add noise to an image; returns the same kind as `source`.
 
@@ -199,15 +205,16 @@ def add_noise(
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
         alpha: as for `denoise`.
+        axes: as for `denoise`.
     """
-    picture = adapters.to_picture(source, channel_axis, alpha)
+    picture = adapters.to_picture(source, channel_axis, alpha, axes)
     model, rng = noises.make(noise), np.random.default_rng(seed)
     noisy = np.empty_like(picture.pixels)
     for group in picture.layout.groups:  # channels that are no color image have ranges of their own
         pixels = picture.pixels[:, :, group]
         scale = np.float32(range_of(value_range, pixels, picture.dtype).full_scale)
         noisy[:, :, group] = model(pixels / scale, rng) * scale
-    return adapters.like_source(source, picture.with_pixels(noisy), channel_axis)
+    return adapters.like_source(source, picture.with_pixels(noisy), channel_axis, axes)
 
 
 def inspect(
@@ -216,6 +223,7 @@ def inspect(
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     alpha: bool | None = None,
+    axes: str | None = None,
 ) -> NoiseEstimate:
     """Estimate the noise in an image and suggest a bundled model.
 
@@ -224,8 +232,9 @@ def inspect(
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
         alpha: as for `denoise`.
+        axes: as for `denoise`.
     """
-    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis, alpha), value_range)
+    return denoisers.inspect_picture(adapters.to_picture(source, channel_axis, alpha, axes), value_range)
 
 
 def evaluate(

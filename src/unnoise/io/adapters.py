@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import reader
+from unnoise.io import reader, stacks
 from unnoise.io.formats import output_suffix, suffix_of
 from unnoise.io.picture import Picture, encode, from_array
 
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 Source = TypeVar("Source", str, Path, bytes, IO[bytes], np.ndarray, "Image", Picture)
 
 
-def to_picture(source: Any, channel_axis: int | None = -1, alpha: bool | None = None) -> Picture:
+def to_picture(
+    source: Any, channel_axis: int | None = -1, alpha: bool | None = None, axes: str | None = None
+) -> Picture:
     """Return an image of any supported type as a `Picture`; see `api.denoise`.
 
     Args:
         source: a path, bytes, a binary file object, an array, a PIL image or a `Picture`.
         channel_axis: of an array with three axes.
         alpha: whether the last channel of an array is alpha, as for `from_array`.
+        axes: the names of the axes of an array, as for `stacks.Stack`; None for `[H, W]` and `[H, W, C]`.
 
     Raises:
         UnnoiseError: the type is not supported, or the image cannot be read.
     """
+    if axes is not None:
+        if not isinstance(source, np.ndarray):
+            raise UnnoiseError(f"axes are for arrays, not for a {type(source).__name__}: files have axes of their own")
+        return stacks.to_picture(source, axes, alpha)
     if isinstance(source, Picture):
         return source
     if isinstance(source, bytes | bytearray | memoryview):
@@ -48,20 +55,19 @@ def to_picture(source: Any, channel_axis: int | None = -1, alpha: bool | None = 
     raise UnnoiseError(f"an image must be {kinds}, not {type(source).__name__}")
 
 
-def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) -> Any:
+def like_source(source: Any, picture: Picture, channel_axis: int | None = -1, axes: str | None = None) -> Any:
     """Return an image as the type of `source`; paths become a `Picture`."""
     if isinstance(source, str | os.PathLike | Picture):
         return picture
     if isinstance(source, bytes | bytearray | memoryview):
         return _encoded(picture, bytes(source))
+    if axes is not None:
+        return _masked_like(source, stacks.from_picture(picture, axes, source.shape).astype(source.dtype, copy=False))
     array = picture.to_array()
     if isinstance(source, np.ndarray):
         result = array.reshape(_channels_last(source, channel_axis).shape).astype(source.dtype, copy=False)
         result = result if channel_axis is None or result.ndim == 2 else np.moveaxis(result, -1, channel_axis)
-        if not isinstance(source, np.ma.MaskedArray):
-            return result
-        result = np.where(np.ma.getmaskarray(source), source.data, result)
-        return np.ma.masked_array(result, mask=source.mask, fill_value=source.fill_value)
+        return _masked_like(source, result)
     if hasattr(source, "read"):
         return io.BytesIO(_encoded(picture, _bytes_of(source)))
     from PIL import Image
@@ -69,6 +75,14 @@ def like_source(source: Any, picture: Picture, channel_axis: int | None = -1) ->
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     image.info = {key: value for key, value in source.info.items() if key != "transparency"}  # now in the alpha channel
     return image
+
+
+def _masked_like(source: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """Return a result with the mask of its source, if that has one, and its values there."""
+    if not isinstance(source, np.ma.MaskedArray):
+        return result
+    result = np.where(np.ma.getmaskarray(source), source.data, result)
+    return np.ma.masked_array(result, mask=source.mask, fill_value=source.fill_value)
 
 
 def _from_masked(array: np.ndarray, alpha: bool | None) -> Picture:
