@@ -157,7 +157,7 @@ def test_an_interruption_leaves_no_files(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "reason"), [("a.jpg", "exists"), ("x.bmp", "writes"), ("x.psd", "writes"), ("in", "folder")]
+    ("target", "reason"), [("a.jpg", "exists"), ("x.xyz", "writes"), ("x.psd", "writes"), ("in", "folder")]
 )
 def test_a_bad_target_is_refused_before_denoising(here: Path, target: str, reason: str) -> None:
     with pytest.raises(UnnoiseError, match=reason):

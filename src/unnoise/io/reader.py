@@ -103,7 +103,7 @@ def read(
         header = _header(image, metadata, layout, rotated=rotated)
         image = _upright(image, orientation)
     samples = image.numpy().reshape(image.height, image.width, image.bands)
-    timing = () if page is None else ("durations", "delay")
+    timing = () if page is None else ("page-channels", "durations", "delay")
     kept = {field: value for field, value in header.metadata.items() if field not in timing}
     if page is not None and "tiff-pages" in kept:
         kept["tiff-pages"] = kept["tiff-pages"][page - 1 : page]
@@ -348,6 +348,9 @@ def _metadata(
     fields: dict[str, Any] = {field: image.get(field) for field in kept if image.get_typeof(field)}
     with _bytes_of(source) as file:
         fields |= containers.read(kind.name, file)
+        pages = image.height // fields.get("page-height", image.height)
+        if kind.name == "TIFF" and pages > 1 and (channels := tiff_tags.page_channels(file, pages)):
+            fields["page-channels"] = channels
         if kind.name == "JPEG" and (encoding := jpeg_encoder.read(file)):
             fields["jpeg-encoding"] = encoding
             fields["jpeg-quality"] = jpeg_quality.quality(file) or 95

@@ -7,12 +7,18 @@ written to the file that libvips has made.
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import numpy as np
+
 from unnoise.io.layout import ASSOCIATED, DATA, UNASSOCIATED, Layout
+
+log = logging.getLogger(__name__)
 
 _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _PLANAR, _EXTRA_SAMPLES, _GDAL_NODATA = 262, 277, 284, 338, 42113
 _GRAY, _PALETTE, _LINEAR_RAW = (0, 1), 3, 34892  # of _PHOTOMETRIC
@@ -66,6 +72,35 @@ def read(file: IO[bytes]) -> SampleTags | None:
             return SampleTags(extras, stored, photometric == _PALETTE, gray, _nodata(tags), patches)
     except (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, OSError):
         return None
+
+
+def page_channels(file: IO[bytes], pages: int) -> tuple[int, ...]:
+    """Return the channel of each page of a stack of OME or ImageJ; nothing if it has one channel, or is damaged.
+
+    Args:
+        file: the TIFF.
+        pages: that are read.
+    """
+    import tifffile
+
+    file.seek(0)
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            if not (tiff.is_ome or tiff.is_imagej):
+                return ()
+            series = tiff.series[0]
+            counted = [axis for axis, name in enumerate(series.axes) if name not in "YXS"]
+            shape = [series.shape[axis] for axis in counted]
+            names = [series.axes[axis] for axis in counted]
+            numbers = [page.index if page is not None else -1 for page in series.pages]
+            if "C" not in names or sorted(numbers) != list(range(pages)) or math.prod(shape) != pages:
+                return ()
+            channels = np.unravel_index(np.arange(pages), shape)[names.index("C")]
+            by_page = dict(zip(numbers, channels.tolist(), strict=True))
+            return tuple(by_page[page] for page in range(pages)) if len(set(by_page.values())) > 1 else ()
+    except Exception:  # tifffile raises anything on damaged descriptions
+        log.debug("axes", exc_info=True)
+        return ()
 
 
 def write_extras(file: IO[bytes], extras: Sequence[int]) -> None:

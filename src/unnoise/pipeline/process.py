@@ -26,10 +26,11 @@ from unnoise.io.formats import output_suffix
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_format, check_target, make_folder
 from unnoise.io.value_range import range_of
-from unnoise.pipeline import error_maps, streaming
+from unnoise.pipeline import error_maps, page_models, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.outcome import Outcome
+from unnoise.pipeline.results import DenoisedPicture, JobResult
 from unnoise.units import to_8bit
 
 log = logging.getLogger(__name__)
@@ -129,72 +130,6 @@ class DenoiseOptions:
         return scaled, None if level is None else level * values.contrast
 
 
-@dataclass(frozen=True)
-class DenoisedPicture:
-    """A denoised image.
-
-    Attributes:
-        picture: the image.
-        outcome: what was done to it, and why.
-        sigma: the noise level that the denoiser was called with, a fraction of the full scale; None if it takes none.
-        error: its expected root mean square error, float32 `[H, W]` in 8-bit units, pages below each other; None if it
-            was not requested.
-        caveat: why the scale of the error is uncertain, in one line, or "".
-    """
-
-    picture: Picture
-    outcome: Outcome
-    sigma: float | None
-    error: np.ndarray | None = None
-    caveat: str = ""
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """The result of a job.
-
-    Attributes:
-        job: the job.
-        error: why it failed, in one line; None if the target was written.
-        model: the denoiser; "" if the image was copied.
-        sigma: the noise level that was given or found, a fraction of the full scale; None if there was neither.
-        megapixels: size of the image.
-        seconds: from reading the file to writing it.
-        skipped: an earlier run did it, with the same options and the same input.
-        done: "denoised" or "copied", see `Outcome`; "" if it failed.
-        noise: kind of noise found; None if none was estimated.
-        reason: why that was done, in one line.
-    """
-
-    job: Job
-    error: str | None = None
-    model: str = ""
-    sigma: float | None = None
-    megapixels: float = 0.0
-    seconds: float = 0.0
-    skipped: bool = False
-    done: str = ""
-    noise: str | None = None
-    reason: str = ""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What was done, and why."""
-        return Outcome(self.done, self.noise, self.sigma, self.model, self.reason)
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        """Return the values as JSON has them, the noise level in 8-bit units."""
-        return {
-            "source": str(self.job.source),
-            "target": str(self.job.target),
-            "error": self.error,
-            **self.outcome.to_dict(),
-            "megapixels": round(self.megapixels, 3),
-            "seconds": round(self.seconds, 3),
-            "skipped": self.skipped,
-        }
-
-
 _HookFactory = Callable[[Outcome], CommitHook]  # what is done -> the hook for the written file
 
 
@@ -236,7 +171,7 @@ def denoise_picture(
     *,
     error_map: bool = False,
 ) -> DenoisedPicture:
-    """Denoise one picture; all its pages with the same model and noise level.
+    """Denoise one picture; all its pages of a channel with the same model and noise level.
 
     Args:
         picture: the picture.
@@ -249,13 +184,22 @@ def denoise_picture(
     """
     if error_map:
         error_maps.check_strength(options.strength)
-    denoiser, sigma = options.resolve(picture.pixels, picture.dtype, picture.layout)
+    noisy = picture.pixels
+    pages = clean = np.split(noisy, picture.header.pages)
+    channels = page_models.page_channels(picture.metadata, len(pages))
+
+    def together(numbers: list[int]) -> np.ndarray:
+        return noisy if len(numbers) == len(pages) else np.concatenate([pages[number] for number in numbers])
+
+    models = page_models.by_channel(
+        channels, lambda numbers: options.resolve(together(numbers), picture.dtype, picture.layout)
+    )
+    denoiser, sigma = page_models.noisiest(models)
     outcome = Outcome.of(denoiser, sigma, options.strength)
-    pages = clean = np.split(picture.pixels, picture.header.pages)
     if not options.is_noop(sigma):
         clean = [
-            denoise_array(
-                denoiser, page, sigma, strength=options.strength,
+            page if options.is_noop(models[before][1]) else denoise_array(
+                models[before][0], page, models[before][1], strength=options.strength,
                 progress=lambda done, before=before: progress((before + done) / len(pages)),
             )
             for before, page in enumerate(pages)
@@ -263,10 +207,10 @@ def denoise_picture(
         picture = picture.with_pixels(clean[0] if len(clean) == 1 else np.concatenate(clean))
     error, caveat = None, ""
     if error_map:
-        errors = ErrorEstimator(denoiser, sigma, np.concatenate(pages))
-        maps = (errors.map(*images, lambda _: progress(1.0)) for images in zip(pages, clean, strict=True))
-        error = np.concatenate(list(maps))
-        caveat = errors.caveat
+        estimators = page_models.by_channel(channels, lambda of: ErrorEstimator(*models[of[0]], together(of)))
+        both = enumerate(zip(pages, clean, strict=True))
+        error = np.concatenate([estimators[page].map(*images, lambda _: progress(1.0)) for page, images in both])
+        caveat = estimators[0].caveat
     progress(1.0)
     return DenoisedPicture(picture, outcome, None if sigma is None else float(sigma), error, caveat)
 
@@ -352,9 +296,18 @@ def _denoise_streamed(
         return io.RowReader(job.source, max_pixels=options.max_pixels)
 
     rows = read()
-    sample = streaming.sample_windows(rows)
-    denoiser, sigma = options.resolve(sample, rows.header.dtype, rows.header.layout)
-    errors = None if error_map is None else ErrorEstimator(denoiser, sigma, sample)
+    channels = page_models.page_channels(rows.header.metadata, rows.header.pages)
+    several = len(set(channels)) > 1
+    if several and error_map is not None:
+        raise UnnoiseError(f"{job.source}: an error map of a large stack of several channels: split the channels first")
+
+    def resolve(numbers: list[int]) -> page_models.Model:
+        sample = streaming.sample_windows(read(), numbers)
+        return options.resolve(sample, rows.header.dtype, rows.header.layout)
+
+    models = page_models.by_channel(channels, resolve)
+    denoiser, sigma = page_models.noisiest(models)
+    errors = None if error_map is None else ErrorEstimator(denoiser, sigma, streaming.sample_windows(rows))
     caveat = "" if errors is None else errors.caveat
     make_folder(job.target.parent)
     before_commit = hook_for(Outcome.of(denoiser, sigma, options.strength))
@@ -366,7 +319,7 @@ def _denoise_streamed(
         progress(1.0)
         return caveat
     streaming.denoise_stream(
-        rows, denoiser, sigma, job.target,
+        rows, denoiser, sigma, job.target, models=models if several else None,
         strength=options.strength, overwrite=options.overwrite, quality=options.quality,
         progress=progress, before_commit=before_commit,
         errors=errors, scales=[] if errors is None else errors.page_scales(read()), error_map=error_map,

@@ -24,6 +24,7 @@ from unnoise.io.picture import from_samples
 from unnoise.io.reader import RowReader
 from unnoise.pipeline import error_maps
 from unnoise.pipeline.error_maps import ErrorEstimator, Scales
+from unnoise.pipeline.page_models import Model, PageModels
 
 STREAMING_PIXELS = 16_000_000
 """Images of more pixels are streamed."""
@@ -42,15 +43,33 @@ _WINDOW = 512  # side of the windows that the noise is estimated from
 _WINDOWS = 8  # along each side of the image
 
 
-def sample_windows(rows: RowReader) -> np.ndarray:
-    """Return windows spread evenly over an image, side by side, as pixels `[H, W, C]`; the rows are consumed."""
+def sample_windows(rows: RowReader, pages: Sequence[int] | None = None) -> np.ndarray:
+    """Return windows spread evenly over an image, side by side, as pixels `[H, W, C]`; the rows are consumed.
+
+    Args:
+        rows: the image.
+        pages: those that are looked at, in order; None for all, in which windows may reach over two pages.
+    """
     height, width = rows.header.height, rows.header.width
-    tops, lefts = _spread(height), _spread(width)
+    if pages is None or len(pages) == rows.header.pages:
+        places = [(top, min(top + _WINDOW, height)) for top in _spread(height)]
+    else:
+        places = _places(pages, height // rows.header.pages)
+    lefts = _spread(width)
     bands = []
-    for top in tops:
-        samples = rows.read_rows(top, min(top + _WINDOW, height))
+    for place in places:
+        samples = rows.read_rows(*place)
         bands.append(np.concatenate([samples[:, left : left + _WINDOW] for left in lefts], axis=1))
     return from_samples(np.concatenate(bands), {}, rows.header.layout).pixels
+
+
+def _places(pages: Sequence[int], height: int) -> list[tuple[int, int]]:
+    """Return the first and the last row of windows in some pages, none of which reaches over two of them."""
+    places = [
+        (page * height + top, page * height + min(top + _WINDOW, height)) for page in pages for top in _spread(height)
+    ]
+    every = np.linspace(0, len(places) - 1, min(_WINDOWS, len(places))).astype(int)
+    return [places[number] for number in every]
 
 
 def _spread(length: int) -> list[int]:
@@ -74,6 +93,7 @@ def denoise_stream(
     errors: ErrorEstimator | None = None,
     scales: Sequence[Scales] = (),
     error_map: Path | None = None,
+    models: PageModels | None = None,
 ) -> None:
     """Denoise one file into another, strip by strip.
 
@@ -90,11 +110,12 @@ def denoise_stream(
         errors: estimates the expected error, for `error_map`.
         scales: of each page of the error map, as `ErrorEstimator.page_scales` returns them.
         error_map: the file for a map of the expected error; None for no map.
+        models: of each page, if they differ; instead of `denoiser` and `sigma`.
 
     Raises:
         UnnoiseError: the file is damaged, or an output cannot be written; then nothing is written.
     """
-    strips = denoised_strips(rows, denoiser, sigma, strength, progress, errors, scales)
+    strips = denoised_strips(rows, denoiser, sigma, strength, progress, errors, scales, models)
     with contextlib.ExitStack() as stack:
         put = stack.enter_context(
             stream_writer.open_stream(
@@ -129,18 +150,25 @@ def denoised_strips(
     progress: Callable[[float], None],
     errors: ErrorEstimator | None,
     scales: Sequence[Scales],
+    models: PageModels | None = None,
 ) -> Iterator[Strip]:
     """Yield the strips of a denoised file, with their expected errors; the arguments are those of `denoise_stream`."""
     header = rows.header
-    size = tile_size(header, denoiser.multiple_of)
-    reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
-    margin, height = reach + -reach % denoiser.multiple_of, header.height // header.pages
-    tiles = list(tiling.tiles(height, header.width, size=size, halo=margin, multiple_of=denoiser.multiple_of))
+    height = header.height // header.pages
     for page in range(header.pages):
         top = page * height  # rows of the pages before
+        denoiser, sigma = (denoiser, sigma) if models is None else models[page]
+        size = tile_size(header, denoiser.multiple_of)
+        reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
+        margin = reach + -reach % denoiser.multiple_of
+        tiles = list(tiling.tiles(height, header.width, size=size, halo=margin, multiple_of=denoiser.multiple_of))
+        share = 0.0 if models is not None and sigma is not None and not np.any(sigma) else strength
 
-        def denoise(noisy: np.ndarray, tile: Tile, page: int = page, top: int = top) -> Strip:
-            clean = at_strength(noisy, denoiser(noisy, sigma), strength)
+        def denoise(
+            noisy: np.ndarray, tile: Tile, page: int = page, top: int = top, model: Model = (denoiser, sigma),
+            share: float = share,
+        ) -> Strip:  # fmt: skip
+            clean = at_strength(noisy, model[0](noisy, model[1]), share)
             lines, columns = tile.inner
             done = (top + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
             progress(done / (header.height * header.width))
