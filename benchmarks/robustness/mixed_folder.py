@@ -23,7 +23,9 @@ import numpy as np
 import pyvips
 import specimens
 
+from unnoise import io as image_io
 from unnoise.evaluation import report
+from unnoise.io import formats
 
 
 @dataclass
@@ -49,6 +51,9 @@ def corrupt(data: bytes, number: int, rng: np.random.Generator) -> bytes:
 def properties(path: Path) -> tuple[object, ...]:
     """Return what must not change: size of all pages, channels, sample type, color space."""
     data = path.read_bytes()
+    if formats.detect(data[: formats.HEAD], path.name).codec:  # which libvips does not read
+        header = image_io.read(data).header
+        return header.width, header.height, header.layout, header.dtype, header.pages
     image = pyvips.Image.new_from_buffer(data, "")
     if image.get_n_pages() > 1:
         image = pyvips.Image.new_from_buffer(data, "", n=-1)
