@@ -20,6 +20,7 @@ from unnoise.datasets.base import as_float
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import benchmark
 from unnoise.evaluation.metrics import psnr, ssim
+from unnoise.io.formats import FORMATS
 from unnoise.noise import estimation
 from unnoise.tables import base
 
@@ -309,7 +310,7 @@ def test_check_finds_what_is_bad_and_what_is_odd(tmp_path: Path, rng: np.random.
         "sizes: sizes differ: clean is 6x6x3, noisy is 7x6x3",
         "empty: clean: no image",
         "far: clean: the path of an image without its bytes",
-        "text: clean: the image: not an image in a supported format (JPEG, PNG, TIFF, WebP, AVIF, GIF)",
+        f"text: clean: the image: not an image in a supported format ({', '.join(kind.name for kind in FORMATS)})",
         "fine: duplicate name",
         "row 11: no name",
     ]
