@@ -1,0 +1,69 @@
+"""The noise of raw files is measured as it was drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unnoise.noise import shot
+from unnoise.noise.shot import ShotNoise
+
+SPAN = 14488
+
+
+def scene(brightest: float) -> np.ndarray:
+    """Patches of ten brightnesses, with edges, `[400, 600]`."""
+    levels = np.linspace(0, brightest, 24).reshape(4, 6)
+    return np.random.default_rng(1).permuted(levels).repeat(100, axis=0).repeat(100, axis=1)
+
+
+def noisy(light: np.ndarray, gain: float, read: float, *, lowest: float = -np.inf) -> np.ndarray:
+    """Electrons of `gain` counts and read noise, rounded to counts, as a signal."""
+    rng = np.random.default_rng(2)
+    counts = gain * rng.poisson(light * SPAN / gain) + read * rng.standard_normal(light.shape)
+    return (np.maximum(np.rint(counts), lowest) / SPAN).astype(np.float32)
+
+
+@pytest.mark.parametrize("brightest", [0.8, 0.02])
+@pytest.mark.parametrize(("gain", "read"), [(1, 3), (8, 20), (30, 60)])
+def test_gain_and_read_noise_are_found(gain: float, read: float, brightest: float) -> None:
+    found = shot.measure(noisy(scene(brightest), gain, read), 1 / SPAN, clipped_black=False)
+    assert found is not None
+    variance = read**2 + 1 / 12
+    for light in (0, brightest / 4, brightest):  # in counts
+        expected = np.sqrt(gain * light * SPAN + variance)
+        assert found.sigma(light) * SPAN == pytest.approx(expected, rel=0.1 if light else 0.2)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_a_flat_field_has_the_noise_of_its_light(level: float) -> None:
+    found = shot.measure(noisy(np.full((300, 300), level), 10, 30), 1 / SPAN, clipped_black=False)
+    assert found is not None
+    assert found.sigma(level) * SPAN == pytest.approx(np.sqrt(10 * level * SPAN + 900), rel=0.05)
+
+
+def test_values_cut_off_at_black_do_not_count() -> None:
+    found = shot.measure(noisy(scene(0.5), 8, 20, lowest=0), 1 / SPAN, clipped_black=True)
+    assert found is not None
+    assert found.sigma(0.25) * SPAN == pytest.approx(np.sqrt(8 * 0.25 * SPAN + 400), rel=0.1)
+
+
+def test_without_noise_that_of_rounding_remains() -> None:
+    still = np.linspace(0, 0.9, 600)[None].repeat(400, axis=0)
+    found = shot.measure((np.rint(still * SPAN) / SPAN).astype(np.float32), 1 / SPAN, clipped_black=False)
+    assert found is not None
+    assert found.b >= 1 / 12 / SPAN**2
+    assert found.sigma(0.5) * SPAN < 1
+
+
+@pytest.mark.parametrize("size", [(2, 2), (7, 30)])
+def test_too_few_pixels_have_no_measure(size: tuple[int, int]) -> None:
+    assert shot.measure(np.zeros(size, np.float32), 1 / SPAN, clipped_black=False) is None
+
+
+def test_saturated_pixels_have_no_measure() -> None:
+    assert shot.measure(np.ones((100, 100), np.float32), 1 / SPAN, clipped_black=False) is None
+
+
+def test_the_law_in_one_line() -> None:
+    assert str(ShotNoise(2e-4, 3e-6)) == "variance 0.0002 x + 3e-06"
