@@ -242,3 +242,60 @@ def test_the_further_images_of_mpo_are_kept(tmp_path: Path) -> None:
         for image in (before, after):
             image.seek(1)
         np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
+
+
+# JPEG 2000
+
+
+def jp2(array: np.ndarray, codecformat: str = "jp2", bits: int | None = None) -> bytes:
+    encode = pytest.importorskip("imagecodecs").jpeg2k_encode
+    return bytes(encode(array, level=0, codecformat=codecformat, reversible=True, bitspersample=bits))
+
+
+def with_box(data: bytes, box: bytes) -> bytes:
+    """Add a box to the header of a JP2, and one in front of the codestream."""
+    start = data.index(b"jp2h") - 4
+    (size,) = struct.unpack_from(">I", data, start)
+    header = struct.pack(">I", size + len(box)) + data[start + 4 : start + size] + box
+    extra = struct.pack(">I4s", 8 + 20, b"xml ") + b"<a>20 bytes of it</a"
+    return data[:start] + header + extra + data[start + size :]
+
+
+@pytest.mark.parametrize("codecformat", ["jp2", "j2k"])
+@pytest.mark.parametrize("name", ["gray", "rgb", "deep", "signed", "twelve"])
+def test_jpeg_2000_is_read_and_written_exactly(codecformat: str, name: str) -> None:
+    samples = {"gray": GRAY, "rgb": RGB, "deep": DEEP, "signed": (DEEP[:, :, 0] // 2).astype(np.int16) - 9000,
+               "twelve": DEEP[:, :, 0] >> 4}[name]  # fmt: skip
+    data = jp2(samples, codecformat, 12 if name == "twelve" else None)
+    picture = image_io.read(data)
+    np.testing.assert_array_equal(picture.to_array().reshape(samples.shape), samples)
+    written = image_io.encode(picture.with_pixels(picture.pixels), ".jp2")
+    np.testing.assert_array_equal(image_io.read(written).to_array(), picture.to_array())
+    assert image_io.read(written).metadata["jpeg2000"].bits == {"twelve": 12}.get(name, 8 * samples.dtype.itemsize)
+    assert written[:12] == data[:12]
+
+
+def test_boxes_and_transparency_of_jpeg_2000_are_kept() -> None:
+    opacity = struct.pack(">I4sH", 8 + 2 + 24, b"cdef", 4) + struct.pack(">12H", 0, 0, 1, 1, 0, 2, 2, 0, 3, 3, 1, 0)
+    data = with_box(jp2(RGBA), opacity)
+    picture = image_io.read(data)
+    assert picture.layout == Layout(3, (UNASSOCIATED,))
+    written = image_io.encode(picture.with_pixels(np.clip(picture.pixels - 0.1, 0, 1)), ".jp2")
+    codestream = data.index(b"jp2c") - 4
+    assert written[:codestream] == data[:codestream] and b"20 bytes of it" in written
+    np.testing.assert_array_equal(image_io.read(written).alpha, RGBA[:, :, 3:])
+    assert "the boxes of JPEG 2000" in (formats.dropped_metadata(picture.header, ".png") or "")
+    assert len(image_io.read(jp2(RGBA)).layout.channels) == 4  # not declared as transparency: data
+
+
+def test_damaged_jpeg_2000_is_refused_in_one_line() -> None:
+    data, rng = jp2(RGB), np.random.default_rng(0)
+    for _ in range(200):
+        broken = np.frombuffer(data, np.uint8).copy()
+        broken[(len(data) * rng.random(3) ** 3).astype(int)] = rng.integers(0, 256, 3)
+        try:
+            picture = image_io.read(broken.tobytes(), max_pixels=10**6)
+        except UnnoiseError as error:
+            assert "\n" not in str(error)
+        else:
+            assert picture.pixels.ndim == 3

@@ -226,6 +226,12 @@ FORMATS = (
         extra="heif", library="pillow_heif",
     ),
     Format(
+        "JP2", (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
+        re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), "jpeg2000", "", _no_options,
+        samples=("uint8", "int8", "uint16", "int16"), data=True, orientation=False, codec="jpeg2000",
+        extra="tiff", library="imagecodecs", made_of="jpeg2000",
+    ),
+    Format(
         "DICOM", (".dcm", ".dicom"), re.compile(rb".{128}DICM", re.DOTALL), "dicom",
         "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), alpha=False, pages=True,
         max_side=65_535, orientation=False, codec="dicom", extra="medical", library="pydicom", made_of="dicom",

@@ -39,7 +39,6 @@ RAW = Unreadable(
 UNREADABLE = (
     RAW,
     Unreadable("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), _CONVERT),
-    Unreadable("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), _CONVERT),
     Unreadable("JPEG XR", re.compile(rb"II\xbc\x01"), _CONVERT),
     Unreadable("OpenEXR", re.compile(rb"\x76\x2f\x31\x01"), _CONVERT),
     Unreadable("Radiance HDR", re.compile(rb"#\?(?:RADIANCE|RGBE)"), _CONVERT),

@@ -26,6 +26,9 @@ from unnoise.optional import require
 if TYPE_CHECKING:
     from types import ModuleType
 
+MAX_SIDE = 10_000_000
+"""Largest width, and height of all pages together: that of an image of libvips."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -118,6 +121,8 @@ def open_decoder(source: str | Path | bytes, head: bytes, name: str) -> Decoder 
         opened: Opened = module.open_file(file)
         if opened.height < 1 or opened.width < 1:
             raise ValueError("it has no pixels")
+        if max(opened.width, opened.height * opened.pages) > MAX_SIDE:
+            raise UnnoiseError(f"more than {MAX_SIDE} pixels a side, pages together")
         return Decoder(name, source, kind, opened)
 
 

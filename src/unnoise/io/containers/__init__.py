@@ -29,7 +29,7 @@ _HOLDS = {
     "GIF": {"comment"},
     "HEIC": FIELDS.keys() - {"comment", "iptc-data"},
 }
-_NO_RESOLUTION = ("GIF", "PNM", "PFM", "DICOM", "FITS")
+_NO_RESOLUTION = ("GIF", "PNM", "PFM", "JP2", "DICOM", "FITS")
 _BY_EXIF = ("JPEG", "PNG", "WebP")  # formats whose orientation is in the EXIF
 _TIMED = ("WebP", "GIF")  # formats of animations
 _BLOCKS = (*_BY_EXIF, "AVIF")  # formats that hold EXIF as a block
