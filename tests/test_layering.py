@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CORE = ["errors", "optional", "spec", "system", "units", "_version"]
+CORE = ["errors", "interruption", "optional", "spec", "system", "units", "_version"]
 """Modules that every package may import; they import only `errors`."""
 
 ALLOWED = {

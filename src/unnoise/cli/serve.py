@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,13 @@ def serve(
     max_bytes: Annotated[int, typer.Option(min=1, help="Largest file, in bytes.")] = LIMITS.body_bytes,
     max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels per image, all pages together.")] = LIMITS.pixels,
     max_pages: Annotated[int, typer.Option(min=1, help="Most pages per file.")] = LIMITS.pages,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory of the service, such as 4G. Default: three quarters of what the process may use.",
+        ),
+    ] = None,
     max_seconds: Annotated[float, typer.Option(min=0.001, help="Longest processing time per image.")] = LIMITS.seconds,
 ) -> None:
     """Start a web page and an HTTP service for denoising.
@@ -47,9 +55,11 @@ def serve(
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         require(module, extra="serve")
     from unnoise.service import server
+    from unnoise.service.memory import for_work
     from unnoise.service.middleware import LOCAL
 
     limits = Limits(
+        memory=LIMITS.memory if memory is None else _size(memory),
         body_bytes=max_bytes,
         pixels=max_pixels,
         pages=max_pages,
@@ -60,9 +70,19 @@ def serve(
     key = _read_key(key_file)
     if host not in LOCAL and key is None:
         print_note("other machines can use this service without a key; --key-file sets one")
+    work = for_work(limits.memory, limits.bodies)
+    print_line(f"memory: {limits.memory / 2**30:.2f} GiB, of which {work / 2**30:.2f} for images; --memory changes it")
     if host in LOCAL and port:
         print_line(f"open http://{host}:{port} in a browser; Ctrl-C stops the service")
     server.run(host, port, limits=limits, key=key, names=allowed_host or (), engine=engine)
+
+
+def _size(text: str) -> int:
+    """Return the bytes of a size such as 4G, 512M or 2147483648; units are powers of 1024."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), flags=re.IGNORECASE)
+    if found is None:
+        raise UnnoiseError(f"--memory must be a size such as 4G or 512M, got '{text}'")
+    return round(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def _read_key(file: Path | None) -> str | None:

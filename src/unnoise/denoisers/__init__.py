@@ -162,7 +162,8 @@ def _inspect_channels(
     channels: np.ndarray, dtype: np.dtype[Any], value_range: tuple[float, float] | None
 ) -> NoiseEstimate:
     values = range_of(value_range, channels, dtype)
-    pixels = values.without_outliers(channels[:, :, :3])
+    colors = channels[:, :, :3]
+    pixels = colors if values.is_unit else values.without_outliers(colors)
     estimate = auto.estimate_noise(pixels, level_estimator())
     estimate = auto.with_model(estimate, channel_count(pixels), bundled_models())
     return estimate.scaled(values.contrast)

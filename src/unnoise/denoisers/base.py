@@ -43,6 +43,7 @@ class DenoiserInfo:
     margin: int = 0
     corrects_clipping: bool = False
     error_model: ErrorModel | None = None
+    tile: int | None = None
 
 
 class Denoiser(ABC):
@@ -55,6 +56,8 @@ class Denoiser(ABC):
         channels: number of channels that `run` takes; None for any number.
         multiple_of: `run` takes heights and widths that are multiples of this.
         halo: distance in pixels up to which an input pixel affects the output; None if it affects all of it.
+        tile: longest side of the tiles that an image is cut into without their margin, in pixels; None for the default,
+            and for a denoiser without `halo` for images that are blended of tiles only if they are very large.
         wants_sigma: whether `run` uses sigma; if the caller gives none, it is estimated.
         margin: reflected pixels added beyond each border before `run`, for networks, which pad with zeros.
         corrects_clipping: whether `run` was trained on noise that was never clipped, so that clipping at black and
@@ -68,6 +71,7 @@ class Denoiser(ABC):
     channels: int | None = None
     multiple_of: int = 1
     halo: int | None = None
+    tile: int | None = None
     wants_sigma: bool = False
     margin: int = 0
     corrects_clipping: bool = False
@@ -118,6 +122,9 @@ class Denoiser(ABC):
     @abstractmethod
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Denoise a finite float32 image `[H, W, channels]` whose sides are multiples of `multiple_of`."""
+
+    def release(self) -> None:  # noqa: B027  (most hold none)
+        """Give the memory that is held for the next call back to the system; it may be called at any time."""
 
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Return the denoiser for an image and the sigma to call it with.

@@ -27,6 +27,7 @@ class BM3D(HasSpec, Denoiser):
 
     name = "bm3d"
     wants_sigma = True
+    tile = 1024  # it compares blocks within windows of 39 pixels, so that tiles hardly differ from the whole
     strength: float = 1.0
 
     def __post_init__(self) -> None:

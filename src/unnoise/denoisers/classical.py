@@ -12,10 +12,13 @@ import numpy as np
 from scipy import ndimage
 from skimage import restoration
 
+from unnoise import interruption
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
 from unnoise.spec import HasSpec
 
+_TILE = 1024
+"""Longest side of the tiles of filters that take much memory, or seconds for each megapixel, in pixels."""
 _BALANCE = 9
 """Side of the window in which the adaptive median compares the numbers of white and black pixels."""
 
@@ -108,6 +111,7 @@ class AdaptiveMedian(HasSpec, Denoiser):
         for size in range(3, self.largest + 1, 2):
             if not left.any():
                 break
+            interruption.check()
             near = ndimage.maximum_filter(~lost, size, mode="constant", cval=0)
             rows, columns = np.nonzero(left & near)
             padded = np.pad(np.where(lost, np.nan, noisy), size // 2, constant_values=np.nan)
@@ -132,6 +136,7 @@ class Bilateral(HasSpec, Denoiser):
     spatial: float = 2.0
     range: float = 1.5
     wants_sigma = True
+    tile = _TILE
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -144,6 +149,7 @@ class Bilateral(HasSpec, Denoiser):
         channels = noisy.shape[2]
         if channels not in (1, 3):
             return np.concatenate([self.run(noisy[:, :, c : c + 1], sigma) for c in range(channels)], axis=2)
+        interruption.check()
         low = min(0.0, float(noisy.min()))
         # scikit-image divides the distance of two colors by 3; this makes it their root mean square difference.
         color = channels == 3
@@ -168,6 +174,7 @@ class NLM(HasSpec, Denoiser):
     name = "nlm"
     strength: float = 0.8
     wants_sigma = True
+    tile = _TILE
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -188,6 +195,7 @@ class Wavelet(HasSpec, Denoiser):
 
     name = "wavelet"
     wants_sigma = True
+    tile = _TILE
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Shrink the coefficients."""
@@ -196,6 +204,7 @@ class Wavelet(HasSpec, Denoiser):
             return noisy.copy()  # nothing to transform
         clean = np.zeros_like(noisy)
         for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            interruption.check()
             moved = np.roll(noisy, shift, axis=(0, 1))
             shrunk = restoration.denoise_wavelet(moved, sigma=level, channel_axis=2, rescale_sigma=False)
             clean += np.roll(shrunk, (-shift[0], -shift[1]), axis=(0, 1)) / 4
@@ -213,6 +222,7 @@ class TV(HasSpec, Denoiser):
     name = "tv"
     weight: float = 1.2
     wants_sigma = True
+    tile = _TILE
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -220,4 +230,10 @@ class TV(HasSpec, Denoiser):
 
     def run(self, noisy: np.ndarray, sigma: Sigma | None) -> np.ndarray:
         """Minimize."""
-        return restoration.denoise_tv_chambolle(noisy, weight=self.weight * _level(sigma), channel_axis=2)
+        clean = np.empty_like(noisy)
+        for channel in range(noisy.shape[2]):
+            interruption.check()
+            clean[:, :, channel] = restoration.denoise_tv_chambolle(
+                noisy[:, :, channel], weight=self.weight * _level(sigma)
+            )
+        return clean

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unnoise import interruption
 from unnoise.denoisers.base import Sigma
 from unnoise.denoisers.per_image import PerImageDenoiser
 
@@ -79,6 +80,7 @@ class DeepPrior(PerImageDenoiser):
         mean = torch.zeros_like(target)
         best, best_error, best_step = mean, math.inf, 0
         for step in range(self.steps):
+            interruption.check()
             jitter = JITTER * torch.randn(fixed.shape, generator=generator)
             with autocast:
                 output = network(fixed + jitter)[:, :, :height, :width].float()

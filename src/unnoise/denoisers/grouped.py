@@ -39,11 +39,13 @@ class Grouped(Denoiser):
         estimates = [one.estimate for one in inside if one.estimate is not None]
         self.estimate = max(estimates, key=lambda estimate: (estimate.sigma, estimate.impulses), default=None)
         halos = [one.halo for one in inside]
+        sizes = [one.tile for one in inside if one.tile is not None]
         self.adopt(
             DenoiserInfo(
                 name=", ".join(dict.fromkeys(map(str, inside))),
                 multiple_of=math.lcm(*(one.multiple_of for one in inside)),
                 halo=None if None in halos else max(halo for halo in halos if halo is not None),
+                tile=min(sizes, default=None),
             )
         )
 

@@ -41,6 +41,13 @@ class ModelCache:
                 self._models.popitem(last=False)
             return self._models[key]
 
+    def release(self) -> None:
+        """Call `Denoiser.release` of all that are open."""
+        with self._lock:
+            models = list(self._models.values())
+        for model in models:
+            model.release()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle what opens the denoisers, without them."""
         return type(self), (self.make, self.size)

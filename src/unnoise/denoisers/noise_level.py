@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unnoise import interruption
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.system import cpu_count
@@ -40,6 +41,7 @@ class NoiseLevelEstimator:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or cpu_count()
+        options.enable_cpu_mem_arena = False  # it would keep the memory of features, some hundred MB for each model
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -70,7 +72,11 @@ class NoiseLevelEstimator:
         """Return the root mean square of the noise level over a picture, of large ones over a sample of windows."""
         statistics = self.statistics(pixels)
         windows = _sample(pixels)
-        return float(np.sqrt(np.mean([np.mean(np.square(self.level(one, statistics))) for one in windows])))
+        squares = []
+        for window in windows:
+            interruption.check()
+            squares.append(np.mean(np.square(self.level(window, statistics))))
+        return float(np.sqrt(np.mean(squares)))
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         """Pickle and copy it as its file."""
@@ -102,7 +108,11 @@ def sample_statistics(pixels: np.ndarray, measure: Callable[[np.ndarray], np.nda
         pixels: float32 `[H, W, C]`; of large pictures, a sample of windows is looked at.
         measure: returns them for a picture, or a window.
     """
-    found = np.concatenate([measure(window) for window in _sample(pixels)])
+    parts = []
+    for window in _sample(pixels):
+        interruption.check()
+        parts.append(measure(window))
+    found = np.concatenate(parts)
     if len(found) == 1:
         return found
     mean, deviation = np.split(found.astype(np.float64), 2, axis=1)
@@ -122,7 +132,10 @@ def _sample(pixels: np.ndarray) -> list[np.ndarray]:
     chosen = [window for window in windows if _is_informative(pixels[window])]
     if small and len(chosen) == len(windows):
         return [pixels]
-    return [pixels[window] for window in chosen[:: -(-len(chosen) // _WINDOWS**2) or 1]] or [pixels]
+    if not chosen and small:
+        return [pixels]
+    chosen = chosen or windows  # of a large picture not all: that would take memory and time for each of its pixels
+    return [pixels[window] for window in chosen[:: -(-len(chosen) // _WINDOWS**2)]]
 
 
 def _is_informative(pixels: np.ndarray) -> bool:

@@ -47,6 +47,7 @@ class _Session(onnxruntime.InferenceSession):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
+        options.enable_cpu_mem_arena = False  # it would keep the memory of features, some hundred MB for each model
         options.enable_mem_pattern = False  # patterns for different sizes would add a third to the memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         source = model if isinstance(model, bytes) else str(model)

@@ -46,6 +46,10 @@ class OpenVino(ExportedNetwork):
         request = self.compiled.create_infer_request()  # one per call, since several threads may call
         return np.array(request.infer(self.feed(noisy, sigma))["clean"])[0].transpose(1, 2, 0)
 
+    def release(self) -> None:
+        """Give the memory of features, which is some hundred MB, back to the system."""
+        self.compiled.release_memory()
+
 
 class _Compiled(openvino.CompiledModel):
     """A compiled model that can be pickled, by compiling it again, and whose copies are itself."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unnoise import interruption
 from unnoise.denoisers.base import Sigma
 from unnoise.denoisers.per_image import PerImageDenoiser
 
@@ -61,6 +62,7 @@ class ZeroShot(PerImageDenoiser):
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
+            interruption.check()
             crop = picture
             for axis in (2, 3):
                 length = min(CROP, picture.shape[axis] // 2 * 2)

@@ -74,12 +74,16 @@ class ValueRange:
         """Return float32 values with black at 0 and white at 1; what overflows is infinite."""
         black, white = np.float32(self.black), np.float32(self.white)
         with np.errstate(over="ignore", invalid="ignore"):
-            return (pixels - black) / (white - black)  # white itself becomes 1 exactly, as detectors of clipping need
+            normalized = pixels - black
+            normalized /= white - black  # in place, since images may be large
+        return normalized  # white itself becomes 1 exactly, as detectors of clipping need
 
     def without_outliers(self, pixels: np.ndarray) -> np.ndarray:
         """Return `normalize` with infinity in place of outliers, which estimators of the noise pass over."""
-        normalized = self.normalize(pixels)
-        return np.where(np.abs(normalized - 0.5) <= 0.5 + BEYOND, normalized, np.float32(np.inf))
+        normalized = np.asarray(self.normalize(pixels))
+        present = (normalized >= -BEYOND) & (normalized <= 1 + BEYOND)
+        normalized[~present] = np.inf  # in place: images may be large
+        return normalized
 
     def restore(self, normalized: np.ndarray) -> np.ndarray:
         """Return the values of `normalize` in the image's own units."""

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unnoise import interruption
 from unnoise.noise import blockiness, impulses
 
 BEND = 0.5
@@ -259,6 +260,7 @@ def _scales(pixels: np.ndarray) -> Iterator[np.ndarray]:
     for _ in _SCALES:
         if min(pixels.shape[:2]) < _SIDE:
             return
+        interruption.check()
         yield _blocks(pixels)
         with np.errstate(invalid="ignore"):  # infinities of both signs
             pixels = _halved(pixels)

@@ -143,6 +143,9 @@ def denoise_array(
 ) -> np.ndarray:
     """Denoise an array of any size; in tiles, unless the denoiser has no `halo` and the array is small.
 
+    The longest side of the tiles is the denoiser's `tile`. One without `halo` and `tile` is given up to
+    `streaming.STREAMING_PIXELS` at once.
+
     Args:
         denoiser: as `DenoiseOptions.resolve` returns it.
         noisy: float32 `[H, W, C]`.
@@ -153,11 +156,14 @@ def denoise_array(
     Returns:
         The denoised image, float32 `[H, W, C]`.
     """
-    grid = denoiser.multiple_of
+    grid, size = denoiser.multiple_of, denoiser.tile or tiling.TILE
+    whole = streaming.STREAMING_PIXELS if denoiser.tile is None else size**2
     if denoiser.halo is not None:
-        clean = tiling.denoise_tiled(denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=grid, progress=progress)
-    elif noisy.shape[0] * noisy.shape[1] > streaming.STREAMING_PIXELS:
-        clean = tiling.denoise_blended(denoiser, noisy, sigma, multiple_of=grid, progress=progress)
+        clean = tiling.denoise_tiled(
+            denoiser, noisy, sigma, halo=denoiser.halo, multiple_of=grid, size=size, progress=progress
+        )
+    elif noisy.shape[0] * noisy.shape[1] > whole:
+        clean = tiling.denoise_blended(denoiser, noisy, sigma, multiple_of=grid, size=size, progress=progress)
     else:
         clean = denoiser(noisy, sigma)
     progress(1.0)

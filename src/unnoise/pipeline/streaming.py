@@ -41,6 +41,8 @@ _Denoise = Callable[[np.ndarray, Tile], tuple[np.ndarray, np.ndarray | None]]
 _ROWS = 64  # that are read at once
 _WINDOW = 512  # side of the windows that the noise is estimated from
 _WINDOWS = 8  # along each side of the image
+SAMPLE_PIXELS = (_WINDOW * _WINDOWS) ** 2
+"""Most pixels that the noise is estimated from."""
 
 
 def sample_windows(rows: RowReader, pages: Sequence[int] | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import importlib.resources
@@ -19,10 +20,11 @@ from unnoise._version import __version__
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.pipeline.process import ProgressCallback
-from unnoise.service import operations, problems, request_body
+from unnoise.service import memory, operations, problems, request_body
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
 from unnoise.service.middleware import GuardMiddleware
+from unnoise.service.operations import DenoiseRequest
 from unnoise.service.pool import Pool
 from unnoise.service.problems import Problem
 from unnoise.service.schemas import (
@@ -55,6 +57,8 @@ PAGE = {
 }
 """Path of each file of the web page -> its name and media type."""
 
+_LARGE = 2**27  # bytes of work after which memory is given back to the system
+
 T = TypeVar("T")
 
 
@@ -69,14 +73,16 @@ class Service:
     def __init__(self, limits: Limits, engine: str | None) -> None:
         self.limits = limits
         self.jobs = JobRegistry()
-        self.budget = request_body.MemoryBudget(limits.buffered_bytes)
+        self.budget = request_body.MemoryBudget(limits.bodies)
         self.pool = Pool(limits)
+        self.admission = memory.Admission(memory.for_work(limits.memory, limits.bodies), lambda: self.pool.retry_after)
         self.operations = operations.Operations(limits, engine, lambda: self.pool.working)
         self.ready = False
         self.metrics = Metrics(
             {
                 "working": ("Images being processed.", lambda: self.pool.working),
                 "waiting": ("Images waiting for a worker.", lambda: self.pool.waiting),
+                "work_bytes": ("Estimated memory of all admitted work.", lambda: self.admission.held),
                 "held_bytes": ("Bytes of request and response bodies in memory.", lambda: self.budget.held),
             }
         )
@@ -91,12 +97,28 @@ class Service:
             self.ready = True
 
     async def process(
-        self, request: Request, job_name: str | None, operation: Callable[[bytes, ProgressCallback], T]
+        self,
+        request: Request,
+        job_name: str | None,
+        operation: Callable[[bytes, ProgressCallback], T],
+        estimate: Callable[[bytes], int],
     ) -> T:
-        """Receive the image of a request, and run an operation on it in the pool."""
+        """Receive the image of a request, and run an operation on it in the pool, if there is memory for it."""
         with self.jobs.register(job_name) as job, self.budget.reserve() as reservation:
             data = await request_body.receive(request, self.limits, reservation, job)
-            return await self.pool.run(lambda: operation(data, job.report), job, lambda: _disconnected(request))
+            self.pool.check()
+            count = await asyncio.to_thread(estimate, data)
+            self.pool.check()
+            release = self.admission.admit(count)
+
+            def work() -> T:
+                try:
+                    return operation(data, job.report)
+                finally:
+                    if count > _LARGE:
+                        self.operations.release()
+
+            return await self.pool.run(work, job, lambda: _disconnected(request), release)
 
     def respond(self, request: Request, output: operations.EncodedPicture) -> Response:
         """Return an encoded image as a response, and record it in metrics and log."""
@@ -168,8 +190,9 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
     async def denoise(request: Request, query: Annotated[Denoising, Query()]) -> Response:
         """Denoise an image; bit depth, color profile, EXIF, transparency and pages are preserved."""
         options = query.to_request(format=query.format and query.format.value, quality=query.quality)
+        estimate = lambda data: service.operations.memory("denoise", data, options)  # noqa: E731
         operation = lambda data, report: service.operations.denoise(data, options, report)  # noqa: E731
-        return service.respond(request, await service.process(request, query.job, operation))
+        return service.respond(request, await service.process(request, query.job, operation, estimate))
 
     @app.post("/v1/preview", responses=files(["png"]) | refusals, **picture)
     async def preview(request: Request, query: Annotated[Previewing, Query()]) -> Response:
@@ -178,8 +201,10 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
         Strength 0 renders the input.
         """
         box = (query.left, query.top, query.width, query.height)
+        region = (query.height or service.limits.pixels, query.width or service.limits.pixels)
+        estimate = lambda data: service.operations.memory("preview", data, query.to_request(), region)  # noqa: E731
         operation = lambda data, report: service.operations.preview(data, query.to_request(), box, report)  # noqa: E731
-        return service.respond(request, await service.process(request, query.job, operation))
+        return service.respond(request, await service.process(request, query.job, operation, estimate))
 
     @app.post("/v1/uncertainty", responses=files(["png"]) | refusals, **picture)
     async def uncertainty(request: Request, query: Annotated[Mapping, Query()]) -> Response:
@@ -188,8 +213,9 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
         It is calibrated for white noise and for signal-dependent noise.
         """
         options, gain = query.to_request(), query.gain
+        estimate = lambda data: service.operations.memory("uncertainty", data, options)  # noqa: E731
         operation = lambda data, report: service.operations.uncertainty(data, options, gain, report)  # noqa: E731
-        return service.respond(request, await service.process(request, query.job, operation))
+        return service.respond(request, await service.process(request, query.job, operation, estimate))
 
     @app.post("/v1/noise-map", responses=files(["png"]) | refusals, **picture)
     async def noise_map(request: Request, query: Annotated[Selection, Query()]) -> Response:
@@ -198,14 +224,16 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
         It is logarithmic and the same for all images: value V of 255 is a level of 0.5 * 128^(V/255) in 8-bit units;
         black is 0.5 or less, white 64 or more.
         """
+        estimate = lambda data: service.operations.memory("noise_map", data, DenoiseRequest(page=query.page))  # noqa: E731
         operation = lambda data, report: service.operations.noise_map(data, query.page, report)  # noqa: E731
-        return service.respond(request, await service.process(request, query.job, operation))
+        return service.respond(request, await service.process(request, query.job, operation, estimate))
 
     @app.post("/v1/inspect", openapi_extra=BODY, responses=refusals, tags=["images"])
     async def inspect(request: Request, query: Annotated[Selection, Query()]) -> Inspection:
         """Return the properties of an image, and estimate its noise."""
+        estimate = lambda data: service.operations.memory("inspect", data, DenoiseRequest(page=query.page))  # noqa: E731
         operation = lambda data, report: service.operations.inspect(data, query.page, report)  # noqa: E731
-        result = await service.process(request, query.job, operation)
+        result = await service.process(request, query.job, operation, estimate)
         noise = result.noise
         return Inspection(
             colours=result.colours,

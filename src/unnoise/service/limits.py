@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 
+from unnoise import system
 from unnoise.errors import UnnoiseError
 
 MIB = 2**20
+SHARE = 0.75
+"""Default of `memory`, as a share of what the process may use: the rest is for the system and its file cache."""
 
 
 def _workers() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return min(4, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def _memory() -> int:
+    return round(SHARE * system.memory_size())
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,10 @@ class Limits:
 
     Attributes:
         body_bytes: size of a request body; larger ones are refused (413), by Content-Length or while they arrive.
-        buffered_bytes: request and response bodies in memory, all together; a body beyond that is refused (429).
+        memory: bytes that the process may take. Work is admitted by estimates of its peak, see `memory.estimate`; it is
+            refused if it does not fit beside what is admitted (429), or not at all (413).
+        buffered_bytes: request and response bodies in memory, all together, at most an eighth of `memory`; a body
+            beyond that is refused (429).
         pixels: of one image, all pages together; larger ones are refused (413) before they are decoded.
         pages: of one file; likewise.
         seconds: processing time of one image; then it is canceled (504).
@@ -38,6 +48,7 @@ class Limits:
     """
 
     body_bytes: int = 64 * MIB
+    memory: int = field(default_factory=_memory)
     buffered_bytes: int = 512 * MIB
     pixels: int = 50_000_000
     pages: int = 100
@@ -47,6 +58,11 @@ class Limits:
     workers: int = field(default_factory=_workers)
     queue_size: int = 16
     connections: int = 500
+
+    @property
+    def bodies(self) -> int:
+        """The bytes of bodies that are held at most."""
+        return min(self.buffered_bytes, self.memory // 8)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyvips
 
-from unnoise import denoisers, io
-from unnoise.denoisers.auto import Auto
-from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise import denoisers, io, system
+from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto
+from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.io import formats
@@ -20,6 +22,7 @@ from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import encoded_errors, noise_maps, preview, process
 from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import ProgressCallback
+from unnoise.service import memory
 from unnoise.service.limits import Limits
 from unnoise.units import from_8bit, to_8bit
 
@@ -29,6 +32,7 @@ OUTPUTS = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS if no
 """Those that a request can ask for; by default, an image comes back in its own."""
 MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
 """Models that requests can name: a closed list, and never a path."""
+_AUTOMATIC = {name for choices in MODEL_FOR_NOISE.values() for names in choices for name in names}
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,20 @@ class InspectionResult:
     noise: NoiseEstimate
 
 
+@functools.cache
+def model_facts() -> dict[str, DenoiserInfo]:
+    """Return the facts of the models that requests can name, except "auto"."""
+    networks = {
+        name: replace(card.info, halo=card.reach if card.info.halo is None else card.info.halo)
+        for name, card in ((name, Onnx(path, threads=1).card) for name, path in denoisers.bundled_models().items())
+    }
+    filters = {}
+    for name in denoisers.DENOISERS.members:
+        with contextlib.suppress(UnnoiseError):  # its library is not installed: it fails before it takes memory
+            filters[name] = denoisers.make(name).info
+    return {name: networks.get(name) or filters.get(name) or DenoiserInfo(name) for name in MODELS if name != Auto.name}
+
+
 class Operations:
     """Operations on images, with models that are loaded once and shared by all threads.
 
@@ -90,12 +108,45 @@ class Operations:
     def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
         self.limits, self.engine, self._busy = limits, engine, busy
         self._models = denoisers.ModelCache(self._make, size=len(MODELS))
+        self._facts = model_facts()
         self._auto = Auto(self._models, denoisers.bundled_models(), denoisers.level_estimator())
         pyvips.cache_set_max(0)  # it would keep images of past requests
 
     def open(self, model: str) -> Denoiser:
         """Return a model of `MODELS`."""
         return self._auto if model == Auto.name else self._models.open(model)
+
+    def memory(
+        self, operation: str, data: bytes, options: DenoiseRequest, region: tuple[int, int] | None = None
+    ) -> int:
+        """Return an estimate of the memory that an operation takes at its peak, in bytes; see `memory.estimate`.
+
+        Args:
+            operation: name of the method.
+            data: the encoded image.
+            options: as for the operation.
+            region: height and width of the region to render; None for the whole image.
+
+        Raises:
+            UnnoiseError: as `io.read`, as far as the header of the file shows it.
+        """
+        page = options.page or (1 if operation == "preview" else None)
+        limits, codec = self.limits, options.format
+        rows = io.RowReader(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
+        work = memory.Work(
+            operation, self._facts_of(options.model), region, options.sigma is None, options.strength,
+            formats.format_for(OUTPUTS[codec]).name if codec else rows.kind.name,
+        )  # fmt: skip
+        return memory.estimate(work, rows.header)
+
+    def release(self) -> None:
+        """Give memory that engines and the allocator hold for later work back to the system."""
+        self._models.release()
+        system.trim_memory()
+
+    def _facts_of(self, model: str) -> list[DenoiserInfo]:
+        names = [model] if model != Auto.name else [name for name in _AUTOMATIC if name in self._facts]
+        return [self._facts[name] for name in names]
 
     def warm_up(self) -> None:
         """Load the most common model, and run it once."""

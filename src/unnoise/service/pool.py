@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from unnoise import interruption
 from unnoise.service.jobs import JobState
 from unnoise.service.limits import Limits
 from unnoise.service.problems import Problem, gone
@@ -34,22 +35,28 @@ class Pool:
         self._threads: ThreadPoolExecutor | None = None
         self._seconds = 1.0  # of one image: a running mean
 
-    async def run(self, work: Callable[[], T], job: JobState, disconnected: Callable[[], Awaitable[Any]]) -> T:
+    async def run(
+        self,
+        work: Callable[[], T],
+        job: JobState,
+        disconnected: Callable[[], Awaitable[Any]],
+        ended: Callable[[], object] = lambda: None,
+    ) -> T:
         """Run a function on a thread.
 
         Args:
             work: calls `job.report` now and then, which is where it can be stopped.
             job: state of the request.
             disconnected: waits until the client disconnects.
+            ended: called when the thread is done with it, or it was discarded; not if the queue is full.
 
         Raises:
             Problem: the queue is full (429), the time is over (504), or the client has disconnected; a running thread
                 then ends at the next tile.
         """
-        if self.working + self.waiting >= self.limits.workers + self.limits.queue_size:
-            raise self.full()
+        self.check()
         begun = asyncio.Event()
-        future = self._submit(work, job, begun.set)
+        future = self._submit(work, job, begun.set, ended)
         outcome = asyncio.wrap_future(future)
         outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # the client may have disconnected
         watches = [asyncio.ensure_future(disconnected()), asyncio.ensure_future(self._timeout(begun))]
@@ -67,11 +74,20 @@ class Pool:
             for watch in watches:
                 watch.cancel()
 
+    def check(self) -> None:
+        """Raise a problem if the queue is full."""
+        if self.working + self.waiting >= self.limits.workers + self.limits.queue_size:
+            raise self.full()
+
+    @property
+    def retry_after(self) -> int:
+        """The seconds after which a worker should be free."""
+        return min(max(math.ceil(self._seconds * (1 + self.waiting) / self.limits.workers), 1), 60)
+
     def full(self) -> Problem:
-        """Return the problem of a full queue, with the seconds after which a worker should be free."""
-        seconds = math.ceil(self._seconds * (1 + self.waiting) / self.limits.workers)
+        """Return the problem of a full queue."""
         line = f"the queue is full, {self.waiting} images are waiting: try again later"
-        return Problem(429, line, {"Retry-After": str(min(max(seconds, 1), 60))})
+        return Problem(429, line, {"Retry-After": str(self.retry_after)})
 
     def close(self) -> None:
         """Discard the queue."""
@@ -79,7 +95,9 @@ class Pool:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self._threads = None
 
-    def _submit(self, work: Callable[[], T], job: JobState, begun: Callable[[], object]) -> Future[T]:
+    def _submit(
+        self, work: Callable[[], T], job: JobState, begun: Callable[[], object], ended: Callable[[], object]
+    ) -> Future[T]:
         loop, started = asyncio.get_running_loop(), False
         self.waiting += 1
         job.state, job.share = "waiting", 0.0
@@ -100,11 +118,13 @@ class Pool:
             job.state, job.share = "working", 0.0
             start = time.perf_counter()
             job.report(0.0)
-            made = work()
+            with interruption.checked_by(lambda: job.report(job.share)):
+                made = work()
             self._seconds += 0.2 * (time.perf_counter() - start - self._seconds)
             return made
 
         def end() -> None:
+            ended()
             if started:
                 self.working -= 1
             else:
