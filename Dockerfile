@@ -1,5 +1,7 @@
 # unnoise serve, in an image without compilers, as an unprivileged user:
-#     docker build -t unnoise . && docker run --rm --read-only -p 127.0.0.1:8000:8000 unnoise
+#     docker build -t unnoise .
+#     docker run --rm --read-only -p 127.0.0.1:8000:8000 -e UNNOISE_ALLOWED_HOST=localhost unnoise
+# It does not start without UNNOISE_KEY or UNNOISE_ALLOWED_HOST.
 
 FROM python:3.13-slim AS build
 WORKDIR /source

@@ -130,6 +130,7 @@ def main() -> None:
             words = subprocess.run(command, capture_output=True, text=True).stdout.split()
             if len(words) == 8:
                 rows.append(Row(*words[:3], *map(float, words[3:])))  # type: ignore[arg-type]
+                print(*words, file=sys.stderr, flush=True)
             else:
                 print(f"{' '.join(case)}, {size:g} megapixels: no result, out of memory?", file=sys.stderr)
     print(report.markdown(rows))

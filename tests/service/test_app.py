@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import json
 import logging
@@ -351,7 +352,10 @@ def test_a_key_is_asked_for() -> None:
         problem(answer, 401)
         assert answer.headers["www-authenticate"] == "Bearer"
         problem(client.get("/metrics", headers=sent), 401)
+    problem(client.get("/metrics/"), 401)
     assert client.get("/healthz").status_code == client.get("/").status_code == 200
+    for scheme in ("bearer", "BEARER"):
+        assert client.get("/v1/models", headers={"Authorization": f"{scheme} a key"}).status_code == 200
     assert client.post("/v1/inspect", content=ALPHA, headers={"Authorization": "Bearer a key"}).status_code == 200
 
 
@@ -647,7 +651,12 @@ def test_the_page_keeps_to_its_policy() -> None:
 
 @pytest.mark.parametrize(
     ("key", "line"),
-    [(None, "key: cannot read the key: No such file"), ("", "the key must be"), ("clé", "the key must be")],
+    [
+        (None, "key: cannot read the key: No such file"),
+        ("", "the key must be"),
+        ("clé", "the key must be"),
+        ("fifteen letters", "at least 16"),
+    ],
 )
 def test_an_invalid_key_is_reported(
     tmp_path: Path, key: str | None, line: str, capsys: pytest.CaptureFixture[str]
@@ -666,17 +675,57 @@ def test_the_command_says_where_it_listens(
     from unnoise.service import server
 
     calls: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(server, "run", lambda *where, **how: calls.append((where, how)))
-    monkeypatch.setenv("UNNOISE_KEY", "sesame")
-    for words in ([], ["--host", "0.0.0.0", "--allowed-host", "a.example", "--workers", "3", "--max-pixels", "99"]):
+
+    def run(*where: Any, **how: Any) -> None:
+        how.pop("announce")("http://[::1]:8000")
+        calls.append((where, how))
+
+    monkeypatch.setattr(server, "run", run)
+    monkeypatch.setenv("UNNOISE_KEY", "sesame, open the door")
+    for words in ([], ["--host", "0.0.0.0", "--allowed-host", "a.example", "--workers", "3", "--memory", "3G"]):
         with pytest.raises(SystemExit) as end:
             main.main(["serve", *words])
         assert end.value.code == 0
-    assert "open http://127.0.0.1:8000 in a browser" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "open http://[::1]:8000 in a browser" in said
+    assert "memory: 3.00 GiB, of which 2.12 for images" in said
     (here, plain), (there, options) = calls
     assert (here, there) == (("127.0.0.1", 8000), ("0.0.0.0", 8000))
-    assert (plain["limits"], plain["key"]) == (Limits(), "sesame")
-    assert (options["limits"].workers, options["limits"].pixels, options["names"]) == (3, 99, ["a.example"])
+    assert (plain["limits"], plain["key"]) == (Limits(), "sesame, open the door")
+    assert (options["limits"].workers, options["limits"].memory, options["names"]) == (3, 3 * 2**30, ["a.example"])
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "starts"),
+    [
+        (["--host", "0.0.0.0"], {}, False),
+        (["--host", "::"], {}, False),
+        (["--host", "0.0.0.0", "--open"], {}, True),
+        (["--host", "0.0.0.0"], {"UNNOISE_KEY": 16 * "k"}, True),
+        (["--host", "0.0.0.0"], {"UNNOISE_ALLOWED_HOST": "pictures.example"}, True),
+        (["--host", "0.0.0.0", "--allowed-host", "pictures.example"], {}, True),
+        (["--memory", "much"], {}, False),
+        (["--memory", "100M"], {}, False),
+    ],
+)
+def test_other_machines_need_a_key_or_a_name(
+    words: list[str],
+    variables: dict[str, str],
+    starts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from unnoise.service import server
+
+    calls: list[object] = []
+    monkeypatch.setattr(server, "run", lambda *_, **how: calls.append(how))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end:
+        main.main(["serve", *words])
+    assert (end.value.code == 0, bool(calls)) == (starts, starts)
+    if not starts:
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_without_the_extra_the_command_says_what_to_install(
@@ -686,6 +735,65 @@ def test_without_the_extra_the_command_says_what_to_install(
     with pytest.raises(SystemExit):
         main.main(["serve"])
     assert 'pip install "unnoise[serve]"' in capsys.readouterr().err
+
+
+def test_no_address_leads_to_another_host(client: TestClient) -> None:
+    for path in ("/metrics/", "/v1/denoise/", "/v1//denoise"):
+        answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+        assert answer.status_code == 404 and "location" not in answer.headers, path
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/page.js", "/v1/models"])
+def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/v1/denoise").status_code == 405
+
+
+def test_two_ends_of_a_body_are_refused(client: TestClient) -> None:
+    headers = {"Content-Length": "3", "Transfer-Encoding": "chunked"}
+    answer = client.post("/v1/inspect", content=ALPHA, headers=headers)
+    assert "either" in problem(answer, 400) and answer.headers["connection"] == "close"
+
+
+def test_large_headers_are_refused(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X": 30_000 * "y"}).status_code == 200
+    assert "32768 bytes" in problem(client.get("/healthz", headers={"X": 33_000 * "y"}), 431)
+
+
+def test_an_address_has_a_share_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = dataclasses.replace(LIMITS, client_images=1)
+    made = application.make(limits, engine="onnx")
+    operations_, going, started = made.state.service.operations, threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> operations.EncodedPicture:
+        started.set()
+        assert going.wait(20)
+        return operations.EncodedPicture(ALPHA, "png", "median", None, 64)
+
+    monkeypatch.setattr(operations_, "denoise", slow)
+    with TestClient(made, base_url="http://localhost") as client:
+        first = threading.Thread(target=lambda: client.post("/v1/denoise?model=median", content=ALPHA))
+        first.start()
+        assert started.wait(20)
+        refused = client.post("/v1/inspect", content=ALPHA)
+        assert "of this address" in problem(refused, 429) and int(refused.headers["retry-after"]) > 0
+        going.set()
+        first.join()
+        assert client.post("/v1/inspect", content=ALPHA).status_code == 200
+        here = TestClient(made, base_url="http://localhost", client=("127.0.0.1", 1))
+        made.state.service._clients["127.0.0.1"] = 5
+        assert here.post("/v1/inspect", content=ALPHA).status_code == 200
+
+
+def test_while_it_drains_it_is_not_ready_and_takes_no_work() -> None:
+    made = application.make(LIMITS, engine="onnx")
+    with TestClient(made, base_url="http://localhost") as client:
+        made.state.service.drain()
+        assert "shutting down" in problem(client.get("/readyz"), 503)
+        assert "shutting down" in problem(client.post("/v1/inspect", content=ALPHA), 503)
+        assert client.get("/healthz").status_code == 200 and made.state.service.is_idle
 
 
 def test_a_wrong_method_is_answered_with_the_allowed_ones(client: TestClient) -> None:

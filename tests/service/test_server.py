@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -205,6 +208,53 @@ def test_the_client_of_the_examples_cleans_a_file(address: str, picture: bytes, 
     assert done.returncode == 1
     assert "not an image in a supported format" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_interrupts_end_it_without_tracebacks(picture: bytes, signals: int) -> None:
+    """The first one when the work is done, and the address says so meanwhile; a second one at once."""
+    code = (
+        "import time\nfrom unnoise.denoisers.classical import Median\nfrom unnoise.service import server\n"
+        "run = Median.run\nMedian.run = lambda *given: (time.sleep(3), run(*given))[1]\n"
+        "server.run(port=0, engine='onnx')"
+    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT / "src")})
+    assert process.stderr is not None
+    place = json.loads(process.stderr.readline())["address"]
+    with connected(place) as connection:
+        connection.sendall(head(len(picture)) + picture)
+        until = time.monotonic() + 20
+        while not gauges(place)["working"]:
+            assert time.monotonic() < until
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        if signals == 1:
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                urllib.request.urlopen(f"{place}/readyz", timeout=10)
+        assert ended(connection).startswith(b"HTTP/1.1 200") == (signals == 1)
+    said = process.stderr.read()
+    assert process.wait(20) in ((-signal.SIGINT, 1, 130) if signals == 1 else (130,))
+    process.stderr.close()
+    assert signals == 1 or "Traceback" not in said, said
+
+
+def test_connections_of_one_address_leave_room_for_others() -> None:
+    with serving(client_connections=3) as place, contextlib.ExitStack() as stack:
+        port = urlsplit(place).port
+        opened = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10, source_address=("127.0.0.2", 0)))
+            for _ in range(5)
+        ]
+        assert [ended(one) for one in opened[3:]] == [b"", b""]
+        with urllib.request.urlopen(f"{place}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+        opened[0].close()
+        time.sleep(0.3)
+        with socket.create_connection(("127.0.0.1", port), 10, source_address=("127.0.0.2", 0)) as again:
+            again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert ended(again).startswith(b"HTTP/1.1 200")
 
 
 def test_a_port_in_use_gives_a_one_line_error(address: str) -> None:

@@ -16,6 +16,8 @@ from unnoise.optional import require
 from unnoise.service.limits import Limits
 
 KEY = "UNNOISE_KEY"
+SHORTEST_KEY = 16
+"""Characters: 64 bits as hexadecimal digits, which cannot be found by trying at any rate that a service answers at."""
 LIMITS = Limits()
 """The defaults of the options."""
 
@@ -26,11 +28,19 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8000,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Accept requests for this host name; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="UNNOISE_ALLOWED_HOST",
+            help="Accept requests for this host name; may be repeated.",
+        ),
     ] = None,
     key_file: Annotated[
         Path | None, typer.Option(help=f"File that holds the bearer key. Default: the variable {KEY}.")
     ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Serve other machines without a key and for any host name.")
+    ] = False,
     engine: Engine = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Images processed at the same time. Default: one per core, at most 4.")
@@ -68,13 +78,20 @@ def serve(
         queue_size=queue_size,
     )
     key = _read_key(key_file)
-    if host not in LOCAL and key is None:
-        print_note("other machines can use this service without a key; --key-file sets one")
+    if host not in LOCAL and key is None and not allowed_host:
+        if not open_:
+            raise UnnoiseError(
+                f"other machines could use this service without a key: set {KEY} or --key-file, name the host by "
+                "--allowed-host or UNNOISE_ALLOWED_HOST, or allow it by --open"
+            )
+        print_note("other machines can use this service without a key")
     work = for_work(limits.memory, limits.bodies)
     print_line(f"memory: {limits.memory / 2**30:.2f} GiB, of which {work / 2**30:.2f} for images; --memory changes it")
-    if host in LOCAL and port:
-        print_line(f"open http://{host}:{port} in a browser; Ctrl-C stops the service")
-    server.run(host, port, limits=limits, key=key, names=allowed_host or (), engine=engine)
+
+    def announce(address: str) -> None:
+        print_line(f"open {address} in a browser; Ctrl-C stops the service")
+
+    server.run(host, port, limits=limits, key=key, names=allowed_host or (), engine=engine, announce=announce)
 
 
 def _size(text: str) -> int:
@@ -96,4 +113,6 @@ def _read_key(file: Path | None) -> str | None:
             raise UnnoiseError(f"{file}: cannot read the key: {getattr(error, 'strerror', None) or error}") from error
     if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
         raise UnnoiseError("the key must be printable ASCII text and not empty")
+    if key is not None and len(key) < SHORTEST_KEY:
+        raise UnnoiseError(f"the key must have at least {SHORTEST_KEY} characters: openssl rand -hex 32 makes one")
     return key

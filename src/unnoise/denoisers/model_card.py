@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,15 @@ from unnoise.denoisers.base import DenoiserInfo
 from unnoise.errors import UnnoiseError
 
 KEY = "unnoise.card"
+_LARGEST = 2**16  # pixels: beyond the side of any tile, and of any use
+_RANGES = {
+    "channels": (1, 64, False),
+    "multiple_of": (1, _LARGEST, False),
+    "halo": (0, _LARGEST, True),
+    "reach": (0, _LARGEST, True),
+    "margin": (0, 1024, False),
+}
+"""Field -> its least and largest value, and whether it may be missing: others would take all memory, or never end."""
 _RENAMED = {"terms": "data_licence"}  # cards before version 0.2
 
 
@@ -102,6 +112,42 @@ class Card:
             values = json.loads((metadata or {})[KEY])
             values = {_RENAMED.get(key, key): value for key, value in values.items()}
             known = {attribute.name for attribute in dataclasses.fields(cls)}
-            return cls(**{key: value for key, value in values.items() if key in known})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            card = cls(**{key: value for key, value in values.items() if key in known})
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UnnoiseError(f"'{source}' is not an unnoise model: it has no valid card") from error
+        if wrong := card.wrong_value():
+            raise UnnoiseError(f"'{source}' is not a usable model: on its card, {wrong}")
+        return card
+
+    def wrong_value(self) -> str:
+        """Return which value cannot be that of a network, in a line; "" if there is none."""
+        for key, (least, most, may_be_missing) in _RANGES.items():
+            value = getattr(self, key)
+            if value is None and may_be_missing:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                return f"{key} must be an integer from {least} to {most}, got {str(value)[:40]!r}"
+        texts = (
+            "name",
+            "network",
+            "noise",
+            "summary",
+            "task",
+            "recipe",
+            "data_licence",
+            "trained",
+            "version",
+            "licence",
+        )
+        for key in texts:
+            if not isinstance(getattr(self, key), str):
+                return f"{key} must be text"
+        if not isinstance(getattr(self, "wants_sigma"), bool):  # noqa: B009  (files hold what they like)
+            return "wants_sigma must be true or false"
+        try:
+            fitted = [(int(channels), [float(term) for term in terms]) for channels, terms in self.error_model.items()]
+            scores = [float(score) for score in self.scores.values()]
+        except (AttributeError, TypeError, ValueError):
+            return "scores and error_model must be tables of numbers"
+        numbers = [*scores, *(term for _, terms in fitted for term in terms)]
+        return "" if all(map(math.isfinite, numbers)) else "scores and error_model must be finite numbers"

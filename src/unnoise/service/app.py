@@ -7,7 +7,8 @@ import contextlib
 import hashlib
 import importlib.resources
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -23,7 +24,7 @@ from unnoise.pipeline.process import ProgressCallback
 from unnoise.service import memory, operations, problems, request_body
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
-from unnoise.service.middleware import GuardMiddleware
+from unnoise.service.middleware import LOCAL, GuardMiddleware
 from unnoise.service.operations import DenoiseRequest
 from unnoise.service.pool import Pool
 from unnoise.service.problems import Problem
@@ -77,7 +78,8 @@ class Service:
         self.pool = Pool(limits)
         self.admission = memory.Admission(memory.for_work(limits.memory, limits.bodies), lambda: self.pool.retry_after)
         self.operations = operations.Operations(limits, engine, lambda: self.pool.working)
-        self.ready = False
+        self.ready = self.draining = False
+        self._clients: Counter[str] = Counter()
         self.metrics = Metrics(
             {
                 "working": ("Images being processed.", lambda: self.pool.working),
@@ -94,7 +96,40 @@ class Service:
         except Exception:
             log.exception("cannot load the model")
         else:
-            self.ready = True
+            self.ready = not self.draining
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no image is processed or waits."""
+        return self.pool.working + self.pool.waiting == 0
+
+    def drain(self) -> None:
+        """Take no further work."""
+        self.draining, self.ready = True, False
+
+    @contextlib.contextmanager
+    def _share(self, request: Request) -> Iterator[None]:
+        """Count the image of a client until it is answered.
+
+        Raises:
+            Problem: the client has too many (429), or the service is shutting down (503).
+        """
+        if self.draining:
+            raise Problem(503, "the service is shutting down", {"Retry-After": "30"})
+        address = request.client.host if request.client else ""
+        if address in LOCAL:
+            yield
+            return
+        if self._clients[address] >= self.limits.client_images:
+            line = f"{self._clients[address]} images of this address are being processed or wait: try again later"
+            raise Problem(429, line, {"Retry-After": str(self.pool.retry_after)})
+        self._clients[address] += 1
+        try:
+            yield
+        finally:
+            self._clients[address] -= 1
+            if not self._clients[address]:
+                del self._clients[address]
 
     async def process(
         self,
@@ -104,7 +139,7 @@ class Service:
         estimate: Callable[[bytes], int],
     ) -> T:
         """Receive the image of a request, and run an operation on it in the pool, if there is memory for it."""
-        with self.jobs.register(job_name) as job, self.budget.reserve() as reservation:
+        with self._share(request), self.jobs.register(job_name) as job, self.budget.reserve() as reservation:
             data = await request_body.receive(request, self.limits, reservation, job)
             self.pool.check()
             count = await asyncio.to_thread(estimate, data)
@@ -168,7 +203,7 @@ def make(
 
     app = FastAPI(
         title="unnoise", version=__version__, description=DESCRIPTION, lifespan=lifespan,
-        docs_url=None, redoc_url=None,  # their pages load scripts from other sites
+        docs_url=None, redoc_url=None, redirect_slashes=False,  # their pages load scripts from other sites
     )  # fmt: skip
     app.state.service = service
     for kind in (Problem, UnnoiseError, HTTPException, RequestValidationError):

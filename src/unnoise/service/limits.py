@@ -42,6 +42,9 @@ class Limits:
         workers: images processed at the same time.
         queue_size: images that wait for a worker; more are refused (429).
         connections: open at the same time; more are refused (503).
+        client_connections: of those, of one address; more are closed.
+        client_images: being processed or waiting, of one address; more are refused (429). Both do not hold for this
+            machine itself, where a proxy may speak for all clients.
 
     Raises:
         UnnoiseError: a limit is not above 0 (`queue_size` may be 0).
@@ -58,6 +61,8 @@ class Limits:
     workers: int = field(default_factory=_workers)
     queue_size: int = 16
     connections: int = 500
+    client_connections: int = 100
+    client_images: int = 8
 
     @property
     def bodies(self) -> int:

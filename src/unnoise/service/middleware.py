@@ -38,6 +38,9 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/healthz", "/readyz", "/openapi.json")
 """Paths that need no key, besides those of the web page."""
 
+HEADER_BYTES = 32 * 1024
+"""Most bytes of the first line and the headers of a request."""
+
 _PIECE = 2**18  # bytes of a response that are sent at once
 _LINGER = (2.0, 2**23)  # seconds and bytes for which a refused body is still read, so that the client sees the response
 
@@ -99,8 +102,13 @@ class GuardMiddleware:
                     headers["Connection"] = "close"  # the rest of the body is not a further request
                 await send(message)
             else:
+                if head:  # answered as GET, without the body
+                    message = {**message, "body": b""}
                 await self._send(message, record, receive_counted, send)
 
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET"}
         failure = None
         try:
             if problem := self._refusal(scope):
@@ -116,16 +124,20 @@ class GuardMiddleware:
     def _refusal(self, scope: Scope) -> Problem | None:
         """Return why a request is refused, or None."""
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) + 4 for name, value in headers.raw) + len(scope["path"]) > HEADER_BYTES:
+            return Problem(431, f"the headers are larger than {HEADER_BYTES} bytes", {"Connection": "close"})
+        if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may see another end of the body
+            return Problem(400, "a request has either Content-Length or Transfer-Encoding", {"Connection": "close"})
         host = _host(f"//{headers.get('host', '')}")
         if self._names and host not in self._names:
             return Problem(421, "requests for this host name are not accepted")
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc != headers.get("host") and _host(origin) not in self._names - {*LOCAL}:
             return Problem(403, "requests from pages of other sites are not accepted")
-        if self._key is None or not (scope["path"].startswith("/v1/") or scope["path"] == "/metrics"):
+        if self._key is None or not (scope["path"].startswith("/v1/") or scope["path"].rstrip("/") == "/metrics"):
             return None
-        sent_key = headers.get("authorization", "").encode("latin-1")
-        if hmac.compare_digest(sent_key, b"Bearer " + self._key):
+        scheme, _, sent_key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(sent_key.strip().encode("latin-1"), self._key):
             return None
         return Problem(401, "a key is required: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
 

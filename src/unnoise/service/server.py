@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from types import FrameType
 from typing import Any
 
 import h11
@@ -17,10 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from unnoise.errors import UnnoiseError
 from unnoise.service import app
 from unnoise.service.limits import Limits
-from unnoise.service.middleware import LOCAL
+from unnoise.service.middleware import HEADER_BYTES, LOCAL
 from unnoise.service.telemetry import JsonFormatter, log
 
-_HEADERS = 32 * 1024  # bytes of the headers of a request; h11 refuses more
 _IDLE = 10  # seconds that an idle connection is kept open
 
 
@@ -32,6 +34,7 @@ def run(
     key: str | None = None,
     names: Collection[str] = (),
     engine: str | None = None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve until a signal arrives; running requests are finished first.
 
@@ -43,6 +46,7 @@ def run(
         names: host names that requests may be addressed to, besides those of this machine; without any, a service that
             is reachable from other machines accepts every name.
         engine: inference engine, as in `denoisers.make`.
+        announce: called with the address once it is listened on.
 
     Raises:
         UnnoiseError: the address is not available.
@@ -58,22 +62,49 @@ def run(
         logger.setLevel(logging.INFO if logger is log else logging.WARNING)
     config = uvicorn.Config(
         application,
-        http=_protocol(limits.client_timeout),
+        http=_protocol(limits.client_timeout, limits.client_connections),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=_HEADERS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
         limit_concurrency=limits.connections,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=round(limits.seconds),
     )
     with _listening(host, port) as listener:
-        address = f"[{host}]" if ":" in host else host
-        log.info("listening", extra={"fields": {"address": f"http://{address}:{listener.getsockname()[1]}"}})
-        uvicorn.Server(config).run([listener])
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        announce(address)
+        log.info("listening", extra={"fields": {"address": address, "memory": limits.memory}})
+        _Server(config, application.state.service).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that answers until its work is done, once it was told to stop; told so twice, it ends at once.
+
+    Args:
+        config: of uvicorn.
+        service: what it serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: app.Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._service.draining:
+            log.warning("ended before its work was done")
+            os._exit(128 + sig)  # nothing is left half-written, since nothing is written
+        self._service.drain()
+        self._captured_signals.append(sig)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to stop; called ten times a second."""
+        self.should_exit |= self._service.draining and self._service.is_idle
+        return await super().on_tick(counter)
 
 
 @contextlib.contextmanager
@@ -93,17 +124,26 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _protocol(timeout: float) -> type[asyncio.Protocol]:
+def _protocol(timeout: float, connections: int) -> type[asyncio.Protocol]:
     """Return uvicorn's HTTP/1.1 protocol with a timeout for request headers and for clients that stop reading.
 
-    uvicorn alone waits for both without end.
+    uvicorn alone waits for both without end. An address other than this machine's has at most so many connections.
     """
+    opened: Counter[str] = Counter()
 
     class TimeoutProtocol(H11Protocol):
         _waiting: asyncio.TimerHandle | None = None
+        _address = ""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            address = (transport.get_extra_info("peername") or ("",))[0]
+            if address not in LOCAL:
+                self._address = address
+                opened[address] += 1
+                if opened[address] > connections:
+                    transport.abort()
+                    return
             connection = transport.get_extra_info("socket")
             if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * timeout))
@@ -115,6 +155,10 @@ def _protocol(timeout: float) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
+            if self._address:
+                opened[self._address] -= 1
+                if not opened[self._address]:
+                    del opened[self._address]
             if self._waiting:
                 self._waiting.cancel()
 
