@@ -681,7 +681,7 @@ def test_the_command_says_where_it_listens(
         calls.append((where, how))
 
     monkeypatch.setattr(server, "run", run)
-    monkeypatch.setenv("UNNOISE_KEY", "sesame, open the door")
+    monkeypatch.setenv("UNNOISE_KEY", "sesame of sixteen")
     for words in ([], ["--host", "0.0.0.0", "--allowed-host", "a.example", "--workers", "3", "--memory", "3G"]):
         with pytest.raises(SystemExit) as end:
             main.main(["serve", *words])
@@ -691,7 +691,7 @@ def test_the_command_says_where_it_listens(
     assert "memory: 3.00 GiB, of which 2.12 for images" in said
     (here, plain), (there, options) = calls
     assert (here, there) == (("127.0.0.1", 8000), ("0.0.0.0", 8000))
-    assert (plain["limits"], plain["key"]) == (Limits(), "sesame, open the door")
+    assert (plain["limits"], plain["key"]) == (Limits(), "sesame of sixteen")
     assert (options["limits"].workers, options["limits"].memory, options["names"]) == (3, 3 * 2**30, ["a.example"])
 
 
@@ -735,6 +735,17 @@ def test_without_the_extra_the_command_says_what_to_install(
     with pytest.raises(SystemExit):
         main.main(["serve"])
     assert 'pip install "unnoise[serve]"' in capsys.readouterr().err
+
+
+def test_the_pixels_of_all_frames_count(client: TestClient) -> None:
+    """A GIF of a few kilobytes, none of whose frames is over the limit."""
+    frames = [Image.new("P", (2600, 2600), shade) for shade in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    for path in ("inspect", "denoise?model=median", "uncertainty", "noise-map"):
+        said = problem(client.post(f"/v1/{path}", content=file.getvalue()), 413)
+        assert said == "2600 x 2600 pixels on 3 pages, over the limit of 20000000"
+    assert client.post("/v1/inspect?page=2", content=file.getvalue()).status_code == 200
 
 
 def test_no_address_leads_to_another_host(client: TestClient) -> None:

@@ -30,7 +30,7 @@ KINDS = ("denoise", "preview", "uncertainty", "inspect", "noise_map")
 
 
 @pytest.fixture(scope="module")
-def rooms() -> Operations:
+def workshop() -> Operations:
     return Operations(LIMITS, "onnx")
 
 
@@ -70,17 +70,17 @@ def test_memory_for_a_pixel_of_a_large_image_is_bounded(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["denoise", "uncertainty", "inspect", "noise_map", "preview"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_arrays_stay_below_the_estimate(rooms: Operations, operation: str, dtype: str) -> None:
+def test_arrays_stay_below_the_estimate(workshop: Operations, operation: str, dtype: str) -> None:
     """The arrays of NumPy; engines and codecs are measured by the benchmark."""
     rng = np.random.default_rng(0)
     data = png((rng.random((1300, 1500, 3)) * np.iinfo(dtype).max).astype(dtype))
     options = DenoiseRequest(model="median")
     calls = {
-        "denoise": lambda: rooms.denoise(data, options, lambda _: None),
-        "preview": lambda: rooms.preview(data, options, (0, 0, None, None), lambda _: None),
-        "uncertainty": lambda: rooms.uncertainty(data, options, 1.0, lambda _: None),
-        "inspect": lambda: rooms.inspect(data, None, lambda _: None),
-        "noise_map": lambda: rooms.noise_map(data, None, lambda _: None),
+        "denoise": lambda: workshop.denoise(data, options, lambda _: None),
+        "preview": lambda: workshop.preview(data, options, (0, 0, None, None), lambda _: None),
+        "uncertainty": lambda: workshop.uncertainty(data, options, 1.0, lambda _: None),
+        "inspect": lambda: workshop.inspect(data, None, lambda _: None),
+        "noise_map": lambda: workshop.noise_map(data, None, lambda _: None),
     }
     tracemalloc.start()
     try:
@@ -88,13 +88,13 @@ def test_arrays_stay_below_the_estimate(rooms: Operations, operation: str, dtype
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < rooms.memory(operation, data, options), peak
+    assert peak < workshop.memory(operation, data, options), peak
 
 
-def test_the_automatic_choice_counts_as_its_largest_model(rooms: Operations) -> None:
+def test_the_automatic_choice_counts_as_its_largest_model(workshop: Operations) -> None:
     data = png(np.zeros((600, 600, 3), np.uint8))
     found = {
-        name: rooms.memory("denoise", data, DenoiseRequest(name)) for name in ("auto", "color", "impulse", "median")
+        name: workshop.memory("denoise", data, DenoiseRequest(name)) for name in ("auto", "color", "impulse", "median")
     }
     assert found["auto"] >= max(found.values()) > found["median"]
 
@@ -143,7 +143,7 @@ def test_what_can_never_fit_is_refused_with_the_reason(small: TestClient) -> Non
     assert small.app.state.service.admission.held == 0  # type: ignore[union-attr]
 
 
-def test_work_beyond_the_memory_is_told_to_wait(small: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_beyond_the_memory_has_to_wait(small: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     service, rng = small.app.state.service, np.random.default_rng(0)  # type: ignore[union-attr]
     data = png(rng.integers(0, 256, (600, 600, 3)).astype(np.uint8))
     going, started, real = threading.Event(), threading.Semaphore(0), service.operations.denoise

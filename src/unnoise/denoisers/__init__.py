@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unnoise.denoisers import auto
+from unnoise.denoisers import auto, onnx_graph
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, channel_count
 from unnoise.denoisers.ensemble import Ensemble
 from unnoise.denoisers.model_cache import ModelCache
@@ -115,6 +115,8 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
         from unnoise.denoisers import pytorch
 
         return pytorch.open_model(path, accelerate=engine is not None)
+    if path.parent != WEIGHTS:
+        onnx_graph.check(path)
     if engine == "openvino" or (engine is None and importlib.util.find_spec("openvino")):
         require("openvino", extra="openvino")
         from unnoise.denoisers.openvino import OpenVino

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
@@ -72,7 +74,7 @@ def run(
         h11_max_incomplete_event_size=HEADER_BYTES,
         limit_concurrency=limits.connections,
         timeout_keep_alive=_IDLE,
-        timeout_graceful_shutdown=round(limits.seconds),
+        timeout_graceful_shutdown=math.ceil(limits.client_timeout),
     )
     with _listening(host, port) as listener:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
@@ -82,7 +84,7 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    """A server that answers until its work is done, once it was told to stop; told so twice, it ends at once.
+    """A server that goes on after a signal until its work is done, or its time is over; a second one ends it at once.
 
     Args:
         config: of uvicorn.
@@ -91,7 +93,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, service: app.Service) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._end = service, math.inf
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
@@ -99,11 +101,12 @@ class _Server(uvicorn.Server):
             log.warning("ended before its work was done")
             os._exit(128 + sig)  # nothing is left half-written, since nothing is written
         self._service.drain()
+        self._end = time.monotonic() + self._service.limits.seconds
         self._captured_signals.append(sig)
 
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to stop; called ten times a second."""
-        self.should_exit |= self._service.draining and self._service.is_idle
+        self.should_exit |= self._service.draining and (self._service.is_idle or time.monotonic() > self._end)
         return await super().on_tick(counter)
 
 
