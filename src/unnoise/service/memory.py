@@ -29,7 +29,7 @@ TILE_BYTES = {
     "adaptive-median": 25,
     "bilateral": 20,
     "blind": 270,
-    "color": 340,
+    "color": 360,
     "color-fast": 365,
     "color-large": 395,
     "deep_prior": 2300,
