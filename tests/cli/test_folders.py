@@ -24,7 +24,7 @@ UNREADABLE = {  # name -> first bytes of images that are recognized and cannot b
     "a.jxl": b"\xff\x0a\xfa\x1f",
     "b.jxl": b"\0\0\0\x0cJXL \r\n\x87\n",
     "layers": b"8BPS\0\1" + bytes(20),
-    "shot.cr2": b"II*\0\x10\0\0\0CR\x02\0",
+    "shot.exr": b"\x76\x2f\x31\x01\x02\0\0\0",
 }
 OTHERS = {"notes.txt": b"words", "more.TXT": b"more", "README": b"read me", ".hidden.png": b"?"}
 WORDS = ("-m", "median")
@@ -50,7 +50,7 @@ def test_files_that_are_passed_over_are_counted(unnoise: Call, mixed: Path) -> N
     assert [line.partition(":")[0] for line in out.splitlines()] == ["out/a.png", "out/scan.jpg"]
     assert err.startswith("unnoise: 8 files passed over: 2 jxl (convert it")
     assert err.endswith("2 txt, 1 hidden, 1 without suffix\n")
-    assert "1 Photoshop (convert it" in err and "1 cr2 (develop it first" in err
+    assert "1 Photoshop (convert it" in err and "1 exr (convert it" in err
 
 
 def test_json_counts_what_is_passed_over(unnoise: Call, mixed: Path) -> None:
@@ -58,7 +58,7 @@ def test_json_counts_what_is_passed_over(unnoise: Call, mixed: Path) -> None:
     counted = json.loads(out.splitlines()[-1])["passed_over"]
     assert (counted["files"], counted["pictures"]) == (8, 4)
     assert {kind["kind"]: kind["files"] for kind in counted["kinds"]} == {
-        **{"jxl": 2, "Photoshop": 1, "cr2": 1, "txt": 2, "hidden": 1, "without suffix": 1},
+        **{"jxl": 2, "Photoshop": 1, "exr": 1, "txt": 2, "hidden": 1, "without suffix": 1},
     }
 
 
@@ -90,7 +90,7 @@ def test_verbose_names_each_file(unnoise: Call, mixed: Path) -> None:
 
 def test_images_that_cannot_be_read_are_named_by_what_they_are(unnoise: Call, mixed: Path) -> None:
     assert "mixed/layers: Photoshop is not read" in unnoise(mixed / "layers", *WORDS)[2]
-    assert "mixed/shot.cr2: camera raw is not read: develop" in unnoise(mixed / "shot.cr2", *WORDS)[2]
+    assert "mixed/shot.exr: OpenEXR is not read: convert" in unnoise(mixed / "shot.exr", *WORDS)[2]
 
 
 @pytest.mark.parametrize("out", ["out", None])

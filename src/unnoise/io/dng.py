@@ -62,6 +62,15 @@ def encode(
     return file.getvalue()
 
 
+def preview_of(developed: np.ndarray) -> np.ndarray:
+    """Return a small copy of a developed image, uint8 `[h, w, C]`, at most `PREVIEW` a side."""
+    from PIL import Image
+
+    image = Image.fromarray(developed.squeeze(axis=2) if developed.shape[2] == 1 else developed)
+    image.thumbnail((PREVIEW, PREVIEW))
+    return np.asarray(image).reshape(image.height, image.width, developed.shape[2])
+
+
 def _kept(entries: Sequence[Entry], fields: Mapping[int, object]) -> list[Entry]:
     return [entry for entry in entries if entry[0] not in fields and entry[0] not in _OF_TIFFFILE]
 

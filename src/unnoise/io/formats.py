@@ -253,7 +253,7 @@ def is_picture(path: str | Path) -> bool:
     return kind is not None and not missing_extra(kind)
 
 
-def missing_extra(kind: Format) -> str:
+def missing_extra(kind: Format | Unreadable) -> str:
     """Return the command that installs what a format needs, or "" if it is installed."""
     if not kind.extra or importlib.util.find_spec(kind.library) is not None:
         return ""

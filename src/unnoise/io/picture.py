@@ -296,6 +296,15 @@ def _save(
         getattr(_with_metadata(image, header, kind), f"{kind.save}_target")(target, **options)
 
 
+def write_encoded(
+    data: bytes, target: str | Path, *, overwrite: bool = False, before_commit: CommitHook | None = None
+) -> None:
+    """Write the bytes of an encoded image to a file atomically; see `write`."""
+    check_target(target, overwrite=overwrite)
+    with _replacing(target, before_commit) as temporary:
+        temporary.write_bytes(data)
+
+
 def copy(source: Path, target: Path, *, overwrite: bool = False, before_commit: CommitHook | None = None) -> None:
     """Copy a file atomically; see `write`."""
     check_target(target, overwrite=overwrite)

@@ -65,6 +65,17 @@ class RawTags:
             return self._text(UNIQUE_CAMERA_MODEL)
         return model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
 
+    @property
+    def exif(self) -> bytes | None:
+        """EXIF as a block; see `exif.read_block`."""
+        fields = {tag: value for tag, value in self.first.items() if tag in exif.COPIED_TAGS}
+        if not fields:
+            return None
+        layout = Layout(self.layout.order, big=False)
+        data, offset = ifd.encode(fields, layout, 8)
+        head = (b"II" if layout.order == "<" else b"MM") + struct.pack(f"{layout.order}HI", 42, offset)
+        return exif.read_block(io.BytesIO(head + data))
+
     def noise_profile(self, colors: int) -> tuple[tuple[float, float], ...]:
         """Return the pairs (a, b) of NoiseProfile, one for each color; () if there are none that make sense."""
         pairs = list(zip(self.noise[::2], self.noise[1::2], strict=False))

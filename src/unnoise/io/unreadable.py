@@ -21,20 +21,27 @@ class Unreadable:
         name: as users write it.
         signature: matches the first bytes of a file.
         reason: why it is not read, and what to do.
+        extra: the extra of this package by which a file of it is denoised all the same, though it is not read as an
+            image; "" if there is none.
+        library: the module that the extra installs.
     """
 
     name: str
     signature: re.Pattern[bytes]
     reason: str
+    extra: str = ""
+    library: str = ""
 
 
-_RAW = "develop it first: noise of a raw file is not denoised here"
+_RAW = "denoise it as a file (unnoise FILE -o FILE.dng), or develop it first"
 _CONVERT = "convert it to TIFF or PNG first"
 
 RAW = Unreadable(
     "camera raw",
     re.compile(rb"II\*\0....CR\x02|....ftypcrx |FUJIFILMCCD-RAW|IIR[OS]\x08|IIU\0|FOVb|\0MRM", re.DOTALL),
     _RAW,
+    extra="raw",
+    library="rawpy",
 )
 UNREADABLE = (
     RAW,

@@ -55,5 +55,6 @@ def measure(plane: np.ndarray, step: float, *, clipped_black: bool) -> ShotNoise
     light, variance = estimation.noise_against_signal((whole / scale + (0 if clipped_black else 1))[..., None])
     if not variance.size or not (variance > 0).any():
         return None
+    variance = np.maximum(variance, (step / scale) ** 2 / 12)  # less is left where rounding gives equal values
     slope, start = calibration.line(light.ravel() - (0 if clipped_black else 1), variance.ravel())
     return ShotNoise(scale * slope, max(scale**2 * start, step**2 / 12))

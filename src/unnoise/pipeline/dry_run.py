@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unnoise import io
+from unnoise.io import raw
 from unnoise.io.paths import check_format, check_target
+from unnoise.pipeline import raw_files
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry, Manifest
 from unnoise.pipeline.outcome import PLANNED
@@ -29,6 +31,9 @@ def check_file(
         UnnoiseError: as `denoise_file` before the work.
     """
     check_target(job.target, overwrite=options.overwrite or job.replace_existing, make_parents=True)
+    if raw.is_raw(job.source):
+        size = raw_files.open_checked(job.source, job.target.suffix, options).mosaic.size
+        return JobResult(job, megapixels=size / 1e6, done=PLANNED)
     header = io.RowReader(job.source, max_pixels=options.max_pixels).header
     check_format(header, job.target.suffix, str(job.source))
     return JobResult(job, megapixels=header.height * header.width / 1e6, done=PLANNED)

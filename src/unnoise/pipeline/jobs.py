@@ -14,6 +14,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import formats, remote
 from unnoise.io.formats import Format, missing_extra, output_suffix
 from unnoise.io.paths import check_folder
+from unnoise.io.unreadable import RAW
 from unnoise.pipeline.passed_over import EARLIER, HIDDEN, PassedOver, Reason, reason_for
 
 OUTPUT_TAG = ".clean"
@@ -147,7 +148,7 @@ def _reason_against(path: Path, relative: Path) -> Reason | None:
     if io.is_picture(path):
         return None
     kind = None if remote.is_remote(path) else formats.kind_of_file(path)
-    if isinstance(kind, Format) and not missing_extra(kind):
+    if kind is not None and (isinstance(kind, Format) or kind is RAW) and not missing_extra(kind):
         return None
     return reason_for(path, kind)
 
@@ -211,6 +212,8 @@ def _suffix_for(source: Path) -> str:
     kind = formats.by_suffix(source.suffix)
     if kind is None and not remote.is_remote(source):
         content = formats.kind_of_file(source)
+        if content is RAW:
+            return ".dng"
         kind = content if isinstance(content, Format) else None
         return ".png" if kind is None else output_suffix(kind.suffixes[0])
     return output_suffix(source.suffix)

@@ -13,13 +13,13 @@ from unnoise import denoisers, io
 from unnoise.denoisers import tiling
 from unnoise.denoisers.noise_level import NoiseLevelEstimator
 from unnoise.errors import UnnoiseError
-from unnoise.io import Header, Picture, RowReader, formats, stream_writer
+from unnoise.io import Header, Picture, RowReader, formats, raw, stream_writer
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
 from unnoise.io.value_range import range_of
 from unnoise.noise.estimation import NoiseEstimate
-from unnoise.pipeline import streaming
+from unnoise.pipeline import raw_files, streaming
 from unnoise.units import to_8bit
 
 BLACK, WHITE = 0.5, 64.0
@@ -113,9 +113,13 @@ def inspect_file(
 ) -> NoiseEstimate:
     """Estimate the noise in a file as `denoisers.inspect_picture` does; in a large one, in windows, as for denoising.
 
+    Of a raw file, it is the noise of its mosaic.
+
     Raises:
         UnnoiseError: as `io.read`.
     """
+    if raw.is_raw(source):
+        return raw_files.inspect(source, max_pixels=max_pixels)
     rows = RowReader(source, max_pixels=max_pixels)
     if not _is_large(rows.header):
         return denoisers.inspect_picture(io.read(source, max_pixels=max_pixels), value_range)

@@ -85,5 +85,5 @@ def reason_for(path: Path, kind: formats.Format | Unreadable | None) -> Reason:
     suffix = path.suffix.lower().removeprefix(".")
     if kind is None:
         return Reason(suffix or "without suffix")
-    hint = kind.reason if isinstance(kind, Unreadable) else formats.missing_extra(kind)
+    hint = formats.missing_extra(kind) or (kind.reason if isinstance(kind, Unreadable) else "")
     return Reason(suffix or kind.name, hint, picture=True)

@@ -5,6 +5,7 @@ Whatever is not noise is kept: metadata, alpha, bit depth and pages. Output file
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -20,13 +21,13 @@ from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.grouped import Grouped, Member
 from unnoise.errors import UnnoiseError
-from unnoise.io import Picture, atomic, formats, picture
+from unnoise.io import Picture, atomic, formats, picture, raw
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import output_suffix
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_format, check_target, make_folder
 from unnoise.io.value_range import range_of
-from unnoise.pipeline import error_maps, page_models, streaming
+from unnoise.pipeline import error_maps, page_models, raw_files, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.outcome import Outcome
@@ -131,6 +132,7 @@ class DenoiseOptions:
 
 
 _HookFactory = Callable[[Outcome], CommitHook]  # what is done -> the hook for the written file
+_Work = Callable[[Job, DenoiseOptions, ProgressCallback, _HookFactory, Path | None], str]  # returns a caveat
 
 
 def denoise_array(
@@ -250,9 +252,7 @@ def denoise_file(
         error_maps.check(error_map, strength=options.strength, overwrite=options.overwrite)
     options = replace(options, overwrite=options.overwrite or job.replace_existing)
     check_target(job.target, overwrite=options.overwrite, make_parents=True)
-    rows = io.RowReader(job.source, max_pixels=options.max_pixels)
-    header = rows.header
-    check_format(header, job.target.suffix, str(job.source))
+    pixels, denoise = _opened(job, options, error_map)
     result = JobResult(job)
 
     def hook_for(outcome: Outcome) -> CommitHook:
@@ -260,7 +260,7 @@ def denoise_file(
             nonlocal result
             seconds = time.perf_counter() - start
             result = JobResult(
-                job, None, outcome.model, outcome.sigma, header.height * header.width / 1e6, seconds,
+                job, None, outcome.model, outcome.sigma, pixels / 1e6, seconds,
                 done=outcome.done, noise=outcome.noise, reason=outcome.reason,
             )  # fmt: skip
             atomic.keep_attributes(job.source, file, job.target, times=options.preserve)
@@ -268,13 +268,36 @@ def denoise_file(
 
         return hook
 
-    large = header.height * header.width > streaming.STREAMING_PIXELS and not formats.needs_rotation(
-        header, job.target.suffix
-    )
-    denoise = _denoise_streamed if large else _denoise_in_memory
     if caveat := denoise(job, options, progress, hook_for, error_map):
         log.warning("%s: %s", job.source, caveat)
     return result
+
+
+def _opened(job: Job, options: DenoiseOptions, error_map: Path | None) -> tuple[int, _Work]:
+    """Check a file and its target by its header; return the number of its pixels, and what denoises it."""
+    if raw.is_raw(job.source):
+        image = raw_files.open_checked(job.source, job.target.suffix, options, error_map)
+        return image.mosaic.size, functools.partial(_denoise_raw, image)
+    header = io.RowReader(job.source, max_pixels=options.max_pixels).header
+    check_format(header, job.target.suffix, str(job.source))
+    pixels = header.height * header.width
+    large = pixels > streaming.STREAMING_PIXELS and not formats.needs_rotation(header, job.target.suffix)
+    return pixels, _denoise_streamed if large else _denoise_in_memory
+
+
+def _denoise_raw(
+    image: raw.RawImage,
+    job: Job,
+    options: DenoiseOptions,
+    progress: ProgressCallback,
+    hook_for: _HookFactory,
+    error_map: Path | None,
+) -> str:
+    """Denoise the mosaic of a raw file; there is no error map, and no caveat."""
+    clean = raw_files.denoise(image, options, str(job.source), progress)
+    make_folder(job.target.parent)
+    clean.write(job.target, options, hook_for(clean.outcome))
+    return ""
 
 
 def _denoise_in_memory(
@@ -343,6 +366,8 @@ def denoise_bytes(
     """
     if target is not None:
         check_target(target, overwrite=options.overwrite, make_parents=True)
+    if raw.is_raw(data):
+        return raw_files.denoise_bytes(data, options, target)
     suffix = output_suffix(io.suffix_of(data)) if target is None else Path(target).suffix
     noisy = io.read(data, max_pixels=options.max_pixels)
     check_format(noisy.header, suffix, "the image")
