@@ -115,7 +115,8 @@ class _Stages:
         return max(self._tile_of(one, extra, reach, largest) for one in self.work.denoisers)
 
     def _tile_of(self, denoiser: DenoiserInfo, extra: int, reach: int, largest: int | None) -> float:
-        factor = TILE_BYTES.get(denoiser.name.partition(":")[0], _UNKNOWN) + extra
+        factor: float = TILE_BYTES.get(denoiser.name.partition(":")[0], _UNKNOWN)
+        factor = max(factor, _KEPT * factor + extra)  # the rest comes after the denoiser
         if denoiser.name == "zero_shot":
             strip = min(self.pixels, _STRIP_ROWS * self.header.width)
             return factor * strip + 4 * self.floats
