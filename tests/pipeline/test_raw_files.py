@@ -56,6 +56,15 @@ def test_a_photograph_gains(pattern: str, options: DenoiseOptions) -> None:
     assert (result.outcome.done, result.outcome.model) == ("denoised", "gray")
 
 
+def test_a_file_with_hardly_any_noise_does_not_lose(options: DenoiseOptions) -> None:
+    counts = mosaic_of(photograph())
+    result = clean_of(dng(with_noise(counts, "RGGB", 0.2, 1.0), noise=(0.2 / SPAN, 1.0 / SPAN**2) * 3), options)
+    for noisy, clean, truth in zip(
+        *(signals(result.source, mosaic) for mosaic in (result.source.mosaic, result.mosaic, counts)), strict=True
+    ):
+        assert np.mean((clean - truth) ** 2) < 1.02 * np.mean((noisy - truth) ** 2)
+
+
 @pytest.mark.parametrize("iso", ISO)
 @pytest.mark.parametrize("level", [0.0, 0.002, 0.05, 0.5])
 def test_the_level_of_flat_fields_stays(level: float, iso: str, options: DenoiseOptions) -> None:

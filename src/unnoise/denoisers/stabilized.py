@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from unnoise.denoisers import tiling
+from unnoise.denoisers import sure, tiling
 from unnoise.denoisers.base import Denoiser
 from unnoise.noise.shot import ShotNoise
 
@@ -58,7 +58,7 @@ class Stabilizer:
 def denoise(
     denoiser: Denoiser, signal: np.ndarray, noise: ShotNoise, progress: Callable[[float], None] = lambda _: None
 ) -> np.ndarray:
-    """Denoise linear light.
+    """Denoise linear light. Noise is left where a denoiser would take more than that away, see `sure`.
 
     Args:
         denoiser: for images of one channel with white noise; it is given sigma.
@@ -83,6 +83,9 @@ def denoise(
             chosen, image, sigma, halo=chosen.halo, multiple_of=chosen.multiple_of, progress=progress
         )
     result = stabilizer.inverse(clean[..., 0].astype(np.float64) * (high - low) + low, brightest)
+    if chosen.halo is not None:  # others are slow, and may draw random numbers
+        weight = sure.best_weight(chosen, image, float(1 / (high - low)), sigma)
+        result = signal + np.float32(weight) * (result - signal)
     return result + _level_shift(signal, result)
 
 
