@@ -118,8 +118,10 @@ class _Stages:
         factor: float = TILE_BYTES.get(denoiser.name.partition(":")[0], _UNKNOWN)
         factor = max(factor, _KEPT * factor + extra)  # the rest comes after the denoiser
         if denoiser.name == "zero_shot":
-            strip = min(self.pixels, _STRIP_ROWS * self.header.width)
-            return factor * strip + 4 * self.floats
+            large = self.pixels > streaming.STREAMING_PIXELS or largest is not None
+            width = min(self.header.width, tiling.TILE + 2 * tiling.OVERLAP) if large else self.header.width
+            height = min(self.header.height, tiling.TILE + 2 * tiling.OVERLAP) if large else self.header.height
+            return factor * width * min(height, _STRIP_ROWS) + 16 * self.header.colours * width * height
         size = min(denoiser.tile or tiling.TILE, largest or tiling.TILE)
         if denoiser.halo is None:
             whole = streaming.STREAMING_PIXELS if denoiser.tile is None else size**2
