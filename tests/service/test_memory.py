@@ -50,7 +50,7 @@ def estimate(operation: str, model: str, head: io.Header, **more: float) -> int:
 @pytest.mark.parametrize("model", list(FACTS))
 def test_an_estimate_grows_with_the_image(operation: str, model: str) -> None:
     sides = [estimate(operation, model, header(side)) for side in (8, 1024, 2048, 4096, 7000)]
-    assert sides[0] < 64 * memory.MIB
+    assert sides[0] < (160 if model == "zero_shot" else 64) * memory.MIB
     if not (FACTS[model].halo is None and FACTS[model].tile is None):  # which take large images in tiles
         assert all(after > 0.7 * before for before, after in itertools.pairwise(sides)), "tiles vary in size"
         assert sides[-1] == max(sides)

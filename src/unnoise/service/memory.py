@@ -50,6 +50,7 @@ _UNKNOWN = 395  # bytes for each pixel of a tile: as of the largest bundled netw
 _LEVEL_BYTES = 210  # of the estimator of the noise level, for each pixel of a tile
 _PREPARED = 1.25  # copies of the pixels where they are brought into the range of values, and the mask of outliers
 _ERROR_BYTES = 130  # of the features of an error map, for each pixel of a tile
+_PYTORCH = 100 * MIB  # which is imported at the first use
 _STRIP_ROWS = 516  # that zero_shot cleans at a time
 _KEPT = 0.75  # share of the memory of a tile that an engine keeps until it is released
 _SAFETY, _SMALLEST = 1.15, 24 * MIB
@@ -121,7 +122,8 @@ class _Stages:
             large = self.pixels > streaming.STREAMING_PIXELS or largest is not None
             width = min(self.header.width, tiling.TILE + 2 * tiling.OVERLAP) if large else self.header.width
             height = min(self.header.height, tiling.TILE + 2 * tiling.OVERLAP) if large else self.header.height
-            return factor * width * min(height, _STRIP_ROWS) + 16 * self.header.colours * width * height
+            arrays = 16 * self.header.colours * width * height
+            return _PYTORCH + factor * width * min(height, _STRIP_ROWS) + arrays
         size = min(denoiser.tile or tiling.TILE, largest or tiling.TILE)
         if denoiser.halo is None:
             whole = streaming.STREAMING_PIXELS if denoiser.tile is None else size**2
