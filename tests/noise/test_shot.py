@@ -35,6 +35,17 @@ def test_gain_and_read_noise_are_found(gain: float, read: float, brightest: floa
         assert found.sigma(light) * SPAN == pytest.approx(expected, rel=0.1 if light else 0.2)
 
 
+def test_texture_is_not_taken_for_noise() -> None:
+    """All patches but three have a fine texture, as strong as the noise."""
+    texture = 0.008 * np.random.default_rng(4).standard_normal((400, 600))
+    plain = np.isin(scene(0.8), np.linspace(0, 0.8, 24)[[3, 12, 20]])
+    light = np.clip(scene(0.8) + texture * ~plain, 0, 0.99)
+    found = shot.measure(noisy(light, 4, 10), 1 / SPAN, clipped_black=False)
+    assert found is not None
+    for level in (0.1, 0.5):
+        assert found.sigma(level) * SPAN == pytest.approx(np.sqrt(4 * level * SPAN + 100), rel=0.15)
+
+
 @pytest.mark.parametrize("level", [0.0, 0.3])
 def test_a_flat_field_has_the_noise_of_its_light(level: float) -> None:
     found = shot.measure(noisy(np.full((300, 300), level), 10, 30), 1 / SPAN, clipped_black=False)

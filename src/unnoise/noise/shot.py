@@ -6,11 +6,15 @@ Photons arrive independently, so that the variance of their number equals its me
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize
 
-from unnoise.noise import calibration, estimation
+from unnoise.noise import estimation
+
+_SHADES = 16
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,32 @@ def measure(plane: np.ndarray, step: float, *, clipped_black: bool) -> ShotNoise
     # not where the black level is above the lowest value: one is added.
     scale = float(np.nanquantile(whole, 0.99)) or 1.0
     scale = scale if scale > step else 1.0
-    light, variance = estimation.noise_against_signal((whole / scale + (0 if clipped_black else 1))[..., None])
+    light, variance = estimation.noise_against_signal((whole / scale + (0 if clipped_black else 1))[..., None], _SHADES)
     if not variance.size or not (variance > 0).any():
         return None
-    variance = np.maximum(variance, (step / scale) ** 2 / 12)  # less is left where rounding gives equal values
-    slope, start = calibration.line(light.ravel() - (0 if clipped_black else 1), variance.ravel())
-    return ShotNoise(scale * slope, max(scale**2 * start, step**2 / 12))
+    floor = (step / scale) ** 2 / 12  # less is left where rounding gives equal values
+    light = np.maximum(light.ravel() - (0 if clipped_black else 1), 0)
+    slope, start = _law_below(light, np.maximum(variance.ravel(), floor), floor, _tolerance(plane.shape))
+    return ShotNoise(scale * slope, scale**2 * start)
+
+
+def _law_below(light: np.ndarray, variance: np.ndarray, floor: float, tolerance: float) -> tuple[float, float]:
+    """Return slope and start of the highest line that no variance is below by more than its error.
+
+    Texture adds to the variance, and is rarely absent at every brightness; nothing takes from it.
+    """
+    weights = np.stack([light, np.ones_like(light)], axis=1) / variance[:, None]
+    bounds = [(0, None), (floor, None)]
+    found = optimize.linprog(-weights.sum(axis=0), weights, np.full(len(light), 1 + tolerance), bounds=bounds)
+    return (float(found.x[0]), float(found.x[1])) if found.success else (0.0, floor)
+
+
+def _tolerance(shape: tuple[int, ...]) -> float:
+    """Return by how much the lowest variance falls short by chance, as a fraction of it.
+
+    The variance of a shade is the median of its blocks, each the mean of the squares of 28 normal frequencies; of 16
+    normal draws, the lowest is 1.77 standard errors below the mean.
+    """
+    step = max(1, int((shape[0] * shape[1] / 65536) ** 0.5))
+    blocks = max(1, math.ceil(0.01 * ((shape[0] - 7) // step) * ((shape[1] - 7) // step) / _SHADES))
+    return 1.77 * math.sqrt(math.pi / 2 * 2 / 28 / blocks)
