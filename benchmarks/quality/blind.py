@@ -11,6 +11,7 @@ named.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ import numpy as np
 
 from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float, read_stored
+from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser
+from unnoise.denoisers.model_cache import ModelCache
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
 from unnoise.evaluation.metrics import psnr
-from unnoise.noise.estimation import estimate_noise
 from unnoise.training.run_folder import LOSSES
 
 FINISH = Path("recipes/blind_finish.yaml")
@@ -50,20 +52,17 @@ SYNTHETIC = (
     *(f"varied:sd={level},share=1,power=1" for level in (5, 15, 40)),
 )
 WITHIN = 0.1
-AGREE = 0.2
-"""How far two levels may be apart, as a logarithm, to agree."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean PSNR over a set of pictures: as they are, by `auto`, by the model, by `checked` (see `trusts`)."""
+    """Mean PSNR over a set of pictures: as they are, by `auto`, and by the model."""
 
     data: str
     images: int
     noisy: float
     auto: float
     blind: float
-    checked: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ class Microscopy:
     noisy: float
     auto: float
     blind: float
-    checked: float
     best_constant: float
     behind: float
 
@@ -83,7 +81,7 @@ class Microscopy:
 class GivenSigma:
     """Gaussian noise in files of 8 bits: mean PSNR of `color` with the level given, and of what is given nothing.
 
-    `behind` is how far `checked` is; `color_found` is `color` with the map of the level that the model finds.
+    `behind` is how far `auto` is; `color_found` is `color` with the map of the level that the model finds.
     """
 
     data: str
@@ -91,7 +89,6 @@ class GivenSigma:
     color_given: float
     auto: float
     blind: float
-    checked: float
     behind: float
     color_found: float
 
@@ -105,56 +102,48 @@ class Clean:
     auto: float
     auto_lowest: float
     blind: float
-    checked: float
     blind_lowest: float
 
 
 @dataclass(frozen=True)
 class Level:
-    """The level of synthetic noise: the mean of found / true, and the share found within 10 %; `auto`'s beside it."""
+    """Synthetic noise: the mean of level found / true, the share within 10 %, and correlation between neighbors."""
 
     noise: str
     ratio: float
     within: float
-    auto_within: float
+    correlation: float
+    correlation_found: float
 
 
 def polyu(data: Path, auto: Denoiser, blind: Denoiser, out: Path) -> Iterator[Scores]:
     """Score PolyU, by models of other scenes where there are such."""
     if not all((out / str(fold) / LOSSES).exists() for fold in range(2)):
         print(f"no folds in '{out}': PolyU by the model itself, which learned from these pairs\n", file=sys.stderr)
-        scores = _score(noisy_pairs(datasets.make(f"pairs:{data / 'polyu'}"), None), blind, auto, blind)
+        scores = _score(noisy_pairs(datasets.make(f"pairs:{data / 'polyu'}"), None), auto, blind)
         yield Scores("polyu, seen in training", len(scores), *np.mean(scores, axis=0))
         return
     everything: list[tuple[float, ...]] = []
     for fold, (model, unseen) in enumerate(folds.trained(data, 2, out, FINISH)):
-        scores = _score(noisy_pairs(unseen, None), blind, auto, model)
+        scores = _score(noisy_pairs(unseen, None), _auto_with(model), model)
         everything += scores
         yield Scores(f"polyu, fold {fold + 1}", len(scores), *np.mean(scores, axis=0))
     yield Scores("polyu, all folds", len(everything), *np.mean(everything, axis=0))
 
 
-def trusts(noisy: np.ndarray, blind: Denoiser) -> bool:
-    """Say whether `auto` is to denoise an image and not the model: it finds white noise, at the level that this finds.
-
-    Of signal-dependent noise, that is the root mean square. White noise is what `auto` has the better models for.
-    """
-    estimate = estimate_noise(noisy)
-    if estimate.kind not in ("gaussian", "signal-dependent"):
-        return False
-    return abs(np.log(estimate.sigma / _rms(blind.level(noisy)))) < AGREE  # type: ignore[attr-defined]
+def _auto_with(blind: Denoiser) -> Denoiser:
+    """Return `auto` with another model in the place of the bundled `blind`."""
+    open_model = functools.partial(denoisers.make, engine="onnx")
+    models = ModelCache(lambda name: blind if name == "blind" else open_model(name))
+    return Auto(models, tuple(denoisers.bundled_models()))
 
 
-def _score(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray, float | None]], blind: Denoiser, *methods: Method
-) -> list[tuple[float, ...]]:
-    """Return the PSNR of noisy images, of every method, and of the first or second one, as `trusts` says."""
-    rows = []
-    for noisy, clean, _ in pairs:
-        scores = [min(psnr(clean, method(noisy)), MAX_PSNR) for method in methods]
-        before = min(psnr(clean, noisy), MAX_PSNR)
-        rows.append((before, *scores, scores[0 if trusts(noisy, blind) else 1]))
-    return rows
+def _score(pairs: Iterable[tuple[np.ndarray, np.ndarray, float | None]], *methods: Method) -> list[tuple[float, ...]]:
+    """Return the PSNR of noisy images, and of every method."""
+    return [
+        tuple(min(psnr(clean, image), MAX_PSNR) for image in (noisy, *(method(noisy) for method in methods)))
+        for noisy, clean, _ in pairs
+    ]
 
 
 def fmd(data: Path, auto: Denoiser, blind: Denoiser) -> Iterator[Microscopy]:
@@ -165,8 +154,8 @@ def fmd(data: Path, auto: Denoiser, blind: Denoiser) -> Iterator[Microscopy]:
         noisy, clean = (as_float(read_stored(data / "fmd" / part / path.name)) for part in ("raw", "gt"))
         at_levels = [psnr(clean, model(noisy, level / 255)) for model in with_sigma for level in CONSTANT_LEVELS]
         best = max(*at_levels, psnr(clean, photo(noisy)))
-        ((before, by_auto, by_blind, checked),) = _score([(noisy, clean, None)], blind, auto, blind)
-        yield Microscopy(path.stem, before, by_auto, by_blind, checked, best, best - checked)
+        ((before, by_auto, by_blind),) = _score([(noisy, clean, None)], auto, blind)
+        yield Microscopy(path.stem, before, by_auto, by_blind, best, best - by_auto)
 
 
 def gaussian(folder: Path, auto: Denoiser, blind: Denoiser, pictures: int) -> Iterator[GivenSigma]:
@@ -177,16 +166,16 @@ def gaussian(folder: Path, auto: Denoiser, blind: Denoiser, pictures: int) -> It
         degrade = noise.make(f"gaussian:{sigma} + clip + quantize")
         methods: list[Method] = [auto, blind, lambda noisy, sigma=sigma: color(noisy, sigma / 255)]
         methods.append(lambda noisy: color(noisy, blind.level(noisy)))  # type: ignore[attr-defined]
-        scores = _score(noisy_pairs(dataset, degrade, only=only), blind, *methods)
-        _, by_auto, by_blind, given, found, checked = np.mean(scores, axis=0)
-        yield GivenSigma(folder.name, sigma, given, by_auto, by_blind, checked, given - checked, found)
+        scores = _score(noisy_pairs(dataset, degrade, only=only), *methods)
+        _, by_auto, by_blind, given, found = np.mean(scores, axis=0)
+        yield GivenSigma(folder.name, sigma, given, by_auto, by_blind, given - by_auto, found)
 
 
 def clean(name: str, pictures: list[np.ndarray], auto: Denoiser, blind: Denoiser) -> Clean:
     """Score clean pictures against themselves."""
-    values = np.array(_score([(one, one, None) for one in pictures], blind, auto, blind))[:, 1:]
-    (mean, other, checked), (lowest, other_lowest, _) = values.mean(axis=0), values.min(axis=0)
-    return Clean(name, len(pictures), mean, lowest, other, checked, other_lowest)
+    values = np.array(_score([(one, one, None) for one in pictures], auto, blind))[:, 1:]
+    (mean, other), (lowest, other_lowest) = values.mean(axis=0), values.min(axis=0)
+    return Clean(name, len(pictures), mean, lowest, other, other_lowest)
 
 
 def clean_sets(data: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -203,7 +192,7 @@ def clean_sets(data: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
             print(f"skipped: no '{path}'", file=sys.stderr)
 
 
-def levels(data: Path, blind: Denoiser, pictures: int) -> Iterator[Level]:
+def levels(data: Path, pictures: int) -> Iterator[Level]:
     """Compare levels found with true ones on BSDS500's validation pictures, those of the test sets left out.
 
     They are averaged 2x2, which takes out most of their own noise and JPEG.
@@ -217,17 +206,24 @@ def levels(data: Path, blind: Denoiser, pictures: int) -> Iterator[Level]:
             image = as_float(dataset[index])[:320, :320]  # type: ignore[arg-type]
             clean = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
             noisy = degrade(clean, index)
-            true = _rms(noisy - clean)
-            found.append((_rms(blind.level(noisy)) / true, estimate_noise(noisy).sigma / true))  # type: ignore[attr-defined]
+            level, correlation = denoisers.level_estimator().measure(noisy)
+            found.append((level / _rms(noisy - clean), _neighbors(noisy - clean), correlation))
         everything += found
         yield _level(spec, found)
     yield _level("all of them", everything)
 
 
-def _level(name: str, found: list[tuple[float, float]]) -> Level:
-    ratios = np.array(found)
-    within = (np.abs(ratios - 1) <= WITHIN).mean(axis=0)
-    return Level(name, ratios[:, 0].mean(), *within)
+def _level(name: str, found: list[tuple[float, float, float]]) -> Level:
+    ratios, *correlations = np.array(found).T
+    within = float((np.abs(ratios - 1) <= WITHIN).mean())
+    return Level(name, ratios.mean(), within, *(float(one.mean()) for one in correlations))
+
+
+def _neighbors(residual: np.ndarray) -> float:
+    """Return the correlation of a residual between neighboring pixels."""
+    away = residual - residual.mean(axis=(0, 1))
+    pairs = (away[1:] * away[:-1]).mean() + (away[:, 1:] * away[:, :-1]).mean()
+    return float(pairs / (2 * np.square(away).mean()))
 
 
 def _rms(values: np.ndarray) -> float:
@@ -248,7 +244,7 @@ def main() -> None:
         "fmd": lambda: list(fmd(data, auto, blind)),
         "gaussian": lambda: list(gaussian(data / "cbsd68", auto, blind, asked.pictures)),
         "clean": lambda: [clean(name, pictures, auto, blind) for name, pictures in clean_sets(data)],
-        "levels": lambda: list(levels(data, blind, asked.pictures)),
+        "levels": lambda: list(levels(data, asked.pictures)),
     }
     for name in asked.only:
         try:

@@ -20,7 +20,6 @@ import numpy as np
 
 from unnoise import datasets, denoisers
 from unnoise.evaluation import report
-from unnoise.noise import estimation
 
 SIGMA_GIVEN = ("gaussian:15", "gaussian:25", "gaussian:50")
 SIGMA_ESTIMATED = (
@@ -60,7 +59,7 @@ def measure(folder: Path, model: str, channels: int, count: int) -> list[Gain]:
         for index in range(0, len(dataset), max(1, len(dataset) // count)):
             clean = common.clean_image(dataset, index)[:CROP, :CROP]
             noisy = noise(clean, index)
-            sigma = noise.sigma if given else estimation.estimate_noise(noisy).sigma
+            sigma = noise.sigma if given else denoisers.estimate_noise(noisy).sigma
             images = noisy, alone(noisy, sigma), denoiser(noisy, sigma if given else None), impulse(noisy)
             scores.append([common.capped_psnr(clean, image) for image in images])
         rows.append(Gain(model, spec, "given" if given else "estimated", *np.mean(scores, axis=0)))

@@ -27,7 +27,6 @@ from unnoise import datasets, denoisers, noise
 from unnoise.denoisers.base import Denoiser
 from unnoise.evaluation import report
 from unnoise.evaluation.benchmark import noisy_pairs
-from unnoise.noise import estimation
 from unnoise.pipeline import process
 from unnoise.units import FULL_SCALE
 
@@ -67,7 +66,7 @@ CROP = 256  # side of the images of `selection`, pixels
 WITHIN = 0.2  # dB: a selection this close to the best model counts as right
 
 METHODS: dict[str, Callable[[np.ndarray], float]] = {
-    "unnoise": lambda pixels: estimation.estimate_noise(pixels).sigma,
+    "unnoise": lambda pixels: denoisers.estimate_noise(pixels).sigma,
     "wavelet median": wavelet,
 }
 
@@ -156,7 +155,7 @@ def kinds(folder: Path, count: int) -> Iterator[Kinds]:
         without_impulses = noise.make(spec.partition(" + salt-pepper")[0] if kind != "impulse" else "gaussian:0")
         pairs = noisy_pairs(kodak, common.file_noise(spec), only=slice(count))
         for index, (noisy, clean, _) in enumerate(pairs):
-            estimate = estimation.estimate_noise(noisy)
+            estimate = denoisers.estimate_noise(noisy)
             counts[estimate.kind] += 1
             true.append(FULL_SCALE * float(np.std(without_impulses(clean, index) - clean)))
             estimated.append(FULL_SCALE * estimate.sigma)

@@ -210,7 +210,7 @@ def test_what_was_done_is_said(unnoise: Call, here: Path) -> None:
     status, out, err = unnoise("*.png", "-o", "out")
     noisy, flat = out.splitlines()
     assert status == 0 and err == "unnoise: 1 denoised, 1 copied, 0 failed\n"
-    assert re.fullmatch(r"out.flat\.png: no noise found, copied \(.+ is below 2/255\)", flat)
+    assert re.fullmatch(r"out.flat\.png: no noise found, copied \(.+ is below 1/255\)", flat)
     assert re.fullmatch(r"out.a\.png: Gaussian noise, sigma [\d.]+, denoised with color", noisy)
     assert Path("out/flat.png").read_bytes() == Path("flat.png").read_bytes()
     again = unnoise("*.png", "-o", "out", "--json")
@@ -220,7 +220,7 @@ def test_what_was_done_is_said(unnoise: Call, here: Path) -> None:
         ("denoised", "gaussian", "color"),
         ("copied", "none", None),
     ]
-    assert rows[0]["sigma"] > 25 and rows[1]["sigma"] == 0 and rows[1]["reason"].endswith("is below 2/255")
+    assert rows[0]["sigma"] > 25 and rows[1]["sigma"] == 0 and rows[1]["reason"].endswith("is below 1/255")
 
 
 def test_the_limit_of_noise_can_be_moved(unnoise: Call, here: Path) -> None:

@@ -137,7 +137,7 @@ class Mean(Denoiser):
         return np.full_like(noisy, noisy.mean())
 
 
-POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=0.2)
+POISSON = NoiseEstimate("signal-dependent", 0.1, line=(0.04, 0, 0))
 
 
 def test_signal_dependent_noise_gives_a_sigma_map() -> None:
@@ -150,7 +150,7 @@ def test_signal_dependent_noise_gives_a_sigma_map() -> None:
     sigma = fitted.sigma  # type: ignore[attr-defined]
     np.testing.assert_allclose(sigma[:, :20], 0.2 * 0.25**0.5, rtol=1e-5)
     np.testing.assert_allclose(sigma[:, 40:], 0.2 * np.sqrt((0.64 + 0.64 + 0.16) / 3), rtol=1e-5)
-    assert Mean().for_noise(NoiseEstimate("gaussian", SIGMA, ())).signal_noise is None
+    assert Mean().for_noise(NoiseEstimate("gaussian", SIGMA)).signal_noise is None
 
 
 def test_clipping_of_it_is_corrected_with_the_local_sigma() -> None:

@@ -17,7 +17,7 @@ from unnoise.denoisers.rescaled import Rescaled
 from unnoise.io.value_range import ValueRange
 from unnoise.noise.estimation import NoiseEstimate
 
-POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=30**-0.5)
+POISSON = NoiseEstimate("signal-dependent", 0.1, line=(1 / 30, 0, 0))
 COPIES = {"deep copy": copy.deepcopy, "pickle": lambda model: pickle.loads(pickle.dumps(model))}
 KINDS: dict[str, Callable[[], Denoiser]] = {
     **{

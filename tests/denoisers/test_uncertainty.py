@@ -17,7 +17,7 @@ from unnoise.noise.estimation import NoiseEstimate
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
 
 
-POISSON = NoiseEstimate("signal-dependent", 0.1, (), exponent=1.0, sigma_at_white=30**-0.5)
+POISSON = NoiseEstimate("signal-dependent", 0.1, line=(1 / 30, 0, 0))
 
 
 def cleaned(model: str, picture: np.ndarray, sd: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ from unnoise.cli import main
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import no_reference
 from unnoise.evaluation.metrics import psnr
-from unnoise.noise import estimation
 
 
 def scene() -> np.ndarray:
@@ -57,7 +56,7 @@ def test_blind_spots_of_a_ramp_are_predicted_exactly() -> None:
 
 
 def variance_of(noisy: np.ndarray) -> tuple[np.ndarray, str]:
-    return no_reference.variance_of(noisy, estimation.estimate_noise(noisy))
+    return no_reference.variance_of(noisy, denoisers.estimate_noise(noisy))
 
 
 def test_the_variance_is_estimated_or_a_reason_given() -> None:

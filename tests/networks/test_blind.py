@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch  # noqa: TID253
+from scipy import ndimage
 
 from unnoise import networks
 from unnoise.errors import UnnoiseError
 from unnoise.networks.noise_estimator import MAX_LEVEL, MIN_LEVEL, START_LEVEL, NoiseEstimator
 from unnoise.training import losses
+from unnoise.training.losses import neighbor_correlation
 
 TINY = "blind:widths=4/8,blocks=1/1,estimator=4/8/8/8"
 
@@ -156,3 +161,53 @@ def test_the_loss_of_the_level_follows_the_place() -> None:
 def test_the_loss_of_the_level_needs_one() -> None:
     with pytest.raises(UnnoiseError, match="estimates no noise level"):
         losses.make("noise_level")(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+
+
+def test_the_loss_of_the_whole_level_is_added(noisy: torch.Tensor) -> None:
+    clean = torch.rand(1, 3, 64, 64)
+    level = torch.full((1, 1, 4, 4), 0.2)
+    loss = losses.make("noise_level:whole=2")(clean, clean, level=level, noisy=clean + 0.1)
+    assert loss.item() == pytest.approx(3 * math.log(2), abs=1e-4)
+    exact = losses.make("noise_level:whole=2")(clean, clean, level=level / 2, noisy=clean + 0.1)
+    assert exact.item() == pytest.approx(0, abs=1e-4)
+    with pytest.raises(UnnoiseError, match="weight"):
+        losses.make("noise_level:whole=-1")
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.8, 1.0, 2.0])
+def test_the_correlation_of_blurred_white_noise_is_that_of_theory(blur: float) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 3, 256, 256))
+    noise = ndimage.gaussian_filter(noise, (0, 0, blur, blur)) if blur else noise
+    # The autocorrelation of a Gaussian of deviation b is a Gaussian of deviation sqrt(2) b.
+    expected = math.exp(-1 / (4 * blur**2)) if blur else 0.0
+    found = neighbor_correlation(torch.from_numpy(noise))
+    torch.testing.assert_close(found, torch.full_like(found, expected), atol=0.03, rtol=0)
+
+
+def test_the_loss_of_the_correlation_is_its_distance(noisy: torch.Tensor) -> None:
+    clean = torch.full((2, 3, 64, 64), 0.5)
+    white = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    loss = losses.make("noise_correlation")
+    assert loss(clean, clean, noisy=white, correlation=torch.tensor([0.0, 0.5])).item() == pytest.approx(0.25, abs=0.02)
+    assert loss(clean, clean, noisy=clean, correlation=torch.tensor([0.0, 0.5])).item() == 0, "there is no noise"
+    with pytest.raises(UnnoiseError, match="correlation=true"):
+        loss(clean, clean, noisy=white, level=white)
+
+
+def test_an_estimator_begins_with_one_that_has_other_outputs(noisy: torch.Tensor) -> None:
+    first = awake(networks.make("noise_estimator:widths=4/8/8/8,codes=8"))
+    then = networks.make("noise_estimator:widths=4/8/8/8,correlation=true")
+    then.initialize_from(first)  # type: ignore[arg-type]
+    torch.testing.assert_close(then(noisy), first(noisy))
+    correlation = then.forward_train(noisy)["correlation"]
+    assert correlation.shape == (2,)
+    assert correlation.abs().max() <= 1
+    with pytest.raises(UnnoiseError, match="do not fit"):
+        then.initialize_from(networks.make("noise_estimator:widths=4/8"))
+
+
+def test_blind_with_the_correlation_begins_with_blind_without(noisy: torch.Tensor) -> None:
+    first, then = awake(networks.make(TINY)), networks.make(f"{TINY},correlation=true")
+    then.initialize_from(first)  # type: ignore[arg-type]
+    torch.testing.assert_close(then(noisy), first(noisy))  # type: ignore[operator]
+    assert then.forward_train(noisy)["correlation"].shape == (2,)

@@ -10,10 +10,10 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from unnoise import io, noise
+from unnoise import denoisers, io, noise
 from unnoise.cli import main
 from unnoise.errors import UnnoiseError
-from unnoise.noise import calibration
+from unnoise.noise import estimation
 from unnoise.noise.calibration import blind, calibrate
 from unnoise.noise.sensor import Sensor
 
@@ -110,14 +110,15 @@ def test_one_picture_shows_the_line_of_its_noise(tmp_path: Path, spec: str, blur
 
 def test_a_developed_photograph_is_doubted(tmp_path: Path, photograph: np.ndarray) -> None:
     developed = noise.make("camera:12800,smooth=0.7,smooth_color=2")(data.astronaut().astype(np.float32) / 255, 0)
-    assert any("correlated" in doubt for doubt in blind(store(tmp_path / "a.png", developed, np.uint8)).doubts)
+    stored = store(tmp_path / "a.png", developed, np.uint8)
+    assert any("correlated" in doubt for doubt in blind(stored, estimate_noise=denoisers.estimate_noise).doubts)
 
 
 def test_the_line_passes_over_textured_shades() -> None:
     light = np.linspace(0.1, 0.9, 24)
     variance = 1e-3 * light + 1e-4
     variance[[3, 11, 20]] *= 4
-    np.testing.assert_allclose(calibration.line(light, variance), (1e-3, 1e-4), rtol=1e-6)
+    np.testing.assert_allclose(estimation.fit_line(light, variance), (1e-3, 1e-4), rtol=1e-6)
 
 
 @pytest.fixture

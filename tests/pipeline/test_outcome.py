@@ -169,7 +169,7 @@ def test_lines_of_earlier_versions_are_read() -> None:
 
 @pytest.mark.parametrize("kind", ["none", "gaussian", "signal-dependent", "impulse", "correlated", "mixed", "other"])
 def test_every_kind_has_words(kind: str) -> None:
-    estimate = NoiseEstimate(kind, 0.1, (0.1,))
+    estimate = NoiseEstimate(kind, 0.1)
     assert estimate.explanation and "{" not in estimate.explanation
     assert str(Outcome("denoised", kind, 0.1, "color", "x")).endswith(
         "denoised with color all the same" if kind == "none" else "denoised with color"

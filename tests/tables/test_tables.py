@@ -21,7 +21,6 @@ from unnoise.errors import UnnoiseError
 from unnoise.evaluation import benchmark
 from unnoise.evaluation.metrics import psnr, ssim
 from unnoise.io.formats import FORMATS
-from unnoise.noise import estimation
 from unnoise.tables import base
 
 NAMES = ["a", "b", "sub/c", "sub/d", "e"]
@@ -352,7 +351,7 @@ def test_a_model_that_wants_the_level_finds_it_in_the_picture(clean: Path, tmp_p
     assert scored.mean.psnr > scored.mean.psnr_noisy + 3
     for row in rows_of(tmp_path / "s.parquet"):
         noisy = as_float(array(row["noisy"]))
-        cleaned = denoisers.make("color")(noisy, estimation.estimate_noise(noisy).sigma)
+        cleaned = denoisers.make("color")(noisy, denoisers.estimate_noise(noisy).sigma)
         expected = np.rint(np.clip(cleaned, 0, 1) * 255)
         np.testing.assert_array_equal(array(row["prediction"]), expected)
 

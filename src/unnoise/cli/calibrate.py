@@ -25,6 +25,7 @@ def calibrate(
     and dark frames, or gain and read noise alone from a single image. Standard error shows the values in counts and
     electrons.
     """
+    from unnoise import denoisers
     from unnoise.noise import calibration
     from unnoise.pipeline import jobs
 
@@ -32,7 +33,7 @@ def calibrate(
     if dark:
         result = calibration.calibrate(frames, list(jobs.find(dark)), max_pixels=max_pixels)
     elif len(frames) == 1:
-        result = calibration.blind(frames[0], max_pixels=max_pixels)
+        result = calibration.blind(frames[0], max_pixels=max_pixels, estimate_noise=denoisers.estimate_noise)
     else:
         raise UnnoiseError("flat frames need dark frames: add --dark DARK..., or give a single image")
     for doubt in result.doubts:

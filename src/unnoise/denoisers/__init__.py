@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from unnoise.denoisers import auto, onnx_graph
-from unnoise.denoisers.base import Denoiser, DenoiserInfo, channel_count
+from unnoise.denoisers.base import Denoiser, channel_count
 from unnoise.denoisers.ensemble import Ensemble
+from unnoise.denoisers.info import DenoiserInfo
 from unnoise.denoisers.model_cache import ModelCache
-from unnoise.denoisers.noise_level import NoiseLevelEstimator
+from unnoise.denoisers.noise_estimation import estimate_noise
+from unnoise.denoisers.noise_level import NoiseLevelEstimator, level_estimator
 from unnoise.errors import UnnoiseError
 from unnoise.io.picture import Picture
 from unnoise.io.value_range import range_of
@@ -136,18 +138,13 @@ def _open_file(path: Path, engine: str | None, concurrency: int) -> Denoiser:
 
 
 def training_weights(spec: str | Path) -> Path:
-    """Return the `.safetensors` file of a bundled model; any other spec is the path of a file.
+    """Return the `.safetensors` file of a bundled network; any other spec is the path of a file.
 
     >>> training_weights("photo").name
     'photo.safetensors'
     """
-    return bundled_models()[str(spec)].with_suffix(".safetensors") if str(spec) in bundled_models() else Path(spec)
-
-
-@functools.cache
-def level_estimator() -> NoiseLevelEstimator:
-    """Return the bundled estimator of the noise level, opened once."""
-    return NoiseLevelEstimator(WEIGHTS / f"{ESTIMATOR}.onnx")
+    bundled = WEIGHTS / f"{spec}.safetensors"
+    return bundled if bundled.parent == WEIGHTS and bundled.is_file() else Path(spec)
 
 
 def inspect_picture(picture: Picture, value_range: tuple[float, float] | None = None) -> NoiseEstimate:
@@ -166,7 +163,7 @@ def _inspect_channels(
     values = range_of(value_range, channels, dtype)
     colors = channels[:, :, :3]
     pixels = colors if values.is_unit else values.without_outliers(colors)
-    estimate = auto.estimate_noise(pixels, level_estimator())
+    estimate = estimate_noise(pixels)
     estimate = auto.with_model(estimate, channel_count(pixels), bundled_models())
     return estimate.scaled(values.contrast)
 
@@ -179,7 +176,9 @@ __all__ = [
     "Ensemble",
     "ModelCache",
     "bundled_models",
+    "estimate_noise",
     "inspect_picture",
+    "level_estimator",
     "make",
     "training_weights",
 ]

@@ -12,8 +12,8 @@ import numpy as np
 
 from unnoise.denoisers.base import MIN_SIGMA, Denoiser, Sigma, channel_count
 from unnoise.denoisers.model_cache import ModelCache
-from unnoise.denoisers.noise_level import NoiseLevelEstimator, flat_fraction
-from unnoise.noise import estimation
+from unnoise.denoisers.noise_estimation import estimate_noise
+from unnoise.denoisers.noise_level import NoiseLevelEstimator
 from unnoise.noise.estimation import NoiseEstimate
 
 MODEL_FOR_NOISE = {
@@ -21,23 +21,14 @@ MODEL_FOR_NOISE = {
     "gaussian": (("color",), ("gray",)),
     "signal-dependent": (("color",), ("gray",)),
     "impulse": (("impulse",), ("impulse",)),
-    "correlated": (("photo",), ("photo", "gray")),
     "mixed": (("impulse",), ("impulse", "gray")),
+    "correlated": (("blind", "photo"), ("blind", "gray")),
     "other": (("blind",), ("blind", "gray")),
 }
 """Kind of noise -> models for color and for gray images, best first; `color` if none of them is bundled.
 
 Chosen on images of BSDS500's validation part by `--selection` of `benchmarks/quality/estimation.py`.
 """
-AGREEMENT = 0.2
-"""Largest logarithm of the ratio of two estimates of sigma that agree: twice the error that each is to have at most."""
-MIN_LEVEL = 2 / 255
-"""An estimate by the learned estimator below this counts as no noise: it reads about twice the sigma of white noise of
-sigma 1, which is invisible (see "Nothing given" in docs/research-log.md)."""
-
-_NONE = NoiseEstimate("none", 0.0, (0.0,))
-_BELOW = "the estimated noise level, {level}, is below {limit}"
-_FLAT = "most pixels equal their neighbors, as in graphics"
 
 
 class Auto(Denoiser):
@@ -46,7 +37,7 @@ class Auto(Denoiser):
     Args:
         models: opens models by name, when an image first needs them.
         names: names of the available models.
-        estimator: the learned estimator of the noise level, which has the last word; None for none.
+        estimator: the learned estimator of the noise level; None for the bundled one.
 
     Attributes:
         min_level: as for `estimate_noise`.
@@ -65,12 +56,12 @@ class Auto(Denoiser):
     def resolve(self, noisy: np.ndarray, sigma: Sigma | None = None) -> tuple[Denoiser, Sigma | None]:
         """Return the model for an image, with the estimate that it was selected by, and the sigma to call it with."""
         if sigma is not None:
-            return self._model(NoiseEstimate("gaussian", 0.0, ()), noisy).resolve(noisy, sigma)
+            return self._model(NoiseEstimate("gaussian", 0.0), noisy).resolve(noisy, sigma)
         found = estimate_noise(noisy, self._estimator, self.min_level)
         removed = found
         if found.kind == "none" and self.force:
             level = max(found.level or 0.0, MIN_SIGMA)
-            removed = NoiseEstimate("other", level, (level,))
+            removed = NoiseEstimate("other", level, level)
             found = replace(found, reason=f"it was asked for, although {found.reason or found.explanation}")
         model, sigma = self._model(removed, noisy).for_noise(removed).resolve(noisy, removed.sigma)
         return model.with_estimate(found), sigma
@@ -101,39 +92,6 @@ class Auto(Denoiser):
         """Denoise one image."""
         denoiser, sigma = self.resolve(noisy, sigma)
         return denoiser(noisy, sigma)
-
-
-def estimate_noise(
-    noisy: np.ndarray, estimator: NoiseLevelEstimator | None, min_level: float | None = None
-) -> NoiseEstimate:
-    """Estimate the noise in an image `[H, W, C]`, checked by the learned estimator.
-
-    White noise is taken as such where both estimators find the same sigma, impulses and the noise of cameras where the
-    learned one finds noise at all. Whatever else it finds is of the kind "other".
-
-    Args:
-        noisy: float32 `[H, W, C]`, nominally in [0, 1]; NaN and infinity are ignored.
-        estimator: the learned estimator; None to rely on `noise.estimation` alone.
-        min_level: noise of a level below this is none, in [0, 1] units; None for `MIN_LEVEL`, unless both estimators
-            find the same white noise.
-    """
-    estimate = estimation.estimate_noise(noisy[:, :, :3])
-    if estimator is None:
-        return estimate
-    level = estimator.sample_level(noisy[:, :, :3])
-    limit = MIN_LEVEL if min_level is None else min_level
-    estimate = replace(estimate, level=level, limit=limit)
-    if min_level is not None and level < min_level:
-        return replace(_NONE, level=level, limit=limit, reason=_BELOW)
-    if estimate.kind in ("gaussian", "signal-dependent") and abs(np.log(estimate.sigma / level)) < AGREEMENT:
-        return estimate
-    if level < limit:
-        return replace(_NONE, level=level, limit=limit, reason=_BELOW)
-    if estimate.kind == "none" and flat_fraction(noisy) > 0.5:
-        return replace(_NONE, level=level, limit=limit, reason=_FLAT)
-    if estimate.kind in ("impulse", "mixed") or (estimate.kind == "correlated" and channel_count(noisy) != 1):
-        return estimate
-    return NoiseEstimate("other", level, (level,), level=level, limit=limit)
 
 
 def select_model(estimate: NoiseEstimate, channels: int, names: Collection[str]) -> str:

@@ -9,41 +9,24 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Self
 
 import numpy as np
 from scipy import ndimage
 
 from unnoise.denoisers import clipping
+from unnoise.denoisers.info import DenoiserInfo, ErrorModel
+from unnoise.denoisers.noise_estimation import estimate_noise
 from unnoise.errors import UnnoiseError
-from unnoise.noise import estimation
 from unnoise.noise.estimation import NoiseEstimate
 
 Sigma = float | np.ndarray
-ErrorModel = Mapping[int, tuple[float, ...]]
-"""Number of channels -> coefficients of the expected error, see `uncertainty`."""
 
 MIN_SIGMA = 1e-6
 """A smaller sigma, in [0, 1] units, counts as 0: it is invisible, and its square soon underflows."""
 
 _SMOOTHING = 1.5  # sigma of the blur from which signal-dependent noise is computed, pixels
-
-
-@dataclass(frozen=True)
-class DenoiserInfo:
-    """The facts that a denoiser states; see the attributes of `Denoiser`."""
-
-    name: str = ""
-    channels: int | None = None
-    multiple_of: int = 1
-    halo: int | None = None
-    wants_sigma: bool = False
-    margin: int = 0
-    corrects_clipping: bool = False
-    error_model: ErrorModel | None = None
-    tile: int | None = None
 
 
 class Denoiser(ABC):
@@ -138,7 +121,7 @@ class Denoiser(ABC):
         if not self.wants_sigma:
             return self, None
         if sigma is None:
-            estimate = estimation.estimate_noise(noisy[:, :, :3])
+            estimate = estimate_noise(noisy)
             return self.for_noise(estimate).with_estimate(estimate), estimate.sigma
         return self, _checked_sigma(noisy, sigma)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.info import DenoiserInfo
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unnoise.denoisers import clipping
-from unnoise.denoisers.base import DenoiserInfo
+from unnoise.denoisers.info import DenoiserInfo
 from unnoise.errors import UnnoiseError
 
 KEY = "unnoise.card"

@@ -6,17 +6,19 @@ with these statistics given. So all tiles and strips of a picture are judged ali
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from unnoise import interruption
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
 from unnoise.system import cpu_count
 
+BUNDLED = Path(__file__).parent / "weights" / "noise_level.onnx"
 WHOLE = 512 * 512
 """Pictures of up to so many pixels are looked at as a whole for the statistics."""
 _WINDOW = 128  # side of a window, pixels: that of the patches that the network learned from
@@ -48,6 +50,7 @@ class NoiseLevelEstimator:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own for every way a file can be wrong
             raise UnnoiseError(f"cannot read the model '{path}': {' '.join(str(error).split())}") from error
+        self._outputs = [output.name for output in self.session.get_outputs()]
         self.card = Card.from_metadata(self.session.get_modelmeta().custom_metadata_map, str(path))
         self.channels, self.multiple_of, self.halo = self.card.channels, self.card.multiple_of, self.card.reach or 0
 
@@ -57,7 +60,7 @@ class NoiseLevelEstimator:
         Args:
             pixels: float32 `[H, W, C]`, nominally in [0, 1]; of large pictures, a sample of windows is looked at.
         """
-        return sample_statistics(pixels, lambda one: self._run(one, None)[1])
+        return combine_statistics(np.concatenate([self._run(one, None)[1] for one in _sample(pixels)]))
 
     def level(self, pixels: np.ndarray, statistics: np.ndarray | None = None) -> np.ndarray:
         """Return the noise level at every pixel, standard deviation in [0, 1] units, float32 `[H, W]`.
@@ -68,25 +71,28 @@ class NoiseLevelEstimator:
         """
         return self._run(pixels, self.statistics(pixels) if statistics is None else statistics)[0]
 
-    def sample_level(self, pixels: np.ndarray) -> float:
-        """Return the root mean square of the noise level over a picture, of large ones over a sample of windows."""
-        statistics = self.statistics(pixels)
-        windows = _sample(pixels)
-        squares = []
-        for window in windows:
-            interruption.check()
-            squares.append(np.mean(np.square(self.level(window, statistics))))
-        return float(np.sqrt(np.mean(squares)))
+    def measure(self, pixels: np.ndarray) -> tuple[float, float]:
+        """Return level and correlation of the noise in a picture, of large ones in a sample of windows.
+
+        The level is the root mean square over the picture, in [0, 1] units; the correlation is that between neighboring
+        pixels, -1 to 1.
+        """
+        found = [self._run(one, None) for one in _sample(pixels)]
+        if len(found) > 1:
+            statistics = combine_statistics(np.concatenate([own for _, own, _ in found]))
+            found = [self._run(one, statistics) for one in _sample(pixels)]
+        level = float(np.sqrt(np.mean([np.mean(np.square(level, dtype=np.float64)) for level, _, _ in found])))
+        return level, float(found[0][2][0])
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         """Pickle and copy it as its file."""
         return type(self), (str(self.path),)
 
-    def _run(self, pixels: np.ndarray, statistics: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, pixels: np.ndarray, statistics: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the level `[H, W]`, the statistics `[1, N]` and the correlation `[1]`."""
+        interruption.check()
         height, width, have = pixels.shape
-        finite = np.isfinite(pixels)
-        if not finite.all():
-            pixels = np.where(finite, pixels, np.median(pixels[finite]) if finite.any() else 0)
+        pixels = _filled(pixels)
         if have == 1:
             pixels = np.repeat(pixels, self.channels, axis=2)
         elif have != self.channels:
@@ -97,22 +103,23 @@ class NoiseLevelEstimator:
         inputs = {"noisy": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)[None]}
         if statistics is not None:
             inputs["statistics"] = statistics
-        level, own = self.session.run(["level", "own_statistics"], inputs)
-        return np.asarray(level)[0, 0, :height, :width], np.asarray(own)
+        found = dict(zip(self._outputs, map(np.asarray, self.session.run(self._outputs, inputs)), strict=True))
+        correlation = found.get("correlation", np.zeros(1, np.float32))
+        return found["level"][0, 0, :height, :width], found["own_statistics"], correlation
 
 
-def sample_statistics(pixels: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return mean and deviation of each feature over a picture, float32 `[1, 2 * features]`.
+@functools.cache
+def level_estimator() -> NoiseLevelEstimator:
+    """Return the bundled estimator of the noise level, opened once."""
+    return NoiseLevelEstimator(BUNDLED)
+
+
+def combine_statistics(found: np.ndarray) -> np.ndarray:
+    """Return mean and deviation of each feature over several windows of a picture, float32 `[1, 2 * features]`.
 
     Args:
-        pixels: float32 `[H, W, C]`; of large pictures, a sample of windows is looked at.
-        measure: returns them for a picture, or a window.
+        found: those of each window, `[windows, 2 * features]`.
     """
-    parts = []
-    for window in _sample(pixels):
-        interruption.check()
-        parts.append(measure(window))
-    found = np.concatenate(parts)
     if len(found) == 1:
         return found
     mean, deviation = np.split(found.astype(np.float64), 2, axis=1)
@@ -139,7 +146,18 @@ def _sample(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def _is_informative(pixels: np.ndarray) -> bool:
-    return bool(np.isfinite(pixels).all()) and flat_fraction(pixels) < 0.5
+    return float(np.isfinite(pixels).all(axis=2).mean()) > 0.5 and flat_fraction(pixels) < 0.5
+
+
+def _filled(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels `[H, W, C]` whose missing values are those of the nearest pixels; 0 if all are missing."""
+    finite = np.isfinite(pixels).all(axis=2)
+    if finite.all():
+        return pixels
+    if not finite.any():
+        return np.zeros_like(pixels)
+    nearest: np.ndarray = ndimage.distance_transform_edt(~finite, return_distances=False, return_indices=True)  # type: ignore[assignment]
+    return pixels[tuple(nearest)]
 
 
 def flat_fraction(pixels: np.ndarray) -> float:

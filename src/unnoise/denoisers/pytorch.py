@@ -14,7 +14,8 @@ from safetensors.torch import save as save_tensors
 
 from unnoise import networks
 from unnoise.denoisers import clipping
-from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
+from unnoise.denoisers.base import Denoiser, Sigma
+from unnoise.denoisers.info import DenoiserInfo
 from unnoise.denoisers.model_card import KEY, Card
 from unnoise.errors import UnnoiseError
 from unnoise.io.atomic import atomic_write

@@ -27,11 +27,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from unnoise import denoisers
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.io.value_range import estimate_range
-from unnoise.noise import calibration, estimation
 from unnoise.noise.estimation import NoiseEstimate
 
 ALPHA = 0.5
@@ -99,12 +99,12 @@ def rank_models(
         stored = item[0] if isinstance(item, tuple) else item
         pixels = as_float(stored)
         noisy = pixels / np.float32(estimate_range(pixels, stored.dtype).full_scale)
-        estimate = estimation.estimate_noise(noisy[:, :, :3])
+        estimate = denoisers.estimate_noise(noisy[:, :, :3])
         variance, reason = variance_of(noisy, estimate)
         if reason:
             skipped(f"{dataset.label(index)}: skipped: {reason}")
             continue
-        louder = replace(estimate, sigma_at_white=estimate.sigma_at_white * np.sqrt(1 + ALPHA**2))
+        louder = replace(estimate, line=tuple((1 + ALPHA**2) * term for term in estimate.line))
         for name, model in models.items():
             rng = np.random.default_rng((seed, index, _EXTRA))  # the same for each model
             start = time.perf_counter()
@@ -134,10 +134,8 @@ def variance_of(noisy: np.ndarray, estimate: NoiseEstimate) -> tuple[np.ndarray,
         return nowhere, f"its noise is {estimate.kind}, but must be white"
     if estimate.kind == "gaussian":
         return np.full_like(noisy, estimate.sigma**2), ""
-    brightness, spread = estimation.noise_against_signal(noisy)
-    slope, start = calibration.line(brightness.ravel(), spread.ravel())
     smooth = ndimage.gaussian_filter(noisy, (_BLUR, _BLUR, 0))
-    return np.maximum(slope * smooth + start, 0.01 * estimate.sigma**2).astype(np.float32), ""
+    return np.maximum(estimate.sigma_at(smooth) ** 2, 0.01 * estimate.sigma**2).astype(np.float32), ""
 
 
 def error_with_extra_noise(

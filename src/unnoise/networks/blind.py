@@ -29,6 +29,7 @@ class Blind(Network):
         blocks: residual blocks of the U-Net at each level.
         estimator: features of the estimator at 1/2, 1/4, ... of the size.
         codes: planes beside the level by which the estimator steers the denoiser; 0 for none.
+        correlation: whether the estimator estimates the correlation of the noise, too.
     """
 
     name: ClassVar[str] = "blind"
@@ -42,12 +43,13 @@ class Blind(Network):
         blocks: tuple[int, ...] = (2, 2, 2),
         estimator: tuple[int, ...] = (24, 48, 72, 96),
         codes: int = 8,
+        correlation: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.widths, self.blocks, self.estimator = channels, widths, blocks, estimator
-        self.codes = codes
+        self.codes, self.correlation = codes, correlation
         self.denoiser = ResUNet(channels=channels, widths=widths, blocks=blocks, exact_at_zero=True, codes=codes)
-        self.levels = NoiseEstimator(channels=channels, widths=estimator, codes=codes)
+        self.levels = NoiseEstimator(channels=channels, widths=estimator, codes=codes, correlation=correlation)
         self.statistics_size = self.levels.statistics_size
         self.multiple_of = math.lcm(self.denoiser.multiple_of, self.levels.multiple_of)
         self.reach = (self.denoiser.halo or 0) + self.levels.reach
@@ -60,8 +62,10 @@ class Blind(Network):
     def forward_train(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """Clean without a level, whatever `sigma` says; the map and the noisy picture are for `losses.NoiseLevel`."""
         features = self.levels.features(noisy)
-        prediction, level = self.denoise(noisy, features, self.levels.statistics(features))
-        return {"prediction": prediction, "level": level, "noisy": noisy}
+        statistics = self.levels.statistics(features)
+        prediction, level = self.denoise(noisy, features, statistics)
+        outputs = {"prediction": prediction, "level": level, "noisy": noisy}
+        return {**outputs, "correlation": self.levels.correlate(statistics)} if self.correlation else outputs
 
     def denoise(
         self,
@@ -89,7 +93,10 @@ class Blind(Network):
 
     def initialize_from(self, other: Network) -> None:
         """Take over a trained network of this kind, or one part: an estimator, or a U-Net that was given the level."""
-        if isinstance(other, ResUNet):
+        if isinstance(other, Blind) and other.codes == self.codes:
+            self.denoiser.initialize_from(other.denoiser)
+            self.levels.initialize_from(other.levels)
+        elif isinstance(other, ResUNet):
             self.denoiser.initialize_from(other)
         elif isinstance(other, NoiseEstimator):
             self.levels.initialize_from(other)

@@ -39,13 +39,20 @@ class NoiseEstimator(Network):
         last: further convolutions at the smallest size.
         codes: further planes of the map that say what noise it is, for a network that is trained with this one; they
             have no meaning of their own.
+        correlation: whether to estimate the correlation of the noise between neighboring pixels, too: one number for
+            an image, 0 for white noise, near 1 for smooth noise.
     """
 
     name: ClassVar[str] = "noise_estimator"
-    export_outputs = ("level", "own_statistics")
 
     def __init__(
-        self, *, channels: int = 3, widths: tuple[int, ...] = (24, 48, 72, 96), last: int = 2, codes: int = 0
+        self,
+        *,
+        channels: int = 3,
+        widths: tuple[int, ...] = (24, 48, 72, 96),
+        last: int = 2,
+        codes: int = 0,
+        correlation: bool = False,
     ) -> None:
         super().__init__()
         check_counts(self.name, channels=channels, widths=widths, last=last)
@@ -54,6 +61,8 @@ class NoiseEstimator(Network):
         if codes:
             check_counts(self.name, codes=codes)
         self.channels, self.widths, self.last, self.codes = channels, widths, last, codes
+        self.correlation = correlation
+        self.export_outputs = ("level", "own_statistics", *(("correlation",) if correlation else ()))
         self.multiple_of, self.statistics_size = 2 ** len(widths), 2 * widths[-1]
         self.reach = self._reach()
         self.head = conv3x3(2 * channels * 4, widths[0])
@@ -65,6 +74,9 @@ class NoiseEstimator(Network):
         self.tail = zero_init(nn.Conv2d(widths[-1], 1, kernel_size=1))
         if codes:
             self.code = nn.Conv2d(widths[-1], codes, kernel_size=1)
+        if correlation:
+            hidden = nn.Linear(self.statistics_size, widths[-1])
+            self.to_correlation = nn.Sequential(hidden, nn.LeakyReLU(_SLOPE), nn.Linear(widths[-1], 1))
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> torch.Tensor:
         """Estimate the level, with the statistics of the very pictures; `sigma` is not looked at."""
@@ -73,7 +85,22 @@ class NoiseEstimator(Network):
 
     def forward_train(self, noisy: torch.Tensor, sigma: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """Estimate the level, for `losses.NoiseLevel`; what is predicted of the picture is that it is as it is."""
-        return {"prediction": noisy, "level": self(noisy), "noisy": noisy}
+        features = self.features(noisy)
+        statistics = self.statistics(features)
+        outputs = {"prediction": noisy, "level": self.level(self.judge(features, statistics)), "noisy": noisy}
+        return {**outputs, "correlation": self.correlate(statistics)} if self.correlation else outputs
+
+    def initialize_from(self, other: Network) -> None:
+        """Take over the weights of an estimator of the same widths; codes and correlation may differ."""
+        if not isinstance(other, NoiseEstimator) or (other.channels, other.widths, other.last) != (
+            self.channels,
+            self.widths,
+            self.last,
+        ):
+            super().initialize_from(other)
+            return
+        own = self.state_dict()
+        self.load_state_dict(own | {key: value for key, value in other.state_dict().items() if key in own})
 
     def export_form(self) -> nn.Module:
         """Return a module of `noisy` and `statistics` that returns the level at each pixel and the own statistics."""
@@ -113,6 +140,10 @@ class NoiseEstimator(Network):
         offset = math.log(share / (1 - share))
         return torch.exp(low + (high - low) * torch.sigmoid(_precise(self.tail(judged)) + offset))
 
+    def correlate(self, statistics: torch.Tensor) -> torch.Tensor:
+        """Return the correlation of the noise between neighboring pixels, `[B]`, -1 to 1, from the statistics."""
+        return torch.tanh(_precise(self.to_correlation(statistics)))[:, 0]
+
     def spread(self, level: torch.Tensor) -> torch.Tensor:
         """Interpolate a map of one value for each cell to one for each pixel."""
         return F.interpolate(level, scale_factor=self.multiple_of, mode="bilinear", align_corners=False)
@@ -131,11 +162,12 @@ class _WithStatistics(nn.Module):
         super().__init__()
         self.estimator = estimator
 
-    def forward(self, noisy: torch.Tensor, statistics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, noisy: torch.Tensor, statistics: torch.Tensor) -> tuple[torch.Tensor, ...]:
         features = self.estimator.features(noisy)
         own = self.estimator.statistics(features)
-        judged = self.estimator.judge(features, given_or_own(statistics, own))
-        return self.estimator.spread(self.estimator.level(judged)), own
+        known = given_or_own(statistics, own)
+        level = self.estimator.spread(self.estimator.level(self.estimator.judge(features, known)))
+        return (level, own, self.estimator.correlate(known)) if self.estimator.correlation else (level, own)
 
 
 def given_or_own(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from unnoise import io
 from unnoise.errors import UnnoiseError
 from unnoise.io.value_range import estimate_range
 from unnoise.noise import Noise, estimation
+from unnoise.noise.estimation import NoiseEstimate
 from unnoise.noise.sensor import Sensor
 from unnoise.noise.synthetic import Gaussian
 from unnoise.units import FULL_SCALE
@@ -35,7 +36,6 @@ _ROUNDING = 1 / 12  # variance of rounding to whole counts
 _SURE = 3.0  # standard errors above which row noise is significant
 _CLIPPED = 0.01  # fraction of the pixels of a dark frame at 0 above which it counts as clipped
 _CUT = 0.003  # fraction of the pixels of a tile at the largest count above which it counts as saturated
-_SMOOTH = 1.4  # times the line: blocks with a higher variance contain texture
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,12 @@ def calibrate(
     return Calibration(noise, gain, black, math.sqrt(read), math.sqrt(rows), count, tuple(doubts))
 
 
-def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration:
+def blind(
+    source: str | Path,
+    *,
+    max_pixels: int = io.MAX_PIXELS,
+    estimate_noise: Callable[[np.ndarray], NoiseEstimate] = estimation.estimate_white_noise,
+) -> Calibration:
     """Fit noise against signal in one image, from the flattest blocks of each brightness.
 
     Black level and read noise cannot be separated in one image: at most one of them is above 0. Row noise is not
@@ -128,6 +133,7 @@ def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration
     Args:
         source: a raw, linear image with flat areas of many brightnesses.
         max_pixels: as for `io.read`.
+        estimate_noise: estimates the kind of the noise, to state whether it follows this model at all.
 
     Raises:
         UnnoiseError: it cannot be read, or is smaller than a block.
@@ -139,10 +145,10 @@ def blind(source: str | Path, *, max_pixels: int = io.MAX_PIXELS) -> Calibration
     if not variance.size:
         raise UnnoiseError(f"{source}: too small: at least 8 x 8 pixels are needed")
     doubts = ["only one image: black level and read noise cannot be separated, and row noise is not measured"]
-    kind = estimation.estimate_noise(pixels[:, :, :3]).kind
+    kind = estimate_noise(pixels[:, :, :3]).kind
     if kind in ("correlated", "impulse", "mixed"):
         doubts.append(f"its noise looks {kind}: processed images do not follow this model, see the noise 'camera'")
-    slope, start = line(brightness.ravel(), variance.ravel())
+    slope, start = estimation.fit_line(brightness.ravel(), variance.ravel())
     full = _full(picture.dtype) * white
     if slope <= 0:
         deviation = math.sqrt(start)
@@ -255,24 +261,3 @@ def _gain(exposures: list[_Shots], black: float, read: float) -> float:
     if not slopes:
         raise UnnoiseError("the flats are not noisier than the darks, or all saturated: use frames of raw counts")
     return float(np.average(slopes, weights=weights))
-
-
-def line(light: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
-    """Fit variance = slope * light + start, where the error of each variance is proportional to it.
-
-    Values far above the line come from texture and are left out. If the light hardly varies, or the slope is not
-    positive, the slope is 0.
-    """
-    seen = variance > 0
-    if not seen.any():
-        return 0.0, 0.0
-    light, variance = light[seen].astype(np.float64), variance[seen].astype(np.float64)
-    flat = 0.0, float(np.median(variance))
-    fitted, (slope, start) = variance, flat
-    for _ in range(10):
-        kept = variance < _SMOOTH * fitted
-        if kept.sum() < 4 or np.ptp(light[kept]) < 0.05:
-            return flat
-        slope, start = np.polyfit(light[kept], variance[kept], 1, w=1 / fitted[kept])
-        fitted = np.maximum(slope * light + start, 0.05 * flat[1])
-    return (float(slope), float(start)) if slope > 0 else flat

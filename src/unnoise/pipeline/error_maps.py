@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise import io
+from unnoise import denoisers, io
 from unnoise.denoisers import tiling, uncertainty
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.grouped import Grouped, Member
@@ -18,7 +18,6 @@ from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
 from unnoise.io.value_range import ValueRange
-from unnoise.noise import estimation
 from unnoise.units import FULL_SCALE
 
 SUFFIXES = (".tif", ".tiff", ".png")
@@ -154,7 +153,7 @@ class _GroupErrors:
         self._denoiser = member.denoiser
         if isinstance(member.denoiser, Rescaled):
             self._denoiser, self._range = member.denoiser.inside, member.denoiser.value_range
-        noise = estimation.estimate_noise(self._range.without_outliers(sample[:, :, :3]))
+        noise = denoisers.estimate_noise(self._range.without_outliers(sample[:, :, :3]))
         self._level = noise.sigma if member.sigma is None else float(np.mean(member.sigma)) / self._range.contrast
         uncertain = noise.kind in _UNCALIBRATED and self._denoiser.signal_noise is None
         self.caveat = (

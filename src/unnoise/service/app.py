@@ -274,7 +274,7 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
             colours=result.colours,
             width=result.width, height=result.height, pages=result.pages, format=Format(result.kind),
             noise=noise.kind, sigma=round(FULL_SCALE * noise.sigma, 2), impulses=round(noise.impulses, 4),
-            profile=[round(FULL_SCALE * level, 2) for level in noise.profile],
+            level=round(FULL_SCALE * (noise.level or 0), 2), correlation=round(noise.correlation or 0, 3),
             model=noise.model, reason=noise.explanation, summary=str(noise),
         )  # fmt: skip
 

@@ -123,11 +123,12 @@ class Inspection(BaseModel):
         examples=["gaussian"],
         description="Kind of noise: none, gaussian, signal-dependent, impulse, correlated, mixed or other.",
     )
-    sigma: float = Field(examples=[24.8], description="Estimated noise level.")
-    profile: list[float] = Field(examples=[[24.8, 12.3, 6.4, 3.5]], description="Noise levels at scales 1, 2, 4 and 8.")
+    sigma: float = Field(examples=[24.8], description="Sigma to denoise with.")
+    level: float = Field(examples=[24.6], description="Standard deviation of the noise, by the learned estimator.")
+    correlation: float = Field(examples=[0.02], description="Correlation of the noise between neighboring pixels.")
     impulses: float = Field(examples=[0.0], description="Fraction of pixels with impulse noise.")
     model: str | None = Field(examples=["color"], description="The suggested model; null if there is no noise.")
-    reason: str = Field(examples=["the estimated noise level, 0.9/255, is below 2/255"])
+    reason: str = Field(examples=["the estimated noise level, 0.9/255, is below 1/255"])
     summary: str = Field(examples=["gaussian noise, sigma 24.8; suggested model: color"])
 
 

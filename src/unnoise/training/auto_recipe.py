@@ -21,7 +21,6 @@ from unnoise import datasets, denoisers
 from unnoise.datasets.base import Dataset, as_float
 from unnoise.denoisers.model_card import Card
 from unnoise.errors import UnnoiseError
-from unnoise.noise import estimation
 from unnoise.optional import require
 
 AUTO = "auto"
@@ -59,7 +58,7 @@ class DatasetSummary:
         megapixels: total of all images.
         side: shortest side of any image, in pixels.
         channels: 1 or 3; color images whose pixels are all gray count as 1.
-        kind: most frequent kind of noise, see `estimation.NoiseReport`.
+        kind: most frequent kind of noise, see `NoiseEstimate`.
         sigma: median noise level, in 8-bit units relative to white.
         lines: "row" or "column" if the noise has such lines, else "".
         given: "none" for single images, "second" for pairs of noisy shots, "clean" for pairs of noisy and clean images.
@@ -134,7 +133,7 @@ def summarize(dataset: Dataset) -> DatasetSummary:
         one.shape[2] == 1 or np.array_equal(one, np.repeat(one[:, :, :1], one.shape[2], axis=2)) for one in items
     )
     some = items[:: max(1, math.ceil(len(items) / MAX_ESTIMATES))]
-    reports = [estimation.estimate_noise(one[:, :, :3]) for one in some]
+    reports = [denoisers.estimate_noise(one[:, :, :3]) for one in some]
     (kind, _), *_ = collections.Counter(report.kind for report in reports).most_common(1)
     sigma = float(np.median([report.sigma for report in reports]))
     paired = isinstance(dataset[0], tuple)

@@ -172,7 +172,9 @@ def _disagreement_of_levels(network: Network, exported: Path) -> float:
     for side in (4, 9):
         noisy = np.random.default_rng(side).random((side * network.multiple_of,) * 2 + (3,), dtype=np.float32)
         with torch.inference_mode():
-            level, own = form(torch.from_numpy(noisy.transpose(2, 0, 1)[None]), torch.zeros(1, network.statistics_size))
+            level, own, *_ = form(
+                torch.from_numpy(noisy.transpose(2, 0, 1)[None]), torch.zeros(1, network.statistics_size)
+            )
         differences.append(np.abs(estimator.level(noisy, own.numpy()) - level[0, 0].numpy()).max())
     return float(np.max(differences))
 

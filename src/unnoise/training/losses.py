@@ -184,15 +184,19 @@ class NoiseLevel(Loss):
 
     Args:
         least: smallest true level that counts, 8-bit units; above 0.
+        whole: weight of the distance of the level of the whole patch, the root mean square over the map, which is added
+            to the mean distance of the cells; from 0.
     """
 
     name: ClassVar[str] = "noise_level"
 
-    def __init__(self, least: float = 0.3) -> None:
+    def __init__(self, least: float = 0.3, whole: float = 0.0) -> None:
         super().__init__()
         if not least > 0:
             raise UnnoiseError(f"noise_level: least must be above 0, not {least} (its logarithm is taken)")
-        self.least = least
+        if whole < 0:
+            raise UnnoiseError(f"noise_level: whole is a weight, from 0, not {whole}")
+        self.least, self.whole = least, whole
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> torch.Tensor:
         """Average |log(estimated / true)| over the map.
@@ -207,9 +211,58 @@ class NoiseLevel(Loss):
         cells = F.adaptive_avg_pool2d(squared, (level.shape[-2], level.shape[-1]))
         around = F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), kernel_size=2, stride=1)
         around = F.avg_pool2d(around, kernel_size=2, stride=1)
-        true = torch.sqrt(around.clamp(min=least**2))
-        distance = (level / true).log()
-        return torch.where(true > least, distance.abs(), distance.clamp(min=0)).mean()
+        distance = _log_distance(level.square(), around, least)
+        if not self.whole:
+            return distance.mean()
+        of_patch = _log_distance(level.square().mean(dim=(1, 2, 3)), squared.mean(dim=(1, 2, 3)), least)
+        return distance.mean() + self.whole * of_patch.mean()
+
+
+def _log_distance(estimated: torch.Tensor, true: torch.Tensor, least: float) -> torch.Tensor:
+    """Return |log(estimated / true)| of levels whose squares are given; up to `least`, all are alike."""
+    true = true.clamp(min=least**2)
+    distance = (estimated / true).log() / 2
+    return torch.where(true > least**2, distance.abs(), distance.clamp(min=0))
+
+
+class NoiseCorrelation(Loss):
+    """How far the estimated correlation of the noise between neighboring pixels is from that of the noise there is.
+
+    The true one is that of noisy minus clean with itself, one pixel to the right and one pixel down, channels and both
+    directions together. Patches with less noise than `least` do not count.
+
+    Args:
+        least: smallest true level that counts, 8-bit units; above 0.
+    """
+
+    name: ClassVar[str] = "noise_correlation"
+
+    def __init__(self, least: float = 0.5) -> None:
+        super().__init__()
+        if not least > 0:
+            raise UnnoiseError(f"noise_correlation: least must be above 0, not {least}")
+        self.least = least
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor, **extras: torch.Tensor) -> torch.Tensor:
+        """Average |estimated - true|.
+
+        Raises:
+            UnnoiseError: the network estimates no correlation.
+        """
+        if not {"correlation", "noisy"} <= set(extras):
+            raise UnnoiseError("noise_correlation: this network estimates none: set correlation=true, or leave it out")
+        residual = _precise(extras["noisy"]) - _precise(target)
+        power = residual.square().mean(dim=(1, 2, 3))
+        distance = (_precise(extras["correlation"]) - neighbor_correlation(residual)).abs()
+        return torch.where(power > (self.least / 255) ** 2, distance, torch.zeros_like(distance)).mean()
+
+
+def neighbor_correlation(noise: torch.Tensor) -> torch.Tensor:
+    """Return the correlation of noise `[B, C, H, W]` between neighboring pixels, right and below, `[B]`, -1 to 1."""
+    noise = noise - noise.mean(dim=(2, 3), keepdim=True)
+    right = (noise[..., 1:] * noise[..., :-1]).mean(dim=(1, 2, 3))
+    below = (noise[:, :, 1:] * noise[:, :, :-1]).mean(dim=(1, 2, 3))
+    return (right + below) / (2 * noise.square().mean(dim=(1, 2, 3))).clamp(min=1e-12)
 
 
 class WeightedSum(Loss):
@@ -249,6 +302,7 @@ LOSSES: Registry[Loss] = Registry(
         "kl": "unnoise.training.losses:KL",
         "l1": "unnoise.training.losses:L1",
         "mse": "unnoise.training.losses:MSE",
+        "noise_correlation": "unnoise.training.losses:NoiseCorrelation",
         "noise_level": "unnoise.training.losses:NoiseLevel",
         "psnr": "unnoise.training.losses:PSNR",
         "ssim": "unnoise.training.losses:SSIM",
