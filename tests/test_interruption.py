@@ -40,7 +40,7 @@ def test_the_innermost_caller_decides_on_its_own_thread() -> None:
 @pytest.mark.parametrize(
     "compute",
     [
-        lambda: denoisers.level_estimator().sample_level(NOISY),
+        lambda: denoisers.level_estimator().measure(NOISY),
         lambda: denoisers.make("auto").resolve(NOISY),
         *(lambda name=name: denoisers.make(name)(NOISY, 0.1) for name in ("bilateral", "wavelet", "tv")),
         lambda: denoisers.make("adaptive-median")(np.where(NOISY > 0.6, np.float32(1), NOISY)),
@@ -83,4 +83,4 @@ def test_a_large_image_without_noise_is_not_looked_at_as_a_whole() -> None:
     flat = np.zeros((1024, 2048, 3), np.float32)
     windows = noise_level._sample(flat)
     assert 0 < len(windows) <= 36 and max(window.size for window in windows) < flat.size / 50
-    assert denoisers.level_estimator().sample_level(flat) < 1 / 255
+    assert denoisers.level_estimator().measure(flat)[0] < 1 / 255

@@ -139,10 +139,10 @@ def noise_of(source: RawImage, name: str) -> RawNoise:
     else:
         laws, reason = _measured(source, signals, name), MEASURED
     levels = [law.sigma(float(np.mean(signal))) for law, signal in zip(laws, signals, strict=True)]
-    white = [law.sigma(1.0) for law in laws]
+    line = float(np.mean([law.a for law in laws])), float(np.mean([law.b for law in laws])), 0.0
     iso = f"ISO {source.iso:g}" if source.iso else ""
     return RawNoise(
-        "signal-dependent", _mean_square(levels), (), exponent=1.0, sigma_at_white=_mean_square(white), model="gray",
+        "signal-dependent", _mean_square(levels), line=line, model="gray",
         reason=reason, laws=tuple(laws), names=tuple(plane.name for plane in source.planes),
         facts=", ".join(filter(None, [source.pattern, iso, source.camera])),
     )  # fmt: skip
