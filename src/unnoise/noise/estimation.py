@@ -232,25 +232,47 @@ def _shades(blocks: np.ndarray, *, count: int = _SHADES, flattest: float = FLATT
     brightness, variance = np.zeros((2, channels, shades))
     by_shade = np.argsort(blocks.mean(axis=(1, 2, 3)), kind="stable") if total else np.zeros(0, int)
     for channel in range(channels if total else 0):
-        chosen = blocks[by_shade, channel]
-        clipped = ((chosen == 0) | (chosen == 1)).mean(axis=(1, 2))
+        low, high, clipped = _measure(blocks[:, channel])
         whole = (clipped <= CLIPPED) | (clipped == 1)
-        if whole.sum() >= total / 8:
-            chosen = chosen[whole]
-        frequencies = (_COSINES @ chosen @ _COSINES.T) ** 2
-        low, high = frequencies[:, _LOW].sum(axis=1), frequencies[:, _HIGH].mean(axis=1)
-        for shade, group in enumerate(np.array_split(np.arange(len(chosen)), shades)):
+        chosen = by_shade[whole[by_shade]] if whole.sum() >= total / 8 else by_shade
+        for shade, group in enumerate(np.array_split(chosen, shades)):
             flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(flattest * len(group)))]]
-            brightness[channel, shade], variance[channel, shade] = chosen[flat].mean(), np.median(high[flat])
+            brightness[channel, shade], variance[channel, shade] = blocks[flat, channel].mean(), np.median(high[flat])
     return brightness, variance / _MEDIAN
+
+
+def _measure(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return energy of the low and mean energy of the high frequencies, and the clipped fraction, of `[N, 8, 8]`."""
+    parts = []
+    for start in range(0, len(blocks), _BLOCKS):  # few at a time, which take little memory
+        some = blocks[start : start + _BLOCKS]
+        frequencies = (_COSINES @ some @ _COSINES.T) ** 2
+        clipped = ((some == 0) | (some == 1)).mean(axis=(1, 2))
+        parts.append((frequencies[:, _LOW].sum(axis=1), frequencies[:, _HIGH].mean(axis=1), clipped))
+    low, high, share = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return low, high, share
+
+
+def block_bytes(height: int, width: int, channels: int) -> int:
+    """Return the bytes of memory of the blocks that `noise_against_signal` looks at in an image of that size."""
+    step = _step(height, width, 16 * _BLOCKS)
+    return (height // step + 1) * (width // step + 1) * channels * _SIDE**2 * 4
+
+
+def _step(height: int, width: int, count: int) -> int:
+    """Return the distance of blocks on the grid, pixels, for about so many of them."""
+    return (
+        max(1, int(((height - _SIDE + 1) * (width - _SIDE + 1) / count) ** 0.5)) if min(height, width) >= _SIDE else 1
+    )
 
 
 def _blocks(pixels: np.ndarray, count: int = _BLOCKS) -> np.ndarray:
     """Return finite blocks on a regular grid, `[N, C, 8, 8]`; none for an image smaller than a block."""
     if min(pixels.shape[:2]) < _SIDE:
         return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
-    height, width = (side - _SIDE + 1 for side in pixels.shape[:2])
-    step = max(1, int((height * width / count) ** 0.5))
+    step = _step(*pixels.shape[:2], count)
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (_SIDE, _SIDE), axis=(0, 1))  # type: ignore[call-overload]
     blocks = windows[::step, ::step].reshape(-1, pixels.shape[2], _SIDE, _SIDE)
-    return blocks[np.isfinite(blocks).all(axis=(1, 2, 3))]
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        finite = np.isfinite(blocks.sum(axis=(1, 2, 3)))
+    return blocks if finite.all() else blocks[finite]

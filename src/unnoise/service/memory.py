@@ -19,6 +19,7 @@ from unnoise.denoisers import noise_level, tiling
 from unnoise.denoisers.base import DenoiserInfo
 from unnoise.errors import UnnoiseError
 from unnoise.io import Header
+from unnoise.noise import estimation
 from unnoise.pipeline import streaming
 from unnoise.service.problems import Problem
 
@@ -109,7 +110,9 @@ class _Stages:
         """For the range of values and the noise of an image, beside it."""
         prepared = 0 if self.is_unit else _PREPARED * floats
         whole = _LEVEL_BYTES * self.pixels if self.work.estimates and self.pixels <= noise_level.WHOLE else 0
-        return prepared + max(floats / 3, whole)  # windows of large images are small
+        size = self.header.height // self.header.pages, self.header.width
+        blocks = 1.3 * estimation.block_bytes(*size, min(self.header.colours, 3)) if self.work.estimates else 0
+        return prepared + max(floats / 3, whole, blocks)  # windows of large images are small
 
     def _tile(self, extra: int = 0, reach: int = 0, largest: int | None = None) -> float:
         """For one tile, of the denoiser that takes most."""
