@@ -138,7 +138,8 @@ def test_what_can_never_fit_is_refused_with_the_reason(small: TestClient) -> Non
     rng = np.random.default_rng(0)
     data = png(rng.integers(0, 256, (600, 600, 3)).astype(np.uint8))
     assert small.post("/v1/denoise?model=median", content=data).status_code == 200
-    answer = small.post("/v1/denoise?model=color", content=data)
+    larger = png(rng.integers(0, 256, (1200, 1200, 3)).astype(np.uint8))
+    answer = small.post("/v1/denoise?model=color", content=larger)
     assert answer.status_code == 413 and "of memory with this model" in answer.json()["detail"]
     assert small.app.state.service.admission.held == 0  # type: ignore[union-attr]
 
