@@ -270,7 +270,7 @@ def _blocks(pixels: np.ndarray, count: int = _BLOCKS) -> np.ndarray:
     """Return finite blocks on a regular grid, `[N, C, 8, 8]`; none for an image smaller than a block."""
     if min(pixels.shape[:2]) < _SIDE:
         return np.zeros((0, pixels.shape[2], _SIDE, _SIDE), np.float32)
-    step = _step(*pixels.shape[:2], count)
+    step = _step(pixels.shape[0], pixels.shape[1], count)
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (_SIDE, _SIDE), axis=(0, 1))  # type: ignore[call-overload]
     blocks = windows[::step, ::step].reshape(-1, pixels.shape[2], _SIDE, _SIDE)
     with np.errstate(invalid="ignore"):  # infinities of both signs
