@@ -12,6 +12,7 @@ from skimage import data
 from unnoise import datasets, denoisers, noise
 from unnoise.datasets.base import as_float
 from unnoise.denoisers.noise_estimation import CORRELATED, MIN_LEVEL, estimate_noise
+from unnoise.evaluation.metrics import psnr
 from unnoise.noise import estimation
 
 PICTURES = {"astronaut": data.astronaut, "coffee": data.coffee, "camera": data.camera, "chelsea": data.chelsea}
@@ -101,6 +102,25 @@ def test_the_limit_can_be_moved() -> None:
     assert estimate_noise(noisy, estimator, 4 / 255).kind == "correlated"
     assert estimate_noise(noisy, estimator, 6 / 255).kind == "none"
     assert estimate_noise(noisy, estimator, 6 / 255).explanation == "the estimated noise level, 5/255, is below 6/255"
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+@pytest.mark.parametrize(("weak", "strong"), [(5, 30), (8, 40)])
+def test_white_noise_of_two_levels_is_removed_from_both_parts(
+    share: float, weak: int, strong: int, photograph: np.ndarray
+) -> None:
+    image = np.tile(photograph, (2, 3, 1))
+    border = int(share * image.shape[1])
+    noisy = np.concatenate(
+        [
+            noise.make(f"gaussian:{weak} + clip + quantize")(image[:, :border], 0),
+            noise.make(f"gaussian:{strong} + clip + quantize")(image[:, border:], 1),
+        ],
+        axis=1,
+    )
+    clean = denoisers.make("auto")(noisy)
+    for part in (slice(None, border), slice(border, None)):
+        assert psnr(image[:, part], clean[:, part]) > psnr(image[:, part], noisy[:, part]) + 2
 
 
 @pytest.mark.parametrize("value", [0.0, 0.13, 1.0])

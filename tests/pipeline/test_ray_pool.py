@@ -201,7 +201,7 @@ def test_an_object_store_gives_the_same_results_as_a_folder(
         return left.value.code, sorted(out.splitlines()), sorted(err.splitlines())
 
     status, outputs, errors = clean()
-    assert status == 1 and len(outputs) == 9 and outputs[0] == f"{bucket}/out/1.png", errors
+    assert status == 1 and len(outputs) == 9 and outputs[0] == f"{bucket}/out/1.png: denoised with median", errors
     assert errors[1] == f"unnoise: {bucket}/in/11.png: the file is empty" and len(errors) == 3
     store.invalidate_cache()
     store.get("pictures/out/", f"{tmp_path}/shared/", recursive=True)
@@ -215,7 +215,7 @@ def test_an_object_store_gives_the_same_results_as_a_folder(
     store.rm("pictures/out/1.png")
     store.pipe("pictures/out/2.png", b"painted over")
     status, outputs, errors = clean()
-    assert status == 1 and outputs == [f"{bucket}/out/1.png"], errors
+    assert status == 1 and outputs == [f"{bucket}/out/1.png: denoised with median"], errors
     assert any(f"{bucket}/out/2.png: already exists" in error for error in errors)
     assert store.cat("pictures/out/2.png") == b"painted over"
 
@@ -236,7 +236,8 @@ def test_the_command_line_runs_on_the_cluster(
     with pytest.raises(SystemExit) as left:
         main.main(["in", "-m", "median", "-o", "out", "--ray"])
     out, err = capfd.readouterr()
-    assert left.value.code == 1 and sorted(out.splitlines()) == ["out/1.png", "out/deep ü/0.png"]
+    said = [f"{target}: denoised with median" for target in ("out/1.png", "out/deep ü/0.png")]
+    assert left.value.code == 1 and sorted(out.splitlines()) == said
     assert sorted(err.splitlines())[1] == "unnoise: in/4.png: the file is empty", err
     assert len(err.splitlines()) == 3, "one line per truncated file, and none of Ray"
 

@@ -116,9 +116,10 @@ def roughness(samples: np.ndarray) -> float:
 
 
 def settled(page: Page) -> None:
+    """Wait until the noise is estimated and all that is in view is denoised, in whatever order."""
     page.locator("#found b").wait_for()
-    page.wait_for_selector("#busy", state="visible")
-    page.wait_for_selector("#busy", state="hidden")
+    page.wait_for_timeout(200)  # a change is drawn with the next frame
+    page.wait_for_selector("#stage[aria-busy=false]:not([data-tiles='0'])")
 
 
 def slide(page: Page, control: str, value: float) -> None:

@@ -39,6 +39,7 @@ _COSINES = np.cos(np.pi / _SIDE * np.outer(np.arange(_SIDE), np.arange(_SIDE) + 
 _COSINES[0] /= np.sqrt(2)
 _COSINES = _COSINES.astype(np.float32)  # orthonormal DCT-II, `scipy.fft.dctn` without its long import
 _LOW, _HIGH = (_ORDER > 0) & (_ORDER < _SIDE), _ORDER >= _SIDE
+_ROUNDING = 1e-20  # above the variance of constant blocks after a transform in float32
 # The median of a chi-square distribution, relative to its mean (Wilson and Hilferty, PNAS 17, 1931).
 _MEDIAN = (1 - 2 / (9 * int(_HIGH.sum()))) ** 3
 
@@ -49,7 +50,7 @@ _EVIDENCE = {
     "impulse": "single pixels differ from all of their neighbors",
     "correlated": "neighboring pixels share noise, with a correlation of {correlation:.2f}",
     "mixed": "single pixels differ from all of their neighbors, and the others are noisy, too",
-    "other": "the noise was to be removed, whatever its kind",
+    "other": "the estimated noise level is {level}",
 }
 """Kind of noise -> what it was recognized by, unless an estimate has a reason of its own."""
 
@@ -61,7 +62,8 @@ class NoiseEstimate:
     Attributes:
         kind: "none", "gaussian" (white, the same everywhere), "signal-dependent" (white, stronger where it is
             brighter), "impulse" (salt and pepper), "correlated" (between neighboring pixels, as from cameras and JPEG),
-            "mixed" (impulses and other noise), or "other" (not estimated, but to be removed).
+            "mixed" (impulses and other noise), or "other" (of no simpler kind, such as
+            white noise in a part of the image).
         sigma: the sigma to call a denoiser for white Gaussian noise with, impulses not included; 0 for no noise.
         level: standard deviation of the noise, by the learned estimator; None if it was not asked.
         correlation: of the noise between neighboring pixels, -1 to 1, by the learned estimator; None likewise.
@@ -238,6 +240,7 @@ def _shades(blocks: np.ndarray, *, count: int = _SHADES, flattest: float = FLATT
         for shade, group in enumerate(np.array_split(chosen, shades)):
             flat = group[np.argsort(low[group], kind="stable")[: int(np.ceil(flattest * len(group)))]]
             brightness[channel, shade], variance[channel, shade] = blocks[flat, channel].mean(), np.median(high[flat])
+    variance[variance < _ROUNDING] = 0
     return brightness, variance / _MEDIAN
 
 

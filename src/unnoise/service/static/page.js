@@ -324,6 +324,7 @@ function showBusy() {
   const done = tiles.wanted.length - missing;
   $("busy").textContent = tiles.wanted.length > 1 ? `Denoising the visible part, ${done} of ${tiles.wanted.length}` : "Denoising the visible part";
   $("stage").setAttribute("aria-busy", missing > 0);
+  $("stage").dataset.tiles = done; // denoised, of those in view
 }
 
 function announce(text) {
