@@ -58,6 +58,19 @@ def fresh_python() -> Callable[[str], str]:
     return run
 
 
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command line and returns its status, output and errors."""
+    from unnoise.cli import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main.main([str(word) for word in words])
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def photograph() -> np.ndarray:
     """Return a crop of a real photograph, float32 `[128, 160, 3]` in [0, 1]; read-only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from unnoise.datasets.base import Dataset
 from unnoise.denoisers.base import Denoiser, Sigma
+
+Call = Callable[..., tuple[int, str, str]]
+"""The fixture `call`: words of a command line to its status, output and errors."""
 
 
 class InMemory(Dataset):

@@ -1,4 +1,4 @@
-"""Facts about the machine."""
+"""Facts about the machine, and what belongs to the whole process."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ def _group_files() -> Iterator[Path]:
             if not controllers or "memory" in controllers.split(","):
                 inner = top / path.lstrip("/")
                 yield from (folder / name for folder in (inner, *inner.parents) if folder.is_relative_to(top))
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Discard what any library writes to the descriptor of standard error; for one thread at a time."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def trim_memory() -> None:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.fakes import Call
 from unnoise import datasets, io
-from unnoise.cli import main
 from unnoise.datasets.hugging_face import _part
 from unnoise.errors import UnnoiseError
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main.main([str(word) for word in words])
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ import safetensors.torch  # noqa: TID253
 import torch  # noqa: TID253
 from torch import nn  # noqa: TID253
 
-from tests.fakes import Hostile
+from tests.fakes import Call, Hostile
 from unnoise import denoisers, io
-from unnoise.cli import main
 from unnoise.denoisers import tiling
 from unnoise.denoisers.onnx import Onnx
 from unnoise.denoisers.pytorch import TorchDenoiser
@@ -28,7 +27,6 @@ if not importlib.util.find_spec("spandrel"):
 
 from unnoise.denoisers.spandrel import spandrel
 
-Call = Callable[..., tuple[int, str, str]]
 ARCHITECTURES = spandrel.architectures
 DNCNN = ARCHITECTURES.DnCNN.DnCNN
 
@@ -84,18 +82,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         files[name] = folder / f"{name.replace(', ', '_').replace(' ', '_')}.pth"
         torch.save(WRAPPED.get(name, lambda state: state)(build(name).state_dict()), files[name])
     return files
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return a function that runs the command line and returns its status, output and errors."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main.main([str(word) for word in words])
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def images(name: str, side: int, seed: int = 0) -> np.ndarray:

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.fakes import Identity, InMemory
+from tests.fakes import Call, Identity, InMemory
 from unnoise import io, noise
-from unnoise.cli import main
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import sheets, statistics
 
-Call = Callable[..., tuple[int, str, str]]
 PERFECT = {"ms-ssim": 1.0, "haarpsi": 1.0, "mdsi": 0.0}
 no_piq = pytest.mark.skipif(not importlib.util.find_spec("piq"), reason="needs unnoise[metrics]")
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main.main([str(word) for word in words])
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

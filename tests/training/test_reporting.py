@@ -17,8 +17,8 @@ import torch  # noqa: TID253
 from lightning_fabric import Fabric  # noqa: TID253
 
 import unnoise
+from tests.fakes import Call
 from unnoise import io, networks
-from unnoise.cli import main
 from unnoise.errors import UnnoiseError
 from unnoise.training import dry_run, gradients, losses, recipe as recipes, reporting, run_folder, sweep, tasks, trainer
 from unnoise.training.recipe import Recipe
@@ -26,7 +26,6 @@ from unnoise.training.state import ProgressEvent
 from unnoise.training.validation import SIDE
 
 MakeRecipe = Callable[..., Recipe]
-Call = Callable[..., tuple[int, str, str]]
 NETWORK = "resunet:widths=4/8,blocks=1/1"
 
 
@@ -46,16 +45,6 @@ def tree(three_pictures: Path) -> dict[str, Any]:
 @pytest.fixture
 def make(tree: dict[str, Any]) -> MakeRecipe:
     return lambda **changes: recipes.load(tree, {key.replace("__", "."): value for key, value in changes.items()})
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main.main([str(word) for word in words])
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def log(folder: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unnoise import system
 from unnoise.errors import UnnoiseError
 from unnoise.io import raw_tags
 from unnoise.io.formats import HEAD, Format, kind_of, reason
@@ -226,16 +226,9 @@ def _why(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what LibRaw prints about damaged files off the terminal; it writes to the descriptor of standard error."""
-    with _QUIET:
-        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nothing, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nothing)
+    """Keep what LibRaw prints about damaged files off the terminal."""
+    with _QUIET, system.without_stderr():
+        yield
 
 
 def _colors(raw: rawpy.RawPy, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from unnoise import system
 from unnoise.errors import UnnoiseError
 from unnoise.optional import require
 from unnoise.system import cpu_count
@@ -65,7 +66,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         if host and port.isdigit():  # Ray itself would retry for minutes
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        with _no_stderr():
+        with system.without_stderr():
             ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         raise UnnoiseError(f"no Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from error
@@ -73,19 +74,6 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextlib.contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Discard everything on standard error, from any library."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
 
 
 def map_rows(
