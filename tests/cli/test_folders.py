@@ -188,5 +188,6 @@ def test_a_shell_completes(
     assert unnoise() == (0, f"{completed}\n", "")
 
 
-def test_the_script_for_a_shell_is_printed(unnoise: Call) -> None:
-    assert "complete_bash" in unnoise("--show-completion", "bash")[1]
+def test_the_script_for_a_shell_is_printed(unnoise: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    assert "complete_bash" in unnoise("--show-completion")[1]
