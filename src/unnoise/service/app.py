@@ -9,6 +9,7 @@ import importlib.resources
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -47,14 +48,11 @@ from unnoise.service.schemas import (
 from unnoise.service.telemetry import Metrics, log
 from unnoise.units import FULL_SCALE
 
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = {
-    "": ("index.html", "text/html; charset=utf-8"),
-    "style.css": ("style.css", "text/css; charset=utf-8"),
-    "icon.svg": ("icon.svg", "image/svg+xml"),
-    **{
-        f"{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("page", "view", "tiles", "service", "scene", "png", "zip", "words")
-    },
+    "" if file.name == "index.html" else file.name: (file.name, f"{_TYPES[PurePath(file.name).suffix]}; charset=utf-8")
+    for file in (importlib.resources.files("unnoise.service") / "static").iterdir()
+    if PurePath(file.name).suffix in _TYPES
 }
 """Path of each file of the web page -> its name and media type."""
 

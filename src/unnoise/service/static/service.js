@@ -12,6 +12,9 @@ export class ServiceError extends Error {
   }
 }
 
+/** Views of the page that this service lacks. */
+export const LACKS = [];
+
 let askForKey = async () => "";
 
 /** Set the function that asks the user for the key of the service. */

@@ -9,12 +9,12 @@ const AT_ONCE = 2;
 const GAIN = 4; // of the noise map
 const ERROR_GAIN = 16; // of the uncertainty map
 
-/** What a tile can show: a value from the noisy and the denoised one, and the map that it needs, if any. */
+/** What a tile can show: a value from the noisy and the denoised one, the map that it needs, if any, and its name in `words.js`. */
 export const VIEWS = {
-  clean: { label: "Denoised", tag: "After", value: (noisy, clean) => clean },
-  noise: { label: "Noise map", tag: "Removed noise, × 4", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
-  error: { label: "Error map", tag: "Expected error, × 16", value: (noisy, clean, map) => map, needs: "error" },
-  level: { label: "Noise level", tag: "Noise level, 0.5 to 64", value: (noisy, clean, map) => map, needs: "level" },
+  clean: { tag: "after", value: (noisy, clean) => clean },
+  noise: { tag: "tag-noise", value: (noisy, clean) => 128 + GAIN * (noisy - clean) },
+  error: { tag: "tag-error", value: (noisy, clean, map) => map, needs: "error" },
+  level: { tag: "tag-level", value: (noisy, clean, map) => map, needs: "level" },
 };
 
 export class Tiles {
@@ -23,6 +23,7 @@ export class Tiles {
     this.changed = changed;
     this.failed = failed;
     this.view = "clean";
+    this.held = false;
     this.clear();
   }
 
@@ -61,7 +62,7 @@ export class Tiles {
     const key = `${x},${y}`;
     if (!this.tiles.has(key)) {
       const { width, height } = this.picture;
-      this.tiles.set(key, { x, y, width: Math.min(SIZE, width - x), height: Math.min(SIZE, height - y) });
+      this.tiles.set(key, { x, y, width: Math.min(SIZE, width - x), height: Math.min(SIZE, height - y), parts: {}, painted: {} });
     }
     return this.tiles.get(key);
   }
@@ -89,10 +90,16 @@ export class Tiles {
     return this.stuck ? 0 : this.wanted.filter((tile) => !this.has(tile)).length;
   }
 
+  /** Request nothing more while something else needs the service. */
+  hold(held) {
+    this.held = held;
+    this.work();
+  }
+
   work() {
     const open = () => this.wanted.filter((tile) => tile.stop).length;
     for (const tile of this.wanted) {
-      if (this.stuck || open() >= AT_ONCE) return;
+      if (this.stuck || this.held || open() >= AT_ONCE) return;
       if (!this.has(tile) && !tile.stop) this.fetch(tile);
     }
   }
@@ -105,7 +112,6 @@ export class Tiles {
       const top = Math.max(tile.y - MARGIN, 0);
       const right = Math.min(tile.x + tile.width + MARGIN, picture.width);
       const bottom = Math.min(tile.y + tile.height + MARGIN, picture.height);
-      tile.noisy ??= pixels(picture.bitmap, tile.x, tile.y, tile.width, tile.height);
       const { signal } = tile.stop;
       const inner = async (blob) => {
         const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
@@ -120,7 +126,7 @@ export class Tiles {
           tile.error = await inner(await uncertainty(around, options, ERROR_GAIN, signal));
         }
       } else {
-        tile.clean = tile.noisy;
+        tile.clean = this.part(tile, "noisy", 1);
         tile.error = new ImageData(tile.width, tile.height);
       }
       if (!this.has(tile) && VIEWS[this.view].needs === "level") {
@@ -138,23 +144,38 @@ export class Tiles {
     this.work();
   }
 
-  /** Return the canvas of a tile, repainted only when what it shows has changed. */
-  painted(tile, strength) {
-    const now = `${this.view} ${strength}`;
-    if (tile.now !== now) {
-      tile.canvas ??= blank(tile.width, tile.height);
-      const shown = new ImageData(tile.width, tile.height);
-      const { value, needs } = VIEWS[this.view];
-      const [noisy, clean, map, data] = [tile.noisy.data, tile.clean.data, tile[needs]?.data, shown.data];
-      for (let index = 0; index < data.length; index += 1) {
-        const before = noisy[index];
-        data[index] = index % 4 === 3 ? before : value(before, before + strength * (clean[index] - before), map?.[index]);
-      }
-      tile.canvas.getContext("2d").putImageData(shown, 0, 0);
-      tile.now = now;
-    }
-    return tile.canvas;
+  /** Return the pixels of a tile, "noisy", "clean" or a map, reduced by a power of two. */
+  part(tile, name, reduce) {
+    const size = [Math.max(1, Math.round(tile.width / reduce)), Math.max(1, Math.round(tile.height / reduce))];
+    if (name !== "noisy" && reduce === 1) return tile[name];
+    const whole = () => (name === "noisy" ? this.picture.bitmap : painted(tile[name]));
+    const [x, y] = name === "noisy" ? [tile.x, tile.y] : [0, 0];
+    return (tile.parts[`${name} ${reduce}`] ??= pixels(whole(), x, y, tile.width, tile.height, ...size));
   }
+
+  /** Return the canvas of a tile, reduced by a power of two, and repainted only when what it shows has changed. */
+  canvas(tile, strength, reduce = 1) {
+    const now = `${this.view} ${strength}`;
+    if (tile.painted[reduce]?.now !== now) {
+      const { value, needs } = VIEWS[this.view];
+      const [noisy, clean, map] = ["noisy", "clean", needs].map((name) => name && this.part(tile, name, reduce));
+      const shown = new ImageData(noisy.width, noisy.height);
+      const { data } = shown;
+      for (let index = 0; index < data.length; index += 1) {
+        const before = noisy.data[index];
+        const after = before + strength * (clean.data[index] - before);
+        data[index] = index % 4 === 3 ? before : value(before, after, map?.data[index]);
+      }
+      tile.painted[reduce] = { now, canvas: painted(shown, tile.painted[reduce]?.canvas) };
+    }
+    return tile.painted[reduce].canvas;
+  }
+}
+
+/** Return a canvas of pixels. */
+function painted(shown, canvas = blank(shown.width, shown.height)) {
+  canvas.getContext("2d").putImageData(shown, 0, 0);
+  return canvas;
 }
 
 function blank(width, height) {
@@ -164,8 +185,10 @@ function blank(width, height) {
   return canvas;
 }
 
-function pixels(bitmap, x, y, width, height) {
-  const context = blank(width, height).getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, x, y, width, height, 0, 0, width, height);
-  return context.getImageData(0, 0, width, height);
+/** Return a part of an image as pixels, in its own size or in another. */
+function pixels(image, x, y, width, height, wide = width, high = height) {
+  const context = blank(wide, high).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, x, y, width, height, 0, 0, wide, high);
+  return context.getImageData(0, 0, wide, high);
 }

@@ -1,71 +1,104 @@
-// The texts of the page.
+// The texts of the page, in the language of the user.
 
-export const KINDS = {
-  none: "No noise",
-  gaussian: "Gaussian noise",
-  "signal-dependent": "Signal-dependent noise",
-  impulse: "Impulse noise",
-  correlated: "Correlated noise",
-  mixed: "Impulse and other noise",
-  other: "Noise",
-};
+import german from "./words-de.js";
+import english from "./words-en.js";
+import french from "./words-fr.js";
 
-/** Describe the estimated noise in one line; the level is in 8-bit units. */
-export function noiseText(report) {
-  if (report.noise === "none") return `The image is left unchanged unless you choose a model: ${report.reason}.`;
-  const parts = [];
-  if (report.noise !== "impulse") parts.push(`Level ${report.sigma.toFixed(1)}.`);
-  if (report.impulses) parts.push(`${(100 * report.impulses).toFixed(1)} % of the pixels are corrupted.`);
-  return [...parts, `Suggested model: ${report.model}.`].join(" ");
+/** Language -> its table of texts. */
+export const LANGUAGES = { en: english, de: german, fr: french };
+
+const KEPT = "language"; // in the storage of the browser, once the user has chosen one
+let language = preferred();
+
+function preferred() {
+  const wanted = [kept(), ...navigator.languages].map((tag) => String(tag).slice(0, 2).toLowerCase());
+  return wanted.find((one) => one in LANGUAGES) ?? "en";
 }
 
-/** Explain an error, and what to do about it. */
-export function errorText(error, limits) {
-  const detail = error.detail ? ` (${error.detail})` : "";
-  switch (error.status) {
-    case 0:
-      return "Cannot reach the service. Is unnoise serve still running?";
-    case 401:
-      return "The key is missing or wrong.";
-    case 408:
-      return "The upload was too slow. Try again on a faster connection.";
-    case 413:
-      return `The image is too large for this service${detail}. ${limitText(limits)}`;
-    case 415:
-      return "This file is not a supported image. Use JPEG, PNG, TIFF, WebP, AVIF or GIF.";
-    case 422:
-      return `The image cannot be processed: ${error.detail}.`;
-    case 429:
-      return "The service is busy. Try again in a minute.";
-    case 503:
-      return "The service is not ready. Try again in a moment.";
-    case 504:
-      return `Processing took too long. ${limitText(limits)}`;
-    default:
-      return `Something went wrong${detail}.`;
+function kept() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null; // a browser that keeps nothing
   }
 }
 
+export function currentLanguage() {
+  return language;
+}
+
+/** Use a language of `LANGUAGES` from now on, and the next time. */
+export function setLanguage(chosen) {
+  language = chosen;
+  try {
+    localStorage.setItem(KEPT, chosen);
+  } catch {
+    // then for this visit only
+  }
+}
+
+/** Return a text, with values in its places: `{name}`. */
+export function text(key, values = {}) {
+  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
+}
+
+/** Return the text for a number of things: `key-one`, `key-other`. */
+export function countText(key, count) {
+  const one = new Intl.PluralRules(language).select(count) === "one";
+  return text(`${key}-${one ? "one" : "other"}`, { count });
+}
+
+export function number(value, digits = 1) {
+  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false }).format(value);
+}
+
+/** Fill in the texts of all elements that name them: `data-text`, `data-label` and `data-title`. */
+export function translate(root) {
+  root.documentElement.lang = language;
+  for (const element of root.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
+  for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", text(element.dataset.label));
+  for (const element of root.querySelectorAll("[data-title]")) element.title = text(element.dataset.title);
+}
+
+/** Name the estimated noise in one line; the level is in 8-bit units. */
+export function noiseText(report) {
+  return text(`noise-${report.noise}`, { sigma: number(report.sigma), share: number(100 * report.impulses) });
+}
+
+/** Say what is done about it. */
+export function remedyText(report) {
+  return report.noise === "none" ? text("unchanged") : text("suggested", { model: report.model });
+}
+
+export function sizeText({ width, height, pages }) {
+  return text(pages > 1 ? "size-pages" : "size", { width, height, pages });
+}
+
+/** Describe a model, `{ name, summary }`. */
+export function modelText({ name, summary }) {
+  return LANGUAGES[language][`model-${name}`] ?? summary;
+}
+
+/** Explain an error, and say what to do about it. */
+export function errorText(error, limits) {
+  if (error.key) return text(error.key);
+  const key = `error-${error.status}`;
+  const parts = [text(key in english ? key : "error-other")];
+  if (error.status === 413 && limits) parts.push(limitText(limits));
+  if (error.detail) parts.push(text("detail", { detail: error.detail.replace(/\.$/, "") }));
+  return parts.join(" ");
+}
+
 function limitText(limits) {
-  if (!limits) return "Use a smaller image.";
-  const megabytes = Math.floor(limits.body_bytes / 1e6);
-  const megapixels = Math.floor(limits.pixels / 1e6);
-  return `The limits are ${megabytes} MB and ${megapixels} megapixels.`;
+  return text("limits", { megabytes: Math.floor(limits.body_bytes / 1e6), megapixels: Math.floor(limits.pixels / 1e6) });
 }
 
 /** Describe the progress of a job; null while the service has not seen it yet. */
 export function progressText(progress) {
-  if (!progress) return "Receiving…";
-  const percent = `${Math.round(100 * progress.share)} %`;
-  return { receiving: `Uploading… ${percent}`, waiting: "Waiting in the queue…", working: `Denoising… ${percent}` }[progress.state];
+  return text(`progress-${progress?.state ?? "none"}`, { percent: Math.round(100 * (progress?.share ?? 0)) });
 }
 
-export const FORMATS = {
-  "": "Original",
-  jpeg: "JPEG",
-  png: "PNG",
-  tiff: "TIFF",
-  webp: "WebP",
-  avif: "AVIF",
-  gif: "GIF",
-};
+/** The name of a file format; that of the file itself for "". */
+export function formatText(format) {
+  return { "": text("original"), webp: "WebP" }[format] ?? format.toUpperCase();
+}

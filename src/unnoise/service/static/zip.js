@@ -25,7 +25,7 @@ export async function zip(files) {
     const head = header(0x04034b50, facts, 30);
     parts.push(head, label, blob);
     place += head.length + label.length + bytes.length;
-    if (place > LARGEST) throw new Error("The images are too large for one zip file: download them one by one.");
+    if (place > LARGEST) throw Object.assign(new Error("too large for one zip file"), { key: "error-zip" });
     entries.push(header(0x02014b50, facts, 46), label);
   }
   const size = entries.reduce((sum, part) => sum + part.length, 0);
