@@ -172,7 +172,7 @@ def chunk(name: bytes, start: bytes = b"") -> Callable[[bytes], Found]:
 
 def behind(data: bytes) -> Found:
     """Return what stands behind a JPEG."""
-    place = data.rfind(b"\xff\xd9a video")
+    place = data.rfind(b"\xff\xd9" + VIDEO)
     return data[place + 2 :] if place >= 0 else None
 
 
@@ -312,6 +312,7 @@ def gif(**options: Any) -> bytes:
 
 
 GIF_XMP = b"\x21\xff\x0bXMP DataXMP" + XMP + b"\1" + bytes(range(255, -1, -1)) + b"\0"
+VIDEO = b"\0\0\0\x18ftypmp42"
 JFIF = (0xE0, b"JFIF\0\1\1\1" + struct.pack(">HHBB", 300, 150, 0, 0))
 XMP_SEGMENT = (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)
 EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
@@ -350,9 +351,10 @@ KINDS = [
     Kind("JPEG", "extended XMP", jpeg((0xE1, EXTENDED + bytes(40))), segment(0xE1, EXTENDED), "extended XMP"),
     Kind("JPEG", "Photoshop resources", jpeg((0xED, RESOURCES)), segment(0xED, PHOTOSHOP), "Photoshop resources"),
     Kind("JPEG", "other segments", jpeg((0xE4, b"of a maker")), segment(0xE4, b""), "JPEG APP4"),
-    Kind("JPEG", "gain map, further images (MPF)", lambda: with_images(0), second_image, "gain map"),
-    Kind("JPEG", "previews (MPF)", lambda: with_images(0x010001), second_image, "previews"),
-    Kind("JPEG", "video of a phone", jpeg(trailer=b"a video"), behind, "video"),
+    Kind("JPEG", "gain map (MPF)", lambda: files.with_second_image(own=[files.GAIN_MAP])[0], second_image, "gain map"),
+    Kind("JPEG", "further pictures (MPF)", lambda: with_images(0), second_image, "a further picture"),
+    Kind("JPEG", "previews (MPF)", lambda: with_images(0x010001), second_image, "preview"),
+    Kind("JPEG", "video of a phone", jpeg(trailer=VIDEO), behind, "video"),
     Kind("JPEG", "JFIF thumbnail", jpeg((0xE0, b"JFXX\0\x10abc")), segment(0xE0, b"JFXX"), "a JFIF thumbnail"),
     Kind("JPEG", "Photoshop thumbnail", jpeg((0xED, SMALL)), segment(0xED, SMALL), "a Photoshop thumbnail"),
     Kind("JPEG", "content credentials (C2PA)", jpeg((0xEB, b"JP..c2pa")), segment(0xEB, b"JP"), "C2PA"),

@@ -138,6 +138,7 @@ def denoise_with_error(
     value_range: tuple[float, float] | None = None,
     channel_axis: int | None = -1,
     alpha: bool | None = None,
+    axes: str | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Any, np.ndarray]:
     """Denoise an image and estimate the error of the result.
@@ -154,11 +155,12 @@ def denoise_with_error(
         value_range: as for `denoise`.
         channel_axis: as for `denoise`.
         alpha: as for `denoise`.
+        axes: as for `denoise`.
         progress: as for `denoise`.
 
     Returns:
         The denoised image, of the kind of `source`, and the expected root mean squared error of each of its pixels in
-        8-bit units, float32 `[H, W]`; the maps of several pages are stacked vertically.
+        8-bit units, float32 `[H, W]`; the maps of several pages or planes are stacked vertically.
 
     Raises:
         UnnoiseError: as `denoise`.
@@ -172,10 +174,10 @@ def denoise_with_error(
         force=force,
     )  # fmt: skip
     result = process.denoise_picture(
-        adapters.to_picture(source, channel_axis, alpha), options, progress, error_map=True
+        adapters.to_picture(source, channel_axis, alpha, axes), options, progress, error_map=True
     )
     assert result.error is not None
-    return adapters.like_source(source, result.picture, channel_axis), result.error
+    return adapters.like_source(source, result.picture, channel_axis, axes), result.error
 
 
 def _level(value: Any, name: str) -> float | None:

@@ -138,9 +138,14 @@ def mpf(base: int, first: int, others: list[tuple[int, int]], kind: int = 0) -> 
     return b"MPF\0MM\0*\0\0\0\x08" + fields + entries
 
 
-def with_second_image(kind: int = 0, orientation: int = 1) -> tuple[bytes, bytes]:
-    """Return a JPEG with a second image behind it, and the second image."""
-    second = saved(photograph((16, 24)), "JPEG")
+GAIN_MAP = (0xE1, b"http://ns.adobe.com/xap/1.0/\0<rdf:Description hdrgm:Version='1.0'/>")
+
+
+def with_second_image(
+    kind: int = 0, orientation: int = 1, own: Sequence[tuple[int, bytes]] = ()
+) -> tuple[bytes, bytes]:
+    """Return a JPEG with a second image behind it, which has segments of its own, and the second image."""
+    second = jpeg(own, photograph((16, 24)))
     before = [(0xE1, exif(orientation=orientation))]
     size = len(jpeg([*before, (0xE2, mpf(0, 0, [(0, 0)]))]))
     base = 2 + 4 + len(before[0][1]) + 4 + 4

@@ -128,6 +128,21 @@ def test_a_missing_tag_means_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [int(kind) for kind in tags(target)[0][2]] == [0]
 
 
+@pytest.mark.parametrize(("count", "large"), [(70, False), (70, True), (66, False)])
+def test_more_samples_than_libvips_labels_stay_data(
+    count: int, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100 if large else 10**9)
+    planes = np.random.default_rng(0).integers(0, 255, (2, 20, 24, count), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack", planarconfig="contig")
+    process.denoise_file(Job(tmp_path / "a.tif", tmp_path / "b.tif"), process.DenoiseOptions(denoisers.make("median")))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert len(tiff.pages) == 2
+        for page in tiff.pages:
+            assert tuple(map(int, page.tags[338].value)) == (0,) * (count - 1)  # type: ignore[union-attr]
+    assert image_io.read(tmp_path / "b.tif").layout == image_io.read(tmp_path / "a.tif").layout
+
+
 def test_subsampled_colors_stay_three_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """libvips reads YCbCr as RGB with an opaque alpha."""
     ycc = np.full((1, 32, 48, 3), (100, 128, 128), np.uint8)  # gray

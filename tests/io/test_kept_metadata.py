@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from tests.io.metadata_files import (
+    GAIN_MAP,
     IPTC,
     MAKER_NOTE,
     PHOTOSHOP,
@@ -163,13 +164,13 @@ def test_exiftool_reads_the_same_exif(suffix: str, tmp_path: Path, again: Again)
 
 
 def test_a_gain_map_is_kept_and_its_index_corrected(again: Again, caplog: pytest.LogCaptureFixture) -> None:
-    data, second = with_second_image()
+    data, second = with_second_image(own=[GAIN_MAP])
     made = again(data, ".jpg")
     with opened(made) as image:
         assert image.format == "MPO" and image.n_frames == 2
         image.seek(1)
         assert image.size == (24, 16)
-    assert made.endswith(second) and "left out" not in caplog.text
+    assert made.endswith(second) and not caplog.text
     _, index = segments(made)[1]
     assert struct.unpack_from(">I", index, 4 + 50 + 4)[0] == len(made) - len(second)
 
@@ -179,8 +180,22 @@ def test_previews_and_maps_that_no_longer_fit_are_left_out_and_named(caplog: pyt
         picture = image_io.read(data)
         made = image_io.encode(picture.with_pixels(picture.pixels), ".jpg")
         assert second not in made and [marker for marker, _ in segments(made)] == [0xE1]
-    assert "left out: previews or further images (MPF)" in caplog.text
-    assert "left out: a gain map or further images, which would have to be rotated" in caplog.text
+    assert "left out: a preview, which an index (MPF) with previews names" in caplog.text
+    assert "left out: a further picture, which would have to be rotated" in caplog.text
+
+
+def test_further_pictures_are_counted_and_said_to_be_noisy(again: Again, caplog: pytest.LogCaptureFixture) -> None:
+    images = [Image.fromarray(photograph()) for _ in range(3)]
+    data = saved(images[0], "MPO", save_all=True, append_images=images[1:])
+    made = again(data, ".jpg")
+    with opened(made) as image:
+        assert image.format == "MPO" and image.n_frames == 3  # type: ignore[attr-defined]
+    assert "not denoised, but carried as they are: 2 further pictures" in caplog.text
+    picture = image_io.read(data)
+    image_io.encode(picture.with_pixels(picture.pixels), ".png")
+    assert "what follows the image (2 further pictures)" in str(formats.dropped_metadata(picture.header, ".png"))
+    gain_map = image_io.read(with_second_image(own=[GAIN_MAP])[0])
+    assert "what follows the image (a gain map)" in str(formats.dropped_metadata(gain_map.header, ".png"))
 
 
 def test_other_data_behind_a_jpeg_are_kept(again: Again) -> None:

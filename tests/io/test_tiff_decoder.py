@@ -106,13 +106,6 @@ def test_other_samples_are_refused_with_the_reason(array: np.ndarray, reason: st
         image_io.read(written(array))
 
 
-def test_other_colors_are_refused_with_the_reason() -> None:
-    file = io.BytesIO()
-    Image.fromarray(photograph()).convert("LAB").save(file, "TIFF")
-    with pytest.raises(UnnoiseError, match=r"its colors are CIE L\*a\*b\*, which is not supported: convert it to RGB"):
-        image_io.read(file.getvalue())
-
-
 def test_limits_hold_before_pixels_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff_decoder, "_put", None)
     with pytest.raises(image_io.TooLargeError, match="70 x 50 pixels on 2 pages, over the limit of 6999"):

@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from unnoise import denoisers, io as image_io
 from unnoise.errors import UnnoiseError
-from unnoise.pipeline import manifest
+from unnoise.pipeline import manifest, process, runner
+from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry, Manifest
+from unnoise.pipeline.resume import ResumableRun
 
 ENTRY = Entry("../in/a.png", "00", {"model": "tv", "sigma": None}, "b/a.png", "ff", 1.5, "tv", 25.0, 12.0)
 
@@ -131,3 +135,21 @@ except ValueError as error:
     with Manifest(out):
         assert b"another unnoise process is working" in subprocess.check_output(command, env=environment)
     assert subprocess.check_output(command, env=environment) == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+@pytest.mark.parametrize(("workers", "running"), [(1, True), (1, False), (3, True)])
+def test_a_second_process_in_a_folder_ends_in_one_line(workers: int, running: bool, out: Path, tmp_path: Path) -> None:
+    image = image_io.from_array(np.full((8, 8), 99, np.uint8))
+    jobs = [Job(tmp_path / f"{number}.png", out / f"{number}.png") for number in range(5)]
+    for job in jobs:
+        image.save(job.source)
+    jobs.insert(1, Job(tmp_path / "missing.png", out / "missing.png"))
+    options = process.DenoiseOptions(denoisers.make("median"))
+    with Manifest(out) as second, Manifest(out) as first:  # both find an empty folder
+        first.record(ENTRY)
+        if not running:
+            first.close()
+        with pytest.raises(manifest.FolderInUseError, match="another unnoise process"):
+            list(runner.run_jobs(jobs, options, workers=workers, work=ResumableRun(second, {}).clean))
+    assert [path.name for path in out.iterdir()] == [manifest.NAME]

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from unnoise import denoisers, io as image_io
-from unnoise.errors import UnnoiseError
-from unnoise.pipeline import page_models, process, streaming
+from unnoise.io.layout import Layout
+from unnoise.pipeline import encoded_errors, noise_maps, process, streaming
 from unnoise.pipeline.jobs import Job
 
 SIZES = {"T": 2, "Z": 3, "C": 2}
@@ -95,8 +95,28 @@ def test_the_error_map_is_that_of_each_channel(tmp_path: Path, monkeypatch: pyte
     assert means[channels == 1].min() > 2 * means[channels == 0].max()
     (tmp_path / "a.tif").write_bytes(encoded(noisy, "TZC", "ome"))
     monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
-    with pytest.raises(UnnoiseError, match="split the channels first"):
-        process.denoise_file(Job(tmp_path / "a.tif", tmp_path / "b.tif"), options, error_map=tmp_path / "e.tif")
+    process.denoise_file(Job(tmp_path / "a.tif", tmp_path / "b.tif"), options, error_map=tmp_path / "e.tif")
+    streamed = tifffile.imread(tmp_path / "e.tif")
+    np.testing.assert_allclose(streamed.reshape(12, 48, 64).mean(axis=(1, 2)), means, rtol=0.02)
+    mapped = encoded_errors.map_errors(encoded(noisy, "TZC", "ome"), options, gain=4.0).samples
+    np.testing.assert_allclose(mapped.reshape(12, 48, 64).mean(axis=(1, 2)) / 4 / 257, means, rtol=0.02, atol=0.1)
+
+
+def test_the_noise_level_is_that_of_each_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, noisy, channels = stack("TZC")
+    picture = image_io.read(encoded(noisy, "TZC", "ome"))
+    alone = encoded(noisy[channels == 0], "TZ", "ome")  # the noisier one
+    sigma = denoisers.inspect_picture(picture).sigma
+    assert sigma == pytest.approx(denoisers.inspect_picture(image_io.read(alone)).sigma)
+    whole = noise_maps.map_picture(picture)[0].samples().reshape(12, 48, 64)
+    own = noise_maps.map_picture(image_io.read(alone))[0].samples().reshape(6, 48, 64)
+    np.testing.assert_array_equal(whole[channels == 0], own)
+    (tmp_path / "a.tif").write_bytes(encoded(noisy, "TZC", "ome"))
+    monkeypatch.setattr(streaming, "STREAMING_PIXELS", 100)
+    noise_maps.map_file(tmp_path / "a.tif", tmp_path / "map.png")
+    streamed = image_io.read(tmp_path / "map.png").samples().reshape(12, 48, 64)
+    assert np.abs(streamed.astype(int) - whole).mean() < 3
+    assert noise_maps.inspect_file(tmp_path / "a.tif").sigma == pytest.approx(sigma, rel=0.05)
 
 
 def test_windows_are_those_of_the_pages(tmp_path: Path) -> None:
@@ -110,4 +130,5 @@ def test_what_is_damaged_has_one_channel() -> None:
     _, noisy, _ = stack("TZC")
     data = encoded(noisy, "TZC", "imagej").replace(b"channels=2", b"channels=7")
     assert image_io.read(data).metadata.get("page-channels", ()) == ()
-    assert page_models.page_channels({"page-channels": (0, 1)}, 3) == (0, 0, 0)
+    header = image_io.Header(9, 2, Layout(1), np.dtype(np.uint8), {"page-channels": (0, 1), "page-height": 3})
+    assert header.page_channels == (0, 0, 0)

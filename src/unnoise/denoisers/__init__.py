@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,16 @@ def training_weights(spec: str | Path) -> Path:
 def inspect_picture(picture: Picture, value_range: tuple[float, float] | None = None) -> NoiseEstimate:
     """Estimate the noise in a picture, relative to the full scale of its value range, and suggest a bundled model.
 
-    Of channels that are no color image, which are denoised one by one, it is that of the noisiest.
+    Of channels that are no color image, which are denoised one by one, it is that of the noisiest; they are those of a
+    pixel, or the pages of a stack.
     """
-    parts = (picture.pixels[:, :, group] for group in picture.layout.groups)
+    parts = (pixels[:, :, group] for pixels in picture.channel_pages() for group in picture.layout.groups)
     estimates = [_inspect_channels(part, picture.dtype, value_range) for part in parts]
+    return noisiest(estimates)
+
+
+def noisiest(estimates: Iterable[NoiseEstimate]) -> NoiseEstimate:
+    """Return the estimate of the highest noise level; of equal ones, that with the most impulses."""
     return max(estimates, key=lambda estimate: (estimate.sigma, estimate.impulses))
 
 
@@ -180,5 +187,6 @@ __all__ = [
     "inspect_picture",
     "level_estimator",
     "make",
+    "noisiest",
     "training_weights",
 ]

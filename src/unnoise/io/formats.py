@@ -77,6 +77,12 @@ class Header:
         return self.height // self.metadata.get("page-height", self.height)
 
     @property
+    def page_channels(self) -> tuple[int, ...]:
+        """The channel of each page of a stack of several channels (OME, ImageJ); 0 for all pages of other images."""
+        channels = tuple(self.metadata.get("page-channels", ()))
+        return channels if len(channels) == self.pages else (0,) * self.pages
+
+    @property
     def colour_space(self) -> str:
         """The libvips interpretation of the samples."""
         gray, rgb = {"uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}.get(self.dtype.name, ("b-w", "srgb"))
@@ -321,6 +327,8 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
     if kind is None:
         known = ", ".join(kind.suffixes[0] for kind in FORMATS)
         return f"unnoise writes {known}, not {suffix or 'names without a suffix'}"
+    if "tiff-lab" in header.metadata and kind.name != "TIFF":
+        return f"{kind.name} cannot hold CIE L*a*b*: write .tif"
     if header.dtype.name not in kind.samples:
         alternative = ".png" if header.dtype == np.uint16 and header.pages == 1 else ".tif"
         return f"{kind.name} cannot hold {header.dtype.name} samples: write {alternative}"

@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError, system_reason
-from unnoise.io import atomic, codecs, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, tiff_tags
+from unnoise.io import atomic, codecs, containers, contiguous_tiff, edited_target, formats, jpeg_encoder, lab, tiff_tags
 from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import SAMPLES, Format, Header, reason
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout, layout_of_array, nodata_as
@@ -72,6 +72,14 @@ class Picture:
         if pixels.shape != self.pixels.shape:
             raise ValueError(f"pixels must have shape {self.pixels.shape}, got {pixels.shape}")
         return replace(self, pixels=np.ascontiguousarray(pixels, dtype=np.float32), file=None)
+
+    def channel_pages(self) -> list[np.ndarray]:
+        """Return the pages of each channel of a stack below each other; all pixels where the pages are of one."""
+        channels = self.header.page_channels
+        if len(set(channels)) == 1:
+            return [self.pixels]
+        pages = list(zip(channels, np.split(self.pixels, len(channels)), strict=True))
+        return [np.concatenate([page for one, page in pages if one == channel]) for channel in dict.fromkeys(channels)]
 
     def save(self, target: str | Path, *, overwrite: bool = False, quality: int | None = None) -> None:
         """Write the image to a file; see `write`."""
@@ -180,6 +188,9 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None, name: s
     kind, options = _saver(picture.header, suffix, quality)
     if quality is None and picture.file is not None and kind.signature.match(picture.file):
         return picture.file
+    if kind.name == "TIFF" and (encoding := picture.metadata.get(lab.FIELD)) is not None:
+        picture = from_samples(encoding.from_rgb(picture.pixels), picture.metadata, Layout(3))
+        kind, options = _saver(picture.header, suffix, quality)
     data = _like_source(picture, kind, quality) or _encoded(picture, kind, options, quality)
     if (edit := containers.head_editor(picture.metadata, kind.name)) is not None:
         data = edit(data) or data
@@ -221,6 +232,8 @@ def _complete(file: IO[bytes], header: Header, kind: Format, name: str, path: Pa
     """Add the metadata that stand behind the beginning of a file; log what is left out."""
     if left_out := containers.finish(file, header.metadata, kind.name, path):
         log.warning("%s: left out: %s", name, ", ".join(left_out))
+    if noisy := containers.noisy(header.metadata, kind.name):
+        log.warning("%s: not denoised, but carried as they are: %s", name, ", ".join(noisy))
     extras = header.layout.extras
     if kind.name == "TIFF" and extras != (ASSOCIATED,) and set(extras) - {UNASSOCIATED}:
         tiff_tags.write_extras(file, extras)

@@ -31,7 +31,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import codecs, containers, exif, exif_block, jpeg_encoder, jpeg_quality, tiff_tags
+from unnoise.io import codecs, containers, exif, exif_block, jpeg_encoder, jpeg_quality, lab, tiff_tags
 from unnoise.io.containers import tiff_storage
 from unnoise.io.formats import (
     ANIMATION,
@@ -351,6 +351,8 @@ def _metadata(
         pages = image.height // fields.get("page-height", image.height)
         if kind.name == "TIFF" and pages > 1 and (channels := tiff_tags.page_channels(file, pages)):
             fields["page-channels"] = channels
+        if isinstance(decoder, Decoder) and decoder.encoding is not None:
+            fields[lab.FIELD] = decoder.encoding
         if kind.name == "JPEG" and (encoding := jpeg_encoder.read(file)):
             fields["jpeg-encoding"] = encoding
             fields["jpeg-quality"] = jpeg_quality.quality(file) or 95

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
-from unnoise.io import picture
+from unnoise.io import lab, picture
 from unnoise.io.atomic import CommitHook
-from unnoise.io.formats import Header
+from unnoise.io.formats import Header, by_suffix
 from unnoise.io.layout import UNASSOCIATED
 
 _STRIP_ROWS = 64  # rows per strip of the uncompressed TIFF that libvips reads
@@ -76,13 +76,16 @@ def open_stream(
     Raises:
         UnnoiseError: as `picture.write`.
     """
+    kind = by_suffix(Path(target).suffix)
+    encoding = header.metadata.get(lab.FIELD) if kind is not None and kind.name == "TIFF" else None
+    header = header if encoding is None else encoding.stored(header)
     rows = _TiffStream(header)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(
             _write, rows, header, target, overwrite=overwrite, quality=quality, before_commit=before_commit
         )
         try:
-            yield lambda strip: rows.put(strip, written)
+            yield lambda strip: rows.put(strip if encoding is None else encoding.from_rgb(strip), written)
         except BaseException:
             rows.abort()
             raise

@@ -1,4 +1,4 @@
-"""Read TIFF files whose pixels libvips does not read: 64-bit floats, tiles of separate planes, rare compressions.
+"""Read TIFF files whose pixels libvips does not read: 64-bit floats, L*a*b*, tiles of planes, rare compressions.
 
 tifffile decodes them, tile by tile; large ones into an array that is a temporary file on disk, so that memory stays
 bounded.
@@ -19,10 +19,11 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
+from unnoise.io import lab
 from unnoise.io.formats import SAMPLES
 from unnoise.optional import require
 
-_CIELAB = {8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*"}  # photometric interpretations
+_ITULAB = 10  # a photometric interpretation
 _GRAY_INVERTED, _GRAY, _RGB = 0, 1, 2
 # Of those that libvips does not read.
 _COMPRESSIONS = {6: "old JPEG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC",
@@ -46,6 +47,7 @@ class Decoder:
         pages: number of pages.
         dtype: of the decoded samples.
         gray: whether the first sample is gray, and not red.
+        encoding: of CIE L*a*b*, which becomes RGB; None for others.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Decoder:
     pages: int
     dtype: np.dtype[Any]
     gray: bool
+    encoding: lab.Encoding | None = None
 
     def header(self, *, pages: int = 1) -> pyvips.Image:
         """Return an image of a page, or of all of them, without its pixels."""
@@ -78,6 +81,8 @@ class Decoder:
         with tifffile.TiffFile(self.file) as tiff:
             for place, number in enumerate(numbers):
                 self._decode_page(tiff.pages[number], pixels[place * self.height : (place + 1) * self.height])
+        if self.encoding is not None:
+            self.encoding.to_rgb(pixels)
         name = next(name for name, dtype in SAMPLES.items() if dtype == self.dtype)
         image = pyvips.Image.new_from_memory(pixels.data, self.width, shape[0], self.samples, name)
         return self._described(image, len(numbers))
@@ -153,13 +158,13 @@ def open_decoder(source: Any, file: IO[bytes], name: str) -> Decoder | None:
             if reason := _unreadable(page):
                 raise UnnoiseError(f"{name}: {reason}")
             planes = page.is_tiled and page.samplesperpixel > 1 and int(page.planarconfig) == 2
-            double, compression = page.dtype == np.float64, _compression(page)
+            double, compression, encoding = page.dtype == np.float64, _compression(page), _encoding(page)
             if compression or (planes and int(page.compression) in (_JPEG, _LZW)):
                 _require_codecs(name, compression or str(page.compression.name))
-            if not (planes or double or compression) or page.imagedepth != 1 or page.dtype is None:
+            if not (planes or double or compression or encoding) or page.imagedepth != 1 or page.dtype is None:
                 return None
-            dtype = np.dtype(np.float32) if double else page.dtype.newbyteorder("=")
-            if dtype not in SAMPLES.values() or int(page.photometric) not in (_GRAY, _RGB):
+            dtype = np.dtype(np.float32) if double or encoding else page.dtype.newbyteorder("=")
+            if dtype not in SAMPLES.values() or not (encoding or int(page.photometric) in (_GRAY, _RGB)):
                 return None
             further: list[Any] = list(tiff.pages)[1:]
             further = [one for one in further if not one.keyframe.is_reduced]
@@ -168,7 +173,7 @@ def open_decoder(source: Any, file: IO[bytes], name: str) -> Decoder | None:
                 raise UnnoiseError(f"{name}: its pages differ in size or sample format: split the file first")
             gray = int(page.photometric) == _GRAY
             return Decoder(
-                name, source, page.imagelength, page.imagewidth, page.samplesperpixel, len(pages), dtype, gray
+                name, source, page.imagelength, page.imagewidth, page.samplesperpixel, len(pages), dtype, gray, encoding
             )
     except UnnoiseError:
         raise
@@ -179,13 +184,25 @@ def open_decoder(source: Any, file: IO[bytes], name: str) -> Decoder | None:
 def _unreadable(page: Any) -> str:
     """Return why neither libvips nor tifffile reads a page, and what to do; "" if one of them may."""
     photometric = int(page.photometric)
-    if photometric in _CIELAB:
-        return f"its colors are {_CIELAB[photometric]}, which is not supported: convert it to RGB first"
+    if photometric in (lab.CIELAB, lab.ICCLAB, _ITULAB) and _encoding(page) is None:
+        kind = "ITU" if photometric == _ITULAB else "CIE"
+        how = f"{page.samplesperpixel} channels of {page.dtype}" + (", JPEG" if int(page.compression) == _JPEG else "")
+        return f"its colors are {kind} L*a*b*, {how}: convert it to RGB first"
+    if _encoding(page) is not None and (page.subifds or any(one.is_reduced for one in page.parent.pages)):
+        return "a pyramid in CIE L*a*b* is not supported: convert it to RGB first"
     if page.dtype is not None and page.dtype.kind in "iu" and page.dtype.itemsize == 8:
         return "samples of 64-bit integers are not supported: convert them to 32 bits or to floats first"
     if page.dtype is not None and page.dtype.kind == "c":
         return "complex samples are not supported: convert them to their absolute values first"
     return ""
+
+
+def _encoding(page: Any) -> lab.Encoding | None:
+    """Return how a page stores CIE L*a*b*; None if it has other colors, or stores them in a way that is not known."""
+    photometric, known = int(page.photometric), page.dtype in (np.uint8, np.uint16)
+    if photometric not in (lab.CIELAB, lab.ICCLAB) or not known or page.samplesperpixel != 3:
+        return None
+    return None if int(page.compression) == _JPEG else lab.Encoding(photometric, 8 * page.dtype.itemsize)
 
 
 def _compression(page: Any) -> str:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from unnoise.io import ifd
 from unnoise.io.layout import ASSOCIATED, DATA, UNASSOCIATED, Layout
 
 log = logging.getLogger(__name__)
@@ -104,20 +105,19 @@ def page_channels(file: IO[bytes], pages: int) -> tuple[int, ...]:
 
 
 def write_extras(file: IO[bytes], extras: Sequence[int]) -> None:
-    """Set the types of the extra samples on all pages of a TIFF.
+    """Set the types of the extra samples on all pages of a TIFF; libvips writes those of 64, as alpha.
 
     Args:
         file: open for reading and writing; each page has as many extra samples.
         extras: as `Layout.extras`.
     """
-    import tifffile
-
-    file.seek(0)
-    with tifffile.TiffFile(file) as tiff:
-        places = _patches(tiff, _EXTRA_SAMPLES, extras)
-    for position, data in places.items():
-        file.seek(position)
-        file.write(data)
+    layout, pointer, offset = ifd.read_header(file)
+    field = 3, struct.pack(f"{layout.order}{len(extras)}H", *extras)
+    while offset:
+        entries, following = ifd.entries(file, layout, offset)
+        kept = [entry for entry in entries if entry[0] != _EXTRA_SAMPLES]
+        pointer = ifd.append(file, {_EXTRA_SAMPLES: field}, layout, pointer, kept, following)
+        offset = following
 
 
 def _patches(tiff: Any, tag: int, values: Sequence[int]) -> dict[int, bytes]:

@@ -8,8 +8,7 @@ import numpy as np
 
 from unnoise import io
 from unnoise.io import reader
-from unnoise.pipeline import error_maps, streaming
-from unnoise.pipeline.error_maps import ErrorEstimator
+from unnoise.pipeline import error_maps, page_models, streaming
 from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import DenoiseOptions, ProgressCallback
 
@@ -61,18 +60,16 @@ def map_errors(
     def read() -> io.RowReader:
         return io.RowReader(data, max_pixels=options.max_pixels, max_pages=max_pages, page=page)
 
-    rows = read()
-    header = rows.header
-    sample = streaming.sample_windows(rows)
+    header = read().header
     progress(0.0)
-    denoiser, sigma = options.resolve(sample, header.dtype, header.layout)
-    errors = ErrorEstimator(denoiser, sigma, sample)
-    del sample
+    models, errors = streaming.models_of(read, options.resolve, errors=True)
+    denoiser, sigma = page_models.noisiest(models)
+    assert errors is not None
     samples = np.zeros((header.height, header.width), np.uint16)
     if not options.is_noop(sigma):
         progress(0.0)
-        scales, top = errors.page_scales(read()), 0
-        for strip, error in streaming.denoised_strips(read(), denoiser, sigma, 1.0, progress, errors, scales):
+        scales, top = error_maps.page_scales(read(), errors), 0
+        for strip, error in streaming.denoised_strips(read(), models, 1.0, progress, errors, scales):
             assert error is not None
             samples[top : top + len(strip)] = error_maps.to_samples(np.float32(gain) * error, _SUFFIX)
             top += len(strip)

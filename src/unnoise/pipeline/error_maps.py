@@ -18,6 +18,7 @@ from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
 from unnoise.io.value_range import ValueRange
+from unnoise.pipeline.page_models import ByPage
 from unnoise.units import FULL_SCALE
 
 SUFFIXES = (".tif", ".tiff", ".png")
@@ -121,13 +122,12 @@ class ErrorEstimator:
             progress((tile.inner[0].start * width + tile.inner[1].stop * len(error[tile.inner])) / error.size)
         return error
 
-    def page_scales(self, rows: RowReader) -> list[Scales]:
-        """Return the scales of the map of each page of a file, measured on its center; the rows are consumed."""
-        header = rows.header
+    def page_scales(self, rows: RowReader, page: int) -> Scales:
+        """Return the scales of the map of a page of a file, measured on its center; the rows up to it are consumed."""
         if all(part.is_calibrated for part in self._parts):
-            return [(1.0,) * len(self._parts)] * header.pages
-        height = header.height // header.pages
-        return [self._center_scales(rows, page * height, height) for page in range(header.pages)]
+            return (1.0,) * len(self._parts)
+        height = rows.header.height // rows.header.pages
+        return self._center_scales(rows, page * height, height)
 
     def _center_scales(self, rows: RowReader, top: int, height: int) -> Scales:
         grid, width = self._outer.multiple_of, rows.header.width
@@ -143,6 +143,11 @@ class ErrorEstimator:
         noisy = from_samples(np.concatenate(pieces), {}, rows.header.layout).pixels
         clean = self._outer(noisy, self._sigma)
         return tuple(part.center_scale(noisy, clean, crop) for part in self._parts)
+
+
+def page_scales(rows: RowReader, errors: ByPage[ErrorEstimator]) -> list[Scales]:
+    """Return the scales of the map of each page of a file; the rows are consumed."""
+    return [errors[page].page_scales(rows, page) for page in range(rows.header.pages)]
 
 
 class _GroupErrors:

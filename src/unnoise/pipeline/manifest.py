@@ -35,6 +35,10 @@ STAGING = f"{remote.OWN}/held"
 _LINE_START = b'{"source": '
 
 
+class FolderInUseError(UnnoiseError):
+    """Another process works in the folder of a manifest; no job can be done there."""
+
+
 def open_manifest(folder: str | Path) -> Manifest:
     """Open the manifest of a local or remote folder."""
     return (RemoteManifest if remote.is_remote(folder) else Manifest)(folder)
@@ -82,7 +86,8 @@ class Manifest:
         folder: need not exist; it is created with the first line.
 
     Raises:
-        UnnoiseError: another process has opened it, the file is not a manifest, or it cannot be read or written.
+        FolderInUseError: another process has opened it.
+        UnnoiseError: the file is not a manifest, or it cannot be read or written.
     """
 
     commit_batch: ClassVar[int] = 1
@@ -151,7 +156,8 @@ class Manifest:
         """Add a line; it is on disk when this returns, or in the object store after the next `flush`.
 
         Raises:
-            UnnoiseError: it cannot be written; then it is not added.
+            UnnoiseError: it cannot be written; then it is not added. `FolderInUseError` if another process has
+                begun to work in the folder since this was opened.
         """
         line = json.dumps(dataclasses.asdict(entry)).encode() + b"\n"
         with self._lock:
@@ -193,7 +199,9 @@ class Manifest:
         opened = self._open()
         if opened.seek(0, os.SEEK_END):
             self.close()
-            raise UnnoiseError(f"{self.path}: another unnoise process has started to work in this folder: run it again")
+            raise FolderInUseError(
+                f"{self.path}: another unnoise process has started to work in this folder: run it again"
+            )
         atomic.sync_folder(self.folder)
 
     def _open(self) -> IO[bytes]:
@@ -203,7 +211,9 @@ class Manifest:
             raise UnnoiseError(f"{self.path}: cannot be written: {error.strerror}") from error
         if not atomic.lock(self._file):
             self.close()
-            raise UnnoiseError(f"{self.path}: another unnoise process is working in this folder: wait until it is done")
+            raise FolderInUseError(
+                f"{self.path}: another unnoise process is working in this folder: wait until it is done"
+            )
         return self._file
 
     def _read(self) -> None:

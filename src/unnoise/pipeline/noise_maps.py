@@ -19,7 +19,8 @@ from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
 from unnoise.io.value_range import range_of
 from unnoise.noise.estimation import NoiseEstimate
-from unnoise.pipeline import raw_files, streaming
+from unnoise.pipeline import page_models, raw_files, streaming
+from unnoise.pipeline.page_models import ByPage
 from unnoise.units import to_8bit
 
 BLACK, WHITE = 0.5, 64.0
@@ -120,11 +121,15 @@ def inspect_file(
     """
     if raw.is_raw(source):
         return raw_files.inspect(source, max_pixels=max_pixels)
-    rows = RowReader(source, max_pixels=max_pixels)
-    if not _is_large(rows.header):
+    header = RowReader(source, max_pixels=max_pixels).header
+    if not _is_large(header):
         return denoisers.inspect_picture(io.read(source, max_pixels=max_pixels), value_range)
-    sample = Picture(streaming.sample_windows(rows), None, rows.header.dtype, {}, rows.header.layout)
-    return denoisers.inspect_picture(sample, value_range)
+
+    def inspect(pages: list[int]) -> NoiseEstimate:
+        sample = streaming.sample_windows(RowReader(source, max_pixels=max_pixels), pages)
+        return denoisers.inspect_picture(Picture(sample, None, header.dtype, {}, header.layout), value_range)
+
+    return denoisers.noisiest(page_models.by_channel(header.page_channels, inspect).members.values())
 
 
 def map_picture(
@@ -142,11 +147,16 @@ def map_picture(
     Returns:
         The map, an 8-bit gray image of the same size on the scale from `BLACK` to `WHITE`, and the levels in it.
     """
-    mapper = NoiseMapper(picture.pixels, picture.dtype, picture.layout, value_range)
     height, width = picture.pixels.shape[:2]
     gray, levels = np.empty((height, width), np.uint8), []
-    tall = height // picture.header.pages
+    channels, samples = picture.header.page_channels, picture.channel_pages()
+    mappers = {
+        channel: NoiseMapper(sample, picture.dtype, picture.layout, value_range)
+        for channel, sample in zip(dict.fromkeys(channels), samples, strict=True)
+    }
+    tall = height // len(channels)
     for top in range(0, height, tall):
+        mapper = mappers[channels[top // tall]]
         for tile in tiling.tiles(tall, width, halo=mapper.halo, multiple_of=mapper.multiple_of):
             level = mapper(picture.pixels[top : top + tall][tile.outer])[tile.crop]
             gray[top : top + tall][tile.inner] = to_gray(level)
@@ -181,19 +191,23 @@ def map_file(
     check(target, overwrite=overwrite)
     if target.exists() and target.samefile(source):
         raise UnnoiseError(f"{target}: the map would replace the image: choose another name")
-    rows = RowReader(source, max_pixels=max_pixels)
-    header = rows.header
+    header = RowReader(source, max_pixels=max_pixels).header
     if not _is_large(header):
         picture, levels = map_picture(io.read(source, max_pixels=max_pixels), value_range, progress)
         picture.save(target, overwrite=overwrite)
         return levels
-    mapper, found = NoiseMapper(streaming.sample_windows(rows), header.dtype, header.layout, value_range), []
+
+    def mapper(pages: list[int]) -> NoiseMapper:
+        sample = streaming.sample_windows(RowReader(source, max_pixels=max_pixels), pages)
+        return NoiseMapper(sample, header.dtype, header.layout, value_range)
+
+    mappers, found = page_models.by_channel(header.page_channels, mapper), []
     metadata = {**_TEXT, **{key: header.metadata[key] for key in ("orientation",) if key in header.metadata}}
     map_header = Header(header.height, header.width, Layout(1), np.dtype(np.uint8), metadata)
 
     def strips() -> Iterator[np.ndarray]:
         done = 0
-        for level in _strips(RowReader(source, max_pixels=max_pixels), mapper):
+        for level in _strips(RowReader(source, max_pixels=max_pixels), mappers):
             found.append((level.min(), level.max()))
             yield to_gray(level)
             done += len(level)
@@ -228,9 +242,9 @@ def _is_large(header: Header) -> bool:
     return header.height * header.width > streaming.STREAMING_PIXELS and not formats.needs_rotation(header, ".png")
 
 
-def _strips(rows: RowReader, mapper: NoiseMapper) -> Iterator[np.ndarray]:
+def _strips(rows: RowReader, mappers: ByPage[NoiseMapper]) -> Iterator[np.ndarray]:
     """Yield the noise level of rows of tiles, from the top, float32 `[rows, W]`."""
-    header = rows.header
+    header, mapper = rows.header, mappers[0]
     size, height = streaming.tile_size(header, mapper.multiple_of), header.height // header.pages
     tiles = list(tiling.tiles(height, header.width, size=size, halo=mapper.halo, multiple_of=mapper.multiple_of))
     for page in range(header.pages):
@@ -239,5 +253,5 @@ def _strips(rows: RowReader, mapper: NoiseMapper) -> Iterator[np.ndarray]:
             level = np.empty((inner.stop - inner.start, header.width), np.float32)
             for tile in strip:
                 pixels = from_samples(held[:, tile.outer[1]], {}, header.layout).pixels
-                level[:, tile.inner[1]] = mapper(pixels)[tile.crop]
+                level[:, tile.inner[1]] = mappers[page](pixels)[tile.crop]
             yield level

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from unnoise.denoisers.base import Denoiser, Sigma
-
-CHANNELS = "page-channels"
-"""Field of the metadata: the channel of each page of a stack (OME, ImageJ); missing where all are of one channel."""
 
 T = TypeVar("T")
 Model = tuple[Denoiser, Sigma | None]
@@ -43,17 +40,11 @@ def noisiest(models: PageModels) -> Model:
     return max(models.members.values(), key=lambda model: np.inf if model[1] is None else float(np.mean(model[1])))
 
 
-def page_channels(metadata: Mapping[str, Any], pages: int) -> tuple[int, ...]:
-    """Return the channel of each page."""
-    channels = tuple(metadata.get(CHANNELS, ()))
-    return channels if len(channels) == pages else (0,) * pages
-
-
 def by_channel(channels: Sequence[int], find: Callable[[list[int]], T]) -> ByPage[T]:
     """Find something for each channel, such as its model.
 
     Args:
-        channels: of each page.
+        channels: of each page, as `Header.page_channels`.
         find: returns it for the pages of a channel, which are given by their numbers from 0.
     """
     members = {channel: [page for page, one in enumerate(channels) if one == channel] for channel in channels}

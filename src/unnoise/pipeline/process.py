@@ -194,7 +194,7 @@ def denoise_picture(
         error_maps.check_strength(options.strength)
     noisy = picture.pixels
     pages = clean = np.split(noisy, picture.header.pages)
-    channels = page_models.page_channels(picture.metadata, len(pages))
+    channels = picture.header.page_channels
 
     def together(numbers: list[int]) -> np.ndarray:
         return noisy if len(numbers) == len(pages) else np.concatenate([pages[number] for number in numbers])
@@ -324,20 +324,9 @@ def _denoise_streamed(
     def read() -> io.RowReader:
         return io.RowReader(job.source, max_pixels=options.max_pixels)
 
-    rows = read()
-    channels = page_models.page_channels(rows.header.metadata, rows.header.pages)
-    several = len(set(channels)) > 1
-    if several and error_map is not None:
-        raise UnnoiseError(f"{job.source}: an error map of a large stack of several channels: split the channels first")
-
-    def resolve(numbers: list[int]) -> page_models.Model:
-        sample = streaming.sample_windows(read(), numbers)
-        return options.resolve(sample, rows.header.dtype, rows.header.layout)
-
-    models = page_models.by_channel(channels, resolve)
+    models, errors = streaming.models_of(read, options.resolve, errors=error_map is not None)
     denoiser, sigma = page_models.noisiest(models)
-    errors = None if error_map is None else ErrorEstimator(denoiser, sigma, streaming.sample_windows(rows))
-    caveat = "" if errors is None else errors.caveat
+    caveat = "" if errors is None else errors[0].caveat
     make_folder(job.target.parent)
     before_commit = hook_for(Outcome.of(denoiser, sigma, options.strength))
     rows = read()
@@ -348,10 +337,10 @@ def _denoise_streamed(
         progress(1.0)
         return caveat
     streaming.denoise_stream(
-        rows, denoiser, sigma, job.target, models=models if several else None,
+        rows, models, job.target,
         strength=options.strength, overwrite=options.overwrite, quality=options.quality,
         progress=progress, before_commit=before_commit,
-        errors=errors, scales=[] if errors is None else errors.page_scales(read()), error_map=error_map,
+        errors=errors, scales=[] if errors is None else error_maps.page_scales(read(), errors), error_map=error_map,
     )  # fmt: skip
     return caveat
 

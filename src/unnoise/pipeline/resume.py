@@ -15,7 +15,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import atomic
 from unnoise.pipeline import process
 from unnoise.pipeline.jobs import Job
-from unnoise.pipeline.manifest import Entry
+from unnoise.pipeline.manifest import Entry, FolderInUseError
 from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
 from unnoise.pipeline.runner import error_line
 from unnoise.units import from_8bit, to_8bit
@@ -74,9 +74,13 @@ class ResumableRun:
 
         try:
             return self._denoise(replace(job, replace_existing=replace_existing), options, progress, before_commit)
+        except FolderInUseError:
+            raise
         except Exception as error:
             try:
                 self._record(JobResult(job, error_line(job, error)), source, None)
+            except FolderInUseError:
+                raise
             except UnnoiseError as unrecorded:
                 raise UnnoiseError(f"{error_line(job, error)} ({unrecorded})") from error
             raise

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unnoise.errors import UnnoiseError, one_line
 from unnoise.pipeline import process
 from unnoise.pipeline.jobs import Job
+from unnoise.pipeline.manifest import FolderInUseError
 from unnoise.pipeline.process import DenoiseOptions, JobResult, ProgressCallback
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def run_jobs(
     workers: int = 1,
     work: JobFunction = process.denoise_file,
 ) -> Iterator[JobResult]:
-    """Run jobs; one that fails yields a result with its error.
+    """Run jobs; one that fails yields a result with its error; a `FolderInUseError` ends all.
 
     Args:
         jobs: as `plan_jobs` returns them.
@@ -49,6 +50,8 @@ def run_jobs(
         report(0)
         try:
             result = work(job, options, report)
+        except FolderInUseError:
+            raise
         except Exception as error:
             if not isinstance(error, UnnoiseError):
                 log.debug("%s", job.source, exc_info=True)

@@ -11,20 +11,20 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unnoise.denoisers import tiling
-from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.tiling import Tile
 from unnoise.io import Header, stream_writer
 from unnoise.io.atomic import CommitHook
 from unnoise.io.layout import Layout
 from unnoise.io.picture import from_samples
 from unnoise.io.reader import RowReader
-from unnoise.pipeline import error_maps
+from unnoise.pipeline import error_maps, page_models
 from unnoise.pipeline.error_maps import ErrorEstimator, Scales
-from unnoise.pipeline.page_models import Model, PageModels
+from unnoise.pipeline.page_models import ByPage, Model, PageModels
 
 STREAMING_PIXELS = 16_000_000
 """Images of more pixels are streamed."""
@@ -36,6 +36,8 @@ STRIP_BYTES = 96_000_000
 Strip = tuple[np.ndarray, np.ndarray | None]
 """Samples `[h, W, C]`, and their expected error `[h, W]` in 8-bit units, or None."""
 _Band = tuple[list[Tile], np.ndarray]  # a row of tiles, and the samples of their outer rows
+Resolve = Callable[[np.ndarray, np.dtype[Any], Layout], Model]
+"""Windows of an image, type of its samples, layout -> its model, as `process.DenoiseOptions.resolve`."""
 _Denoise = Callable[[np.ndarray, Tile], tuple[np.ndarray, np.ndarray | None]]
 
 _ROWS = 64  # that are read at once
@@ -65,6 +67,29 @@ def sample_windows(rows: RowReader, pages: Sequence[int] | None = None) -> np.nd
     return from_samples(np.concatenate(bands), {}, rows.header.layout).pixels
 
 
+def models_of(
+    read: Callable[[], RowReader], resolve: Resolve, *, errors: bool
+) -> tuple[PageModels, ByPage[ErrorEstimator] | None]:
+    """Return the model of each page of a file and, if wanted, what estimates its errors; pages of a channel share them.
+
+    Args:
+        read: opens the file.
+        resolve: as `DenoiseOptions.resolve`.
+        errors: whether they are estimated.
+    """
+    header = read().header
+
+    def find(pages: list[int]) -> tuple[Model, ErrorEstimator | None]:
+        sample = sample_windows(read(), pages)
+        model = resolve(sample, header.dtype, header.layout)
+        return model, ErrorEstimator(*model, sample) if errors else None
+
+    found = page_models.by_channel(header.page_channels, find)
+    models = {channel: model for channel, (model, _) in found.members.items()}
+    estimators = {channel: error for channel, (_, error) in found.members.items() if error is not None}
+    return ByPage(found.channels, models), ByPage(found.channels, estimators) if errors else None
+
+
 def _places(pages: Sequence[int], height: int) -> list[tuple[int, int]]:
     """Return the first and the last row of windows in some pages, none of which reaches over two of them."""
     places = [
@@ -83,8 +108,7 @@ def _spread(length: int) -> list[int]:
 
 def denoise_stream(
     rows: RowReader,
-    denoiser: Denoiser,
-    sigma: Sigma | None,
+    models: PageModels,
     target: str | Path,
     *,
     strength: float = 1.0,
@@ -92,32 +116,29 @@ def denoise_stream(
     quality: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
     before_commit: CommitHook | None = None,
-    errors: ErrorEstimator | None = None,
+    errors: ByPage[ErrorEstimator] | None = None,
     scales: Sequence[Scales] = (),
     error_map: Path | None = None,
-    models: PageModels | None = None,
 ) -> None:
     """Denoise one file into another, strip by strip.
 
     Args:
         rows: the file.
-        denoiser: as `Denoiser.resolve` returns it.
-        sigma: noise level to call it with.
+        models: of each page, as `models_of` returns them.
         target: the file to write.
         strength: as for `at_strength`.
         overwrite: whether the outputs may exist.
         quality: of lossy formats, 1 to 100.
         progress: called with the fraction that is done.
         before_commit: as for `atomic_write`.
-        errors: estimates the expected error, for `error_map`.
-        scales: of each page of the error map, as `ErrorEstimator.page_scales` returns them.
+        errors: estimate the expected error of each page, for `error_map`.
+        scales: of each page of the error map, as `error_maps.page_scales` returns them.
         error_map: the file for a map of the expected error; None for no map.
-        models: of each page, if they differ; instead of `denoiser` and `sigma`.
 
     Raises:
         UnnoiseError: the file is damaged, or an output cannot be written; then nothing is written.
     """
-    strips = denoised_strips(rows, denoiser, sigma, strength, progress, errors, scales, models)
+    strips = denoised_strips(rows, models, strength, progress, errors, scales)
     with contextlib.ExitStack() as stack:
         put = stack.enter_context(
             stream_writer.open_stream(
@@ -146,35 +167,35 @@ def write_zero_map(header: Header, target: Path, *, overwrite: bool = False) -> 
 
 def denoised_strips(
     rows: RowReader,
-    denoiser: Denoiser,
-    sigma: Sigma | None,
+    models: PageModels,
     strength: float,
     progress: Callable[[float], None],
-    errors: ErrorEstimator | None,
+    errors: ByPage[ErrorEstimator] | None,
     scales: Sequence[Scales],
-    models: PageModels | None = None,
 ) -> Iterator[Strip]:
     """Yield the strips of a denoised file, with their expected errors; the arguments are those of `denoise_stream`."""
     header = rows.header
     height = header.height // header.pages
     for page in range(header.pages):
         top = page * height  # rows of the pages before
-        denoiser, sigma = (denoiser, sigma) if models is None else models[page]
+        denoiser, sigma = models[page]
+        estimator = None if errors is None else errors[page]
         size = tile_size(header, denoiser.multiple_of)
-        reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + (0 if errors is None else errors.reach)
+        further = 0 if errors is None else ErrorEstimator.reach
+        reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + further
         margin = reach + -reach % denoiser.multiple_of
         tiles = list(tiling.tiles(height, header.width, size=size, halo=margin, multiple_of=denoiser.multiple_of))
-        share = 0.0 if models is not None and sigma is not None and not np.any(sigma) else strength
+        share = 0.0 if sigma is not None and not np.any(sigma) else strength
 
         def denoise(
             noisy: np.ndarray, tile: Tile, page: int = page, top: int = top, model: Model = (denoiser, sigma),
-            share: float = share,
+            share: float = share, estimator: ErrorEstimator | None = estimator,
         ) -> Strip:  # fmt: skip
-            clean = at_strength(noisy, model[0](noisy, model[1]), share)
+            clean = at_strength(noisy, model[0](noisy, model[1]), share) if share else noisy
             lines, columns = tile.inner
             done = (top + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
             progress(done / (header.height * header.width))
-            return clean, None if errors is None else errors(noisy, clean, scales[page])
+            return clean, None if estimator is None else estimator(noisy, clean, scales[page])
 
         strips = bands(rows, top, tiles)
         if denoiser.halo is not None:

@@ -1,7 +1,7 @@
 """DICOM by pydicom: pixels in the units of the modality, such as Hounsfield units; all tags are carried.
 
 What is written is a derived image (DICOM PS3.3, sections C.7.6.1.1.2 and C.12.4): it has an instance UID of its own,
-says what was done to which image, and has the pixels uncompressed. Everything else is as it was.
+says what was done to which image, and has the pixels uncompressed or with RLE. Everything else is as it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from unnoise._version import __version__
 from unnoise.errors import UnnoiseError
@@ -110,6 +110,7 @@ def encode(samples: np.ndarray, header: Header, quality: int | None) -> bytes:
     pixels = stored.stored(samples)
     _describe(dataset, pixels)
     syntax = dataset.file_meta.TransferSyntaxUID
+    runs = syntax == RLELossless and pixels.dtype.kind != "f"
     if syntax.is_compressed or not syntax.is_little_endian:
         syntax = ExplicitVRLittleEndian
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -121,6 +122,8 @@ def encode(samples: np.ndarray, header: Header, quality: int | None) -> bytes:
     else:
         words = pixels.dtype.itemsize > 1 or syntax == ImplicitVRLittleEndian
         dataset.add_new("PixelData", "OW" if words else "OB", data + b"\0" * (len(data) % 2))
+    if runs:
+        dataset.compress(RLELossless, generate_instance_uid=False)
     file = io.BytesIO()
     pydicom.dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()
@@ -161,7 +164,8 @@ def _left_out(dataset: Dataset) -> list[str]:
     if _preamble_is_tiff(dataset):
         names.append("the TIFF header in front")
     syntax = dataset.file_meta.TransferSyntaxUID
-    return [*names, f"the compression ({syntax.name})"] if syntax.is_encapsulated else names
+    replaced = syntax.is_encapsulated and syntax != RLELossless
+    return [*names, f"the compression ({syntax.name}): pixels are stored uncompressed"] if replaced else names
 
 
 def _preamble_is_tiff(dataset: Dataset) -> bool:

@@ -79,7 +79,7 @@ class Stored:
 def open_file(file: IO[bytes]) -> Opened:
     """Read the headers of a file."""
     data = file.read()
-    left = []
+    noisy = ()
     units: Any  # of which the types of astropy say less than is true
     with fits.open(io.BytesIO(data), memmap=False, do_not_scale_image_data=True) as units:
         found = [number for number, unit in enumerate(units) if unit.is_image and unit.header["NAXIS"] >= 2]
@@ -89,7 +89,7 @@ def open_file(file: IO[bytes]) -> Opened:
             advice = "its images are compressed in tiles: use funpack first" if compressed else "it holds no image"
             raise UnnoiseError(f"a FITS file that is not read: {advice}")
         if len(found) > 1:
-            left.append(f"{len(found) - 1} further images, which are carried as they are")
+            noisy = (f"{len(found) - 1} further image{'s' * (len(found) > 2)}",)
         header = units[images[0]].header
         start = units[images[0]].fileinfo()["datLoc"]
     dtype = _STORED.get(header["BITPIX"])
@@ -108,7 +108,7 @@ def open_file(file: IO[bytes]) -> Opened:
         raise ValueError("too short")
     blank = header.get("BLANK") if stored.dtype.kind != "f" else None
     nodata = None if blank is None else float(blank * stored.scale + stored.zero)
-    blocks = Blocks("FITS", (Block("header", b"", title="the FITS header"),), tuple(left))
+    blocks = Blocks("FITS", (Block("header", b"", title="the FITS header"),), noisy=noisy)
     return Opened(
         height, width, Layout(1, nodata=nodata), stored.values_dtype, lambda _: stored.values(), stored.pages,
         {"fits": stored, "blocks": blocks},
@@ -139,14 +139,10 @@ def _with_checksums(data: bytes, stored: Stored) -> bytes:
         if not present:
             return data
         unit.data  # noqa: B018  (is read)
-        comments = {name: unit.header.comments[name] for name in present}
+        comments = {name: unit.header.comments[name] for name in present}  # which the checksum covers, too
+        if "DATASUM" in present:
+            unit.add_datasum(when=comments["DATASUM"])
         if "CHECKSUM" in present:
-            unit.add_checksum()
-        else:
-            unit.add_datasum()
-        for name, comment in comments.items():
-            unit.header.comments[name] = comment
-        if "DATASUM" not in present:
-            del unit.header["DATASUM"]
+            unit.add_checksum(when=comments["CHECKSUM"], override_datasum=True)
         place, text = unit.fileinfo()["hdrLoc"], unit.header.tostring().encode("ascii")
         return data[:place] + text + data[stored.start :] if place + len(text) == stored.start else data

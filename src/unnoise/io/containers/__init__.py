@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -139,6 +139,12 @@ def fields_for(metadata: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def _fraction(per_millimeter: float) -> tuple[int, int]:
     """Return a resolution in pixels per inch as a fraction."""
     return min(2**32 - 1, max(1, round(per_millimeter * 25.4 * _PER_MILLIMETER))), _PER_MILLIMETER
+
+
+def noisy(metadata: Mapping[str, Any], kind: str) -> Sequence[str]:
+    """Return the names of pictures that a file of a format carries as they are, with their noise."""
+    blocks = native(metadata, kind)
+    return () if blocks is None else blocks.noisy
 
 
 def head_editor(metadata: Mapping[str, Any], kind: str) -> Callable[[bytes], bytes | None] | None:

@@ -51,12 +51,14 @@ class Blocks:
         blocks: in the order of the file.
         left_out: names of what is not carried even to the same format, with the reason.
         extra: other facts that the container's module needs to write them.
+        noisy: names of pictures that are carried as they are, with their noise.
     """
 
     kind: str
     blocks: tuple[Block, ...] = ()
     left_out: tuple[str, ...] = ()
     extra: bytes = b""
+    noisy: tuple[str, ...] = ()
 
     def titles(self) -> list[str]:
         """Return the names of all blocks without a field, which only the same format can hold."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
@@ -22,6 +23,7 @@ TRAILER = "trailer"
 """Name of the block of what follows the image: gain maps, videos, further images."""
 
 _PER_MILLIMETER = {1: 25.4, 2: 10.0}  # by the unit of a JFIF header: inch or centimeter
+_SOI = b"\xff\xd8"
 _EOI, _SOS, _COMMENT = 0xD9, 0xDA, 0xFE
 _APP = range(0xE0, 0xF0)
 _IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # a marker that ends the entropy-coded data
@@ -68,9 +70,35 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
     if trailer is None:
         left_out.append(f"what follows the image, more than {MAX_BYTES >> 20} MiB")
     elif trailer.strip(b"\0"):
-        found.append(Block(TRAILER, trailer, title="what follows the image (gain map, video, further images)"))
-    blocks = Blocks("JPEG", tuple(found), tuple(left_out), struct.pack(">QQ", base, end or 0))
-    return fields, _without_previews(blocks)
+        found.append(Block(TRAILER, trailer))
+    blocks = Blocks("JPEG", tuple(found), tuple(left_out), extra=struct.pack(">QQ", base, end or 0))
+    return fields, _described(_without_previews(blocks))
+
+
+def _described(blocks: Blocks) -> Blocks:
+    """Say what follows the image, and which of it are pictures, whose noise stays."""
+    contents = _contents(blocks)
+    title = f"what follows the image ({_names(contents)})" if contents else "what follows the image"
+    named = tuple(replace(block, title=title) if block.name == TRAILER else block for block in blocks.blocks)
+    noisy = {mpf.PICTURE: contents[mpf.PICTURE]} if contents[mpf.PICTURE] else {}
+    return replace(blocks, blocks=named, noisy=(_names(noisy),) if noisy else ())
+
+
+def _contents(blocks: Blocks) -> Counter[str]:
+    """Return how many images of each kind follow the first one, as far as they are known, and whether a video does."""
+    trailer = next((block.data for block in blocks.blocks if block.name == TRAILER), b"")
+    index = next((block.data for block in blocks.blocks if block.data.startswith(mpf.MARK)), b"")
+    found = mpf.contents(index, trailer, *struct.unpack(">QQ", blocks.extra))
+    if not index and trailer.startswith(_SOI):
+        found["further image"] += 1
+    if trailer[4:8] == b"ftyp":
+        found["video"] += 1
+    return found
+
+
+def _names(counts: Mapping[str, int]) -> str:
+    """Return `a gain map, 2 further pictures`."""
+    return ", ".join(f"{count} {name}s" if count > 1 else f"a {name}" for name, count in counts.items())
 
 
 def _block(marker: int, data: bytes, fields: dict[str, Any]) -> Block:
@@ -125,22 +153,23 @@ def _without_previews(blocks: Blocks) -> Blocks:
     trailer = any(block.name == TRAILER for block in blocks.blocks)
     if trailer and mpf.moved(index.data, base, end, base, end) == index.data and not mpf.has_previews(index.data):
         return blocks
-    return without_images(blocks, "previews or further images (MPF)")
+    return without_images(blocks, "which an index (MPF) with previews names")
 
 
 def without_images(blocks: Blocks, reason: str) -> Blocks:
     """Remove the images that follow the first one, and say so with this reason."""
     trailer = next((block.data for block in blocks.blocks if block.name == TRAILER), b"")
     index = any(block.data.startswith(mpf.MARK) for block in blocks.blocks)
-    if not index and not trailer.startswith(b"\xff\xd8"):
+    if not index and not trailer.startswith(_SOI):
         return blocks
     kept = [block for block in blocks.blocks if block.name != TRAILER and not block.data.startswith(mpf.MARK)]
-    return replace(blocks, blocks=tuple(kept), left_out=(*blocks.left_out, reason))
+    what = _names(_contents(blocks)) or "further images"
+    return replace(blocks, blocks=tuple(kept), left_out=(*blocks.left_out, f"{what}, {reason}"), noisy=())
 
 
 def rotated(blocks: Blocks, *, exchanged: bool) -> Blocks:
     """Return the blocks of an image whose pixels have been rotated; `exchanged` tells whether its sides have been."""
-    blocks = without_images(blocks, "a gain map or further images, which would have to be rotated")
+    blocks = without_images(blocks, "which would have to be rotated")
 
     def turned(block: Block) -> Block:
         if exchanged and block.data.startswith(JFIF):

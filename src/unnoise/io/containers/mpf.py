@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 
 MARK = b"MPF\0"
 _ENTRIES = 0xB002
 _ENTRY = 16  # bytes: attribute, size, offset, two numbers of images that it depends on
 _PREVIEWS = (0x010001, 0x010002)  # types: a smaller copy of the first image
+_HEAD = 2**16  # bytes of an image that say what it is
+# What images say of themselves in their metadata; others are pictures.
+_AUXILIARY = {
+    "gain map": re.compile(rb"hdrgm:|hdrgainmap|:ts:21496:-1"),
+    "auxiliary image": re.compile(rb"com:apple:photo:\d+:aux:|GDepth:"),
+}
+PICTURE = "further picture"
 
 
 def _entries(data: bytes) -> tuple[str, list[int]]:
@@ -38,6 +47,25 @@ def _read(data: bytes) -> Iterator[tuple[str, int, int, int]]:
 def has_previews(data: bytes) -> bool:
     """Tell whether an index names smaller copies of the first image."""
     return any(kind in _PREVIEWS for _, _, kind, _ in _read(data))
+
+
+def contents(data: bytes, trailer: bytes, base: int, end: int) -> Counter[str]:
+    """Return how many images of each kind an index names behind the first one: `PICTURE`, "gain map" and so on.
+
+    Args:
+        data: the segment, from `MARK`.
+        trailer: what follows the first image.
+        base: position in the file that the offsets are relative to.
+        end: of the first image.
+    """
+    found: Counter[str] = Counter()
+    for number, (_, _, kind, offset) in enumerate(_read(data)):
+        start = base + offset - end
+        if number and start >= 0:
+            head = trailer[start : start + _HEAD]
+            own = next((name for name, mark in _AUXILIARY.items() if mark.search(head)), PICTURE)
+            found["preview" if kind in _PREVIEWS else own] += 1
+    return found
 
 
 def moved(data: bytes, old_base: int, old_end: int, base: int, end: int) -> bytes:

@@ -13,6 +13,7 @@ from unnoise.io.containers.blocks import MAX_BYTES, Block, Blocks
 from unnoise.io.ifd import Field, Fields, Layout
 
 _SUBFILE, _DESCRIPTION, _ORIENTATION, _X, _Y, _UNIT, _PAGE_NUMBER, _SUB_IFDS = 254, 270, 274, 282, 283, 296, 297, 330
+_PHOTOMETRIC = 262
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 # Tags of how the pixels of the source are stored: the encoder writes its own, where there are any.
 _STORAGE = {
@@ -172,6 +173,8 @@ def finish(file: IO[bytes], metadata: Mapping[str, Any], fields: Mapping[str, An
         tags = dict(pages[page]) if page < len(pages) else {}
         if _XMP in tags and "xmp-data" in fields and page == 0:
             tags[_XMP] = 1, fields["xmp-data"]
+        if "tiff-lab" in metadata:  # whose samples were encoded as those of RGB
+            tags[_PHOTOMETRIC] = 3, struct.pack("<H", metadata["tiff-lab"].photometric)
         if turned > 1:
             tags[_ORIENTATION] = 3, struct.pack("<H", turned)
         tags = {tag: fitted for tag, field in tags.items() if (fitted := _fitted(field, layout)) is not None}
