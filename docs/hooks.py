@@ -41,6 +41,7 @@ PACKAGES = [
         "pipeline",
         "tables",
         "service",
+        "page",
         "torch",
     ],
 ]

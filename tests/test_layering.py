@@ -23,6 +23,7 @@ ALLOWED = {
     "training": ["io", "noise", "networks", "datasets", "denoisers", "evaluation"],
     "tables": ["io", "noise", "datasets", "denoisers", "evaluation", "pipeline"],
     "service": ["io", "noise", "denoisers", "pipeline"],
+    "page": ["io", "noise", "denoisers", "pipeline"],
     "torch": ["denoisers"],
     "napari": ["api", "denoisers"],
     "api": ["io", "noise", "networks", "datasets", "denoisers", "evaluation", "training", "pipeline"],

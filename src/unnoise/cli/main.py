@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from unnoise._version import __version__
-from unnoise.cli import calibrate, clean, data, demo, evaluate, inspect, list as listing, serve, table, train
+from unnoise.cli import calibrate, clean, data, demo, evaluate, inspect, list as listing, page, serve, table, train
 from unnoise.cli.console import print_error, print_line
 from unnoise.cli.options import with_address
 from unnoise.errors import UnnoiseError, one_line
@@ -69,6 +69,7 @@ app.command()(train.quantize)
 app.add_typer(table.app, name="table")
 app.add_typer(data.app, name="data")
 app.command()(serve.serve)
+app.command()(page.page)
 app.command()(demo.demo)
 
 

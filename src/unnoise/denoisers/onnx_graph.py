@@ -1,4 +1,7 @@
-"""Refuse ONNX files whose graphs can run without end: the few bytes of Protocol Buffers that name their operators."""
+"""Operators and inputs of ONNX files, by the few bytes of Protocol Buffers that name them.
+
+Files whose graphs can run without end are refused; inputs can be made such that they have to be given.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ CONTROL = ("If", "Loop", "Scan")
 
 _GRAPH, _FUNCTIONS = 7, 25  # fields of ModelProto; see onnx.proto of ONNX
 _NODES, _FUNCTION_NODES = 1, 7  # of GraphProto and of FunctionProto
+_INITIALIZERS, _TENSOR_NAME = 5, 8  # of GraphProto and of TensorProto
 _OPERATOR = 4  # of NodeProto
 
 
@@ -31,6 +35,44 @@ def check(path: str | Path) -> None:
         raise UnnoiseError(f"cannot use the model '{path}': its graph has the operator {found}, and may never end")
 
 
+def without_default(model: bytes, name: str) -> bytes:
+    """Return a model whose input has no default, so that it has to be given; ONNX Runtime for browsers wants it so.
+
+    Args:
+        model: an ONNX file.
+        name: of the input; without a default, the model is returned as it is.
+
+    Raises:
+        ValueError: it is no ONNX file.
+    """
+    for field, start, stop in _fields(model, 0, len(model)):
+        if field != _GRAPH:
+            continue
+        for inner, first, last in _fields(model, start, stop):
+            if inner != _INITIALIZERS:
+                continue
+            names = (model[a:b] for part, a, b in _fields(model, first, last) if part == _TENSOR_NAME)
+            if next(names, b"") == name.encode():
+                lead = model[start : first - len(_lead(inner, last - first))]
+                graph = lead + model[last:stop]
+                before = model[: start - len(_lead(field, stop - start))]
+                return before + _lead(field, len(graph)) + graph + model[stop:]
+    return model
+
+
+def _lead(field: int, length: int) -> bytes:
+    """Return what stands before a field: its number, and its length."""
+    return _varint(field << 3 | 2) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    parts = []
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
+
+
 def _operators(data: mmap.mmap) -> Iterator[str]:
     """Yield the operators of all nodes of the graph and of functions; those within others come after these."""
     for field, start, stop in _fields(data, 0, len(data)):
@@ -44,7 +86,7 @@ def _operators(data: mmap.mmap) -> Iterator[str]:
                         yield data[begin:end].decode(errors="replace")
 
 
-def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+def _fields(data: mmap.mmap | bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Yield number, start and end of each field of a message that has a length; others are passed over.
 
     Raises:
@@ -69,7 +111,7 @@ def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, 
                 raise ValueError("an unknown kind of field")
 
 
-def _number(data: mmap.mmap, start: int) -> tuple[int, int]:
+def _number(data: mmap.mmap | bytes, start: int) -> tuple[int, int]:
     """Return a number of seven bits per byte, and where it ends."""
     value = 0
     for place in range(10):

@@ -32,7 +32,7 @@ def _zigzag() -> np.ndarray:
     return np.array([8 * row + column for row, column in places])
 
 
-_ORDER = _zigzag()
+ZIGZAG = _zigzag()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _tables(data: bytes) -> Mapping[int, tuple[int, ...]]:
         if len(data) < size:
             break
         table = np.zeros(64, int)
-        table[_ORDER] = np.frombuffer(data[1:size], kind)
+        table[ZIGZAG] = np.frombuffer(data[1:size], kind)
         found[data[0] & 15] = tuple(table.tolist())
         data = data[size:]
     return found

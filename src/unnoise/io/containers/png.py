@@ -15,9 +15,9 @@ from unnoise.io.exif import MARK
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ENCODER = (b"IHDR", b"PLTE", b"tRNS")  # chunks of the encoder that describe the pixels
 # Of the pixels as they were encoded, of an animation, or a signature of the noisy image.
-_NOT_CARRIED = {"tRNS": "", "hIST": "", "acTL": "", "fcTL": "", "fdAT": "", "dSIG": "a digital signature",
+NOT_CARRIED = {"tRNS": "", "hIST": "", "acTL": "", "fcTL": "", "fdAT": "", "dSIG": "a digital signature",
                 "caBX": "content credentials (C2PA), a signature of the noisy image"}  # fmt: skip
-_KNOWN = {
+KNOWN = {
     *("gAMA", "cHRM", "sRGB", "iCCP", "cICP", "mDCV", "mDCv", "cLLI", "cLLi", "sBIT", "pHYs", "tIME", "tEXt", "zTXt"),
     *("iTXt", "eXIf", "sPLT", "bKGD", "oFFs", "pCAL", "sCAL", "sTER", "gIFg", "gIFx"),
 }
@@ -61,11 +61,11 @@ def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
         total += len(data or b"")
         if name_bytes[0] < 0x60:  # an upper-case letter: a chunk of the pixels
             continue
-        if name in _NOT_CARRIED:
-            left_out.append(_NOT_CARRIED[name])
+        if name in NOT_CARRIED:
+            left_out.append(NOT_CARRIED[name])
         elif data is None or total > MAX_BYTES:
             left_out.append(f"PNG {name}, damaged or too long")
-        elif name not in _KNOWN and name_bytes[3] < 0x60:  # by the specification not to be copied to other pixels
+        elif name not in KNOWN and name_bytes[3] < 0x60:  # by the specification not to be copied to other pixels
             left_out.append(f"PNG {name}, which depends on the pixels")
         else:
             found.append(_block(name, data, fields))

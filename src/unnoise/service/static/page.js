@@ -50,6 +50,7 @@ function remove(item) {
     item.picture?.bitmap.close();
     tiles.clear();
     view.show(null);
+    showBusy(); // its noise is no longer looked at
     if (next) select(next);
   }
   if (next) return next.entry.querySelector(".thumb").focus();
