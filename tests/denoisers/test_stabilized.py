@@ -37,7 +37,7 @@ def flat(level: float, noise: ShotNoise) -> np.ndarray:
 @pytest.mark.parametrize("level", LEVELS)
 def test_noise_has_the_sigma_that_the_denoiser_is_given(level: float, noise: ShotNoise) -> None:
     model = Mean()
-    stabilized.denoise(model, flat(level, noise), noise)
+    stabilized.denoise(model, [flat(level, noise)], [noise])
     # Near black, the root of few photons is not that of normal noise: its variance is known to fall short.
     assert model.spread / model.sigma == pytest.approx(1, abs=0.03 if level > 0.02 else 0.2)
 
@@ -46,7 +46,7 @@ def test_noise_has_the_sigma_that_the_denoiser_is_given(level: float, noise: Sho
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_mean_of_a_flat_field_stays(level: float, noise: ShotNoise) -> None:
     noisy = flat(level, noise)
-    clean = stabilized.denoise(Mean(), noisy, noise)
+    (clean,) = stabilized.denoise(Mean(), [noisy], [noise])
     assert clean.mean(dtype=np.float64) == pytest.approx(noisy.mean(dtype=np.float64), abs=2e-4)
 
 
@@ -54,7 +54,7 @@ def test_the_mean_of_a_flat_field_stays(level: float, noise: ShotNoise) -> None:
 def test_nothing_is_taken_for_clipped(noise: ShotNoise) -> None:
     model, noisy = Mean(), flat(0.3, noise)
     noisy[0, :3] = 0, 1, -0.01
-    stabilized.denoise(model, noisy, noise)
+    stabilized.denoise(model, [noisy], [noise])
     assert not model.ends
 
 
@@ -67,7 +67,7 @@ def test_the_transform_rises_everywhere(noise: ShotNoise) -> None:
 def test_each_plane_has_its_own_noise_and_progress() -> None:
     done: list[float] = []
     planes = [flat(0.3, noise)[: 300 - number] for number, noise in enumerate(NOISES)]
-    clean = PlaneByPlane(Mean())(planes, NOISES, done.append)
+    clean = PlaneByPlane(Mean())(planes, NOISES, "RGGB", done.append)
     assert [plane.shape for plane in clean] == [plane.shape for plane in planes]
     assert [plane.mean() for plane in clean] == pytest.approx([0.3] * 4, abs=1e-3)
     assert done == sorted(done) and done[-1] == 1

@@ -8,7 +8,8 @@ import pytest
 from tests.fakes import InMemory
 from unnoise import noise
 from unnoise.errors import UnnoiseError
-from unnoise.training.augmentations import dithered, stretch_contrast
+from unnoise.noise import camera
+from unnoise.training.augmentations import Mosaicing, dithered, stretch_contrast
 from unnoise.training.patches import Patches
 
 
@@ -280,3 +281,26 @@ def test_blurred_patches_keep_their_mean_and_lose_their_detail() -> None:
         assert kept == pytest.approx(1, abs=0.05) if not blur else kept < 0.75
         if blur > 1:
             assert kept == pytest.approx(1 / (4 * np.pi * blur**2), rel=0.35)
+
+
+def test_mosaics_have_red_in_the_corner_and_one_channel() -> None:
+    colors = np.full((40, 40, 3), (0.9, 0.5, 0.1), np.float32)
+    patches = Patches(InMemory(colors), noise.make("gaussian:0"), 16, mosaic=True)
+    for index in range(8):
+        patch = patches[index]
+        assert patch["clean"].shape == patch["noisy"].shape == (1, 16, 16)
+        red, green, other, blue = (patch["clean"][0, row::2, column::2] for row, column in np.ndindex(2, 2))
+        assert np.ptp(red) == 0 and (green == other).all()
+        assert blue.max() < green.min() and blue.min() >= 0 and red.max() <= 1
+
+
+def test_the_curve_of_mosaics_stabilizes_the_noise() -> None:
+    """Noise of a variance in proportion to x + offset is the same everywhere after it."""
+    sensor = Mosaicing(np.ones(3, np.float32), np.eye(3, dtype=np.float32), 1.0, 0.01)
+    slopes = []
+    for level in (0.05, 0.3, 0.8):  # of light
+        low, high = (
+            sensor.apply(camera.toned(np.full((2, 2, 3), level + step, np.float32))).mean() for step in (-0.01, 0.01)
+        )
+        slopes.append((high - low) / 0.02 * np.sqrt(level + sensor.offset))
+    np.testing.assert_allclose(slopes, slopes[0], rtol=0.01)

@@ -107,7 +107,7 @@ def models(
     from unnoise import denoisers
     from unnoise.denoisers.onnx import Onnx
 
-    files = denoisers.bundled_models()
+    files = {name: path for name, path in denoisers.bundled_files().items() if name != denoisers.ESTIMATOR}
     if name is not None:
         _print_card(name, as_json=as_json)
         return
@@ -132,7 +132,7 @@ def _print_card(name: str, *, as_json: bool) -> None:
         member = denoisers.DENOISERS.describe(name)
         print_line(as_line(listing.as_row("denoisers", member)) if as_json else f"{member.spec}\n{member.summary}")
         return
-    card = _read_card(denoisers.bundled_models().get(name, Path(name)))
+    card = _read_card(denoisers.bundled_files().get(name, Path(name)))
     print_line(as_line(dataclasses.asdict(card)) if as_json else _card_text(card))
 
 

@@ -56,13 +56,20 @@ Apple's GPU.
 TORCH_FILES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of files that PyTorch runs: models of this package, and weights of other projects."""
 WEIGHTS = Path(__file__).parent / "weights"
+RAW = "raw"
+"""Name of the network for the mosaics of raw files, which denoises no images."""
 ESTIMATOR = "noise_level"
 """Name of the network that estimates the noise level, next to the denoiser that it is a part of; not a denoiser."""
 
 
 def bundled_models() -> dict[str, Path]:
-    """Return the models inside this package, name -> `.onnx` file."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx")) if path.stem != ESTIMATOR}
+    """Return the models for images inside this package, name -> `.onnx` file."""
+    return {name: path for name, path in bundled_files().items() if name not in (ESTIMATOR, RAW)}
+
+
+def bundled_files() -> dict[str, Path]:
+    """Return all networks inside this package, name -> `.onnx` file: `RAW` and `ESTIMATOR`, too."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
 def make(
@@ -89,7 +96,7 @@ def make(
 def _open(spec: str | Path | Denoiser, engine: str | None, concurrency: int) -> Denoiser:
     if isinstance(spec, Denoiser):
         return spec
-    path = bundled_models().get(str(spec), Path(spec))
+    path = bundled_files().get(str(spec), Path(spec))
     if path.suffix.lower() in (".onnx", *TORCH_FILES):
         return _open_file(path, engine, concurrency)
     name = str(spec).partition(":")[0].strip()
@@ -182,6 +189,8 @@ __all__ = [
     "DenoiserInfo",
     "Ensemble",
     "ModelCache",
+    "RAW",
+    "bundled_files",
     "bundled_models",
     "estimate_noise",
     "inspect_picture",

@@ -75,6 +75,10 @@ class Auto(Denoiser):
     def _model(self, estimate: NoiseEstimate, noisy: np.ndarray) -> Denoiser:
         return self._models.open(select_model(estimate, channel_count(noisy), self._names))
 
+    def open(self, name: str) -> Denoiser:
+        """Return a bundled model, opened as this denoiser opens the models that it selects."""
+        return self._models.open(name)
+
     def preload(self) -> None:
         """Start to open the model that most images need, on another thread, while the first image is being read."""
 

@@ -46,6 +46,7 @@ class Denoiser(ABC):
         corrects_clipping: whether `run` was trained on noise that was never clipped, so that clipping at black and
             white has to be corrected after it (see `clipping`).
         error_model: coefficients of its expected error, see `uncertainty`; None if they have not been fitted.
+        mosaic: whether it denoises the mosaics of raw files, and no images.
         signal_noise: signal-dependent noise that it is set to remove; None for noise of the same sigma everywhere.
         estimate: the noise found in the image that it was resolved for; None if none was estimated.
     """
@@ -59,6 +60,7 @@ class Denoiser(ABC):
     margin: int = 0
     corrects_clipping: bool = False
     error_model: ErrorModel | None = None
+    mosaic: bool = False
     signal_noise: NoiseEstimate | None = None
     estimate: NoiseEstimate | None = None
 
@@ -118,6 +120,8 @@ class Denoiser(ABC):
             noisy: float32 `[H, W, C]`.
             sigma: as for a call.
         """
+        if self.mosaic:
+            raise UnnoiseError(f"the model '{self}' denoises raw files of cameras only: use auto for images")
         if not self.wants_sigma:
             return self, None
         if sigma is None:
@@ -143,6 +147,12 @@ class Denoiser(ABC):
         resolved = copy.copy(self)
         object.__setattr__(resolved, "estimate", estimate)  # filters are frozen
         return resolved
+
+    def for_mosaics(self) -> Self:
+        """Return this denoiser for images that are mosaics: it denoises what it is given, also if `mosaic` is set."""
+        bare = copy.copy(self)
+        object.__setattr__(bare, "mosaic", False)  # filters are frozen
+        return bare
 
     @staticmethod
     def checked(noisy: np.ndarray) -> np.ndarray:

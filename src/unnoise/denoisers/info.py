@@ -22,3 +22,4 @@ class DenoiserInfo:
     corrects_clipping: bool = False
     error_model: ErrorModel | None = None
     tile: int | None = None
+    mosaic: bool = False

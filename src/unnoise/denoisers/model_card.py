@@ -43,6 +43,7 @@ class Card:
         reach: where it sees the whole image through statistics alone, its receptive field once these are given.
         wants_sigma: whether sigma is an input.
         margin: reflected pixels added beyond each border.
+        mosaic: whether it denoises the mosaics of raw files, and no images.
         noise: spec of the noise that it was trained on; "" for that of its training pairs.
         task: training task.
         recipe: the recipe, as YAML.
@@ -64,6 +65,7 @@ class Card:
     reach: int | None = None
     wants_sigma: bool = False
     margin: int = 8
+    mosaic: bool = False
     task: str = "supervised"
     recipe: str = ""
     data_licence: str = ""
@@ -93,6 +95,7 @@ class Card:
             halo=clipping.reach(self.halo) if self.corrects_clipping else self.halo,
             wants_sigma=self.wants_sigma,
             margin=self.margin,
+            mosaic=self.mosaic,
             corrects_clipping=self.corrects_clipping,
             error_model={int(channels): tuple(terms) for channels, terms in self.error_model.items()} or None,
         )

@@ -8,8 +8,9 @@ and Foi, "Optimal inversion of the generalized Anscombe transformation for Poiss
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +23,32 @@ _NODES = 4096  # of the table of the inverse
 _QUADRATURE = 32  # nodes of the mean over the noise
 _LEVEL_WINDOW = 67  # pixels; two means over it leave 2 / 3 / 67, 1 %, of the noise
 _MARGIN = 4.0  # sigmas that the noise reaches beyond black and white
+
+
+class Arrangement(Protocol):
+    """How several signals make up one image."""
+
+    def join(self, signals: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the image `[H, W]` of signals `[h, w]`."""
+        ...
+
+    def split(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return the signals of an image."""
+        ...
+
+
+class _Alone:
+    """A single signal is the image."""
+
+    def join(self, signals: Sequence[np.ndarray]) -> np.ndarray:
+        (signal,) = signals
+        return signal
+
+    def split(self, image: np.ndarray) -> list[np.ndarray]:
+        return [image]
+
+
+ALONE = _Alone()
 
 
 @dataclass(frozen=True)
@@ -56,37 +83,56 @@ class Stabilizer:
 
 
 def denoise(
-    denoiser: Denoiser, signal: np.ndarray, noise: ShotNoise, progress: Callable[[float], None] = lambda _: None
-) -> np.ndarray:
+    denoiser: Denoiser,
+    signals: Sequence[np.ndarray],
+    noises: Sequence[ShotNoise],
+    arrangement: Arrangement = ALONE,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[np.ndarray]:
     """Denoise linear light. Noise is left where a denoiser would take more than that away, see `sure`.
 
     Args:
         denoiser: for images of one channel with white noise; it is given sigma.
-        signal: float32 `[h, w]`, black at 0 and white at 1, not clipped at black.
-        noise: the noise in it.
+        signals: float32 `[h, w]` each, black at 0 and white at 1, not clipped at black.
+        noises: the noise in each of them.
+        arrangement: how the signals make up one image; `ALONE` for a single one.
         progress: called with the fraction that is done.
 
     Returns:
-        The denoised signal, the same shape; it may be below 0, where the mean of the noise is. The mean of each
+        The denoised signals, of the same shapes; they may be below 0, where the mean of the noise is. The mean of each
         neighborhood is kept.
     """
     # Up to the brightest pixel alone: a network does better on noise that is not faint on its scale.
-    stabilizer, brightest = Stabilizer(noise), max(float(signal.max()), noise.sigma(0.0))
-    low, high = stabilizer.forward(np.array([0.0, brightest])) + np.array([-_MARGIN, _MARGIN])
+    stabilizers = [Stabilizer(noise) for noise in noises]
+    brightest = [max(float(one.max()), noise.sigma(0.0)) for one, noise in zip(signals, noises, strict=True)]
+    ends = [one.forward(np.array(peak)) for one, peak in zip(stabilizers, brightest, strict=True)]
+    span = float(max(ends)) + 2 * _MARGIN
     # Within 0 and 1, exclusively: at these, a denoiser may take values for clipped.
-    image = ((stabilizer.forward(signal.astype(np.float64)) - low) / (high - low)).astype(np.float32)[..., None]
-    chosen, sigma = denoiser.resolve(image, float(1 / (high - low)))
-    if chosen.halo is None:
-        clean = tiling.denoise_blended(chosen, image, sigma, multiple_of=chosen.multiple_of, progress=progress)
-    else:
-        clean = tiling.denoise_tiled(
-            chosen, image, sigma, halo=chosen.halo, multiple_of=chosen.multiple_of, progress=progress
-        )
-    result = stabilizer.inverse(clean[..., 0].astype(np.float64) * (high - low) + low, brightest)
-    if chosen.halo is not None:  # others are slow, and may draw random numbers
-        weight = sure.best_weight(chosen, image, float(1 / (high - low)), sigma)
+    flat = [
+        ((one.forward(signal.astype(np.float64)) + _MARGIN) / span).astype(np.float32)
+        for one, signal in zip(stabilizers, signals, strict=True)
+    ]
+    image = arrangement.join(flat)[..., None]
+    clean, weight = _without_noise(denoiser, image, 1 / span, progress)
+    denoised = []
+    for one, peak, signal, part in zip(stabilizers, brightest, signals, arrangement.split(clean[..., 0]), strict=True):
+        result = one.inverse(part.astype(np.float64) * span - _MARGIN, peak)
         result = signal + np.float32(weight) * (result - signal)
-    return result + _level_shift(signal, result)
+        denoised.append(result + _level_shift(signal, result))
+    return denoised
+
+
+def _without_noise(
+    denoiser: Denoiser, image: np.ndarray, sigma: float, progress: Callable[[float], None]
+) -> tuple[np.ndarray, float]:
+    """Denoise an image `[H, W, 1]` with white noise; return it, and how much of the change to take."""
+    chosen, given = denoiser.resolve(image, sigma)
+    if chosen.halo is None:  # it is slow, and may draw random numbers
+        return tiling.denoise_blended(chosen, image, given, multiple_of=chosen.multiple_of, progress=progress), 1.0
+    clean = tiling.denoise_tiled(
+        chosen, image, given, halo=chosen.halo, multiple_of=chosen.multiple_of, progress=progress
+    )
+    return clean, sure.best_weight(chosen, image, sigma, given)
 
 
 def _level_shift(noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ class Camera(Noise):
 
     Args:
         iso: sensitivity, 1 to 1e5; ranges are sampled uniformly in its logarithm. The variance on the sensor is
-            1e-6 iso x + r with the linear light x, and the read noise variance r that Brooks et al. found for it.
+            1e-6 iso x + r with the linear light x, and the read noise variance r that Brooks et al. found for it. So
+            noisy are the small sensors of phones; at the same sensitivity, the cameras that Wei et al. calibrated (IEEE
+            TPAMI 2021) have a third to a seventeenth of the variance (`noise.shot.typical`).
         rows: standard deviation of the row noise, relative to the read noise, 0 to 10.
         smooth: standard deviation of the blur of the noise in luma, in pixels, 0 to 10.
         smooth_color: the same for chroma, which cameras blur more.
@@ -85,13 +87,10 @@ class Camera(Noise):
 
     def _color_sensor(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the noise in linear light after demosaicing, white balance and color matrix."""
-        # Gains of red and blue: daylight to tungsten, after Brooks et al.; the matrix changes saturation only.
-        gains = np.array([rng.uniform(1.9, 2.4), 1, rng.uniform(1.5, 1.9)], np.float32)
-        more = np.float32(rng.uniform(0.2, 0.7))
-        matrix = (1 + more) * np.eye(3, dtype=np.float32) - more / 3
-        raw = np.maximum(light @ np.linalg.inv(matrix).T.astype(np.float32), 0) / gains
+        gains, matrix = draw_colors(rng)
         phase = rng.integers(2, size=2)
-        return (demosaic(self.sensor_noise(mosaic(raw, phase), rng), phase) * gains) @ matrix.T
+        counts = mosaic(sensor_light(light, gains, matrix), phase)
+        return (demosaic(self.sensor_noise(counts, rng), phase) * gains) @ matrix.T
 
     def _smoothed(self, noise: np.ndarray) -> np.ndarray:
         """Blur luma and chroma of the noise."""
@@ -114,7 +113,19 @@ def toned(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, 12.92 * light, curve).astype(np.float32)
 
 
-def mosaic(raw: np.ndarray, phase: np.ndarray) -> np.ndarray:
+def draw_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the colors of a camera, after Brooks et al.: gains of white balance `[3]`, and a color matrix `[3, 3]`."""
+    gains = np.array([rng.uniform(1.9, 2.4), 1, rng.uniform(1.5, 1.9)], np.float32)
+    more = np.float32(rng.uniform(0.2, 0.7))
+    return gains, (1 + more) * np.eye(3, dtype=np.float32) - more / 3  # the matrix changes the saturation only
+
+
+def sensor_light(light: np.ndarray, gains: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the light behind the color filters, `[H, W, 3]`, that is developed to linear light `[H, W, 3]`."""
+    return np.maximum(light @ np.linalg.inv(matrix).T.astype(np.float32), 0) / gains
+
+
+def mosaic(raw: np.ndarray, phase: np.ndarray | tuple[int, int]) -> np.ndarray:
     """Sample `[H, W, 3]` with a Bayer sensor to `[H, W, 1]`; `phase` is the cell, (row, column), of its corner."""
     return np.take_along_axis(raw, _cells(raw.shape, phase), axis=2)
 
@@ -130,7 +141,7 @@ def demosaic(raw: np.ndarray, phase: np.ndarray) -> np.ndarray:
     return np.stack(planes, axis=2)
 
 
-def _cells(shape: tuple[int, ...], phase: np.ndarray) -> np.ndarray:
+def _cells(shape: tuple[int, ...], phase: np.ndarray | tuple[int, int]) -> np.ndarray:
     """Return the color channel of each cell, `[H, W, 1]`."""
     rows, columns = (np.arange(side) + start for side, start in zip(shape[:2], phase, strict=True))
     return np.array(_BAYER)[rows[:, None] % 2, columns[None, :] % 2][:, :, None]

@@ -10,8 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import ndimage
 
+from unnoise import denoisers
+from unnoise.denoisers import Ensemble, defects
+from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser
-from unnoise.denoisers.mosaic import PlaneByPlane
+from unnoise.denoisers.mosaic import BayerNetwork, MosaicDenoiser, PlaneByPlane
 from unnoise.errors import UnnoiseError
 from unnoise.io import dng, exif_block, formats, picture, raw
 from unnoise.io.atomic import CommitHook
@@ -68,8 +71,11 @@ class RawNoise(NoiseEstimate):
     @property
     def explanation(self) -> str:
         """Where the noise is from, and its variance at a signal x, of which black is 0 and white 1."""
-        each = "; ".join(f"{name} {law.a:.3g} x + {law.b:.3g}" for name, law in zip(self.names, self.laws, strict=True))
-        return f"{self.reason}, variance of x from black 0 to white 1: {each}"
+        each = [f"{law.a:.3g} x + {law.b:.3g}" for law in self.laws]
+        if len(set(each)) == 1:
+            return f"{self.reason}, variance of x from black 0 to white 1: {each[0]}"
+        each = [f"{name} {law}" for name, law in zip(self.names, each, strict=True)]
+        return f"{self.reason}, variance of x from black 0 to white 1: {'; '.join(each)}"
 
     def __str__(self) -> str:
         """Describe the noise in one line."""
@@ -137,7 +143,12 @@ def noise_of(source: RawImage, name: str) -> RawNoise:
     if source.noise_profile:
         laws, reason = [ShotNoise(*source.noise_profile[plane.color]) for plane in source.planes], STATED
     else:
-        laws, reason = _measured(source, signals, name), MEASURED
+        law, reason = _measured(source, signals), MEASURED
+        if law is None:
+            if source.iso is None:
+                raise UnnoiseError(f"{name}: too few pixels that are not saturated: its noise cannot be measured")
+            law, reason = shot.typical(source.iso), f"the noise of a typical camera at ISO {source.iso:g}"
+        laws = [law] * len(signals)
     levels = [law.sigma(float(np.mean(signal))) for law, signal in zip(laws, signals, strict=True)]
     line = float(np.mean([law.a for law in laws])), float(np.mean([law.b for law in laws])), 0.0
     iso = f"ISO {source.iso:g}" if source.iso else ""
@@ -187,18 +198,39 @@ def denoise(source: RawImage, options: Options, name: str, progress: ProgressCal
     Raises:
         UnnoiseError: too few pixels are not saturated.
     """
-    found, denoiser = noise_of(source, name), PlaneByPlane(options.denoiser)
+    found, denoiser = noise_of(source, name), mosaic_denoiser(source, options.denoiser, name)
     outcome = Outcome(noise=found.kind, sigma=found.sigma, model=str(denoiser), reason=found.explanation)
     if options.strength == 0:
         outcome = replace(outcome, done=COPIED, model="", reason="the strength is 0")
         return CleanRaw(source, source.mosaic, _by_color(source, found.laws), outcome)
     noisy = [plane.signal(source.mosaic) for plane in source.planes]
-    clean = denoiser(noisy, found.laws, progress)
-    mosaic, left = source.mosaic.copy(), []
+    clean = denoiser(defects.removed(noisy, found.laws), found.laws, source.pattern, progress)
+    mosaic = source.mosaic.copy()
     for plane, before, after in zip(source.planes, noisy, clean, strict=True):
         plane.put(mosaic, np.where(_blown(before), before, at_strength(before, after, options.strength)))
-        left.append(_law(plane.signal(mosaic), plane) or ShotNoise(0.0, _rounding(plane)))
-    return CleanRaw(source, mosaic, _by_color(source, left), outcome)
+    left = _measured(source, [plane.signal(mosaic) for plane in source.planes])
+    left = left or ShotNoise(0.0, _rounding(source.planes[0]))
+    return CleanRaw(source, mosaic, _by_color(source, [left] * len(noisy)), outcome)
+
+
+def mosaic_denoiser(source: RawImage, denoiser: Denoiser, name: str) -> MosaicDenoiser:
+    """Return what denoises a raw file: the network `raw` for "auto" and a Bayer sensor, else a model for images.
+
+    Raises:
+        UnnoiseError: the network is for Bayer sensors and this is none, or it is to be averaged over orientations.
+    """
+    bayer = source.pattern != "gray"
+    if isinstance(denoiser, Auto) and bayer and denoisers.RAW in denoisers.bundled_files():
+        denoiser = denoiser.open(denoisers.RAW)
+    if not denoiser.mosaic:
+        return PlaneByPlane(denoiser)
+    if not bayer:
+        raise UnnoiseError(f"{name}: '{denoiser}' is for sensors with a Bayer pattern: use auto")
+    if isinstance(denoiser, Ensemble):
+        raise UnnoiseError(
+            f"{name}: a mosaic cannot be turned, since its colors would change place: leave --ensemble out"
+        )
+    return BayerNetwork(denoiser)
 
 
 def denoise_bytes(data: bytes, options: Options, target: str | Path | None) -> tuple[bytes | None, Outcome]:
@@ -221,17 +253,10 @@ def _blown(signal: np.ndarray) -> np.ndarray:
     return ndimage.binary_erosion(signal >= 1, np.ones((3, 3)), border_value=1)
 
 
-def _measured(source: RawImage, signals: list[np.ndarray], name: str) -> list[ShotNoise]:
-    found = [_law(signal, plane) for signal, plane in zip(signals, source.planes, strict=True)]
-    known = [law for law in found if law is not None]
-    if not known:
-        raise UnnoiseError(f"{name}: too few pixels that are not saturated: its noise cannot be measured")
-    strongest = max(known, key=lambda law: law.sigma(0.5))
-    return [law or strongest for law in found]
-
-
-def _law(signal: np.ndarray, plane: raw.Plane) -> ShotNoise | None:
-    return shot.measure(signal, 1 / plane.span, clipped_black=float(signal.min()) >= 0 and plane.black == 0)
+def _measured(source: RawImage, signals: list[np.ndarray]) -> ShotNoise | None:
+    """Return the noise of all planes; None if too few pixels are not saturated."""
+    clipped = min(float(signal.min()) for signal in signals) >= 0 and min(plane.black for plane in source.planes) == 0
+    return shot.measure(signals, 1 / source.planes[0].span, clipped_black=clipped)
 
 
 def _rounding(plane: raw.Plane) -> float:

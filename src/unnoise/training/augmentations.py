@@ -10,6 +10,8 @@ import pyvips
 from PIL import Image
 from scipy import ndimage
 
+from unnoise.noise import camera
+
 MAX_GAIN = 6.0
 """Largest gain of stretching: beyond it, noise and JPEG blocks would look like image content."""
 BLURS = (0.5, 4.0)
@@ -43,6 +45,42 @@ class Darkening:
         light = 1 - picture if self.negative else picture
         dark = np.float32(self.offset) + np.float32(self.factor) * light ** np.float32(self.power)
         return np.minimum(dark, 1).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaicing:
+    """A picture as `denoisers.mosaic` gives it to a network: seen by a Bayer sensor, its noise stabilized.
+
+    Red is in the corner. The values are sqrt(x + offset) of the light x behind the filters, scaled to [0, 1]: the
+    generalized Anscombe transform of a sensor whose variance is in proportion to x + offset.
+
+    Attributes:
+        gains: of the white balance, `[3]`.
+        matrix: of the colors, `[3, 3]`.
+        exposure: of the brightest light, from 0.2 to 1, drawn by its logarithm.
+        offset: variance of the read noise over that of the shot noise at x = 1, from 1e-4 to 1, drawn by its logarithm:
+            electrons of read noise, squared, over those of the brightest pixel.
+    """
+
+    gains: np.ndarray
+    matrix: np.ndarray
+    exposure: float
+    offset: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Mosaicing:
+        """Draw one."""
+        gains, matrix = camera.draw_colors(rng)
+        exposure, offset = np.exp(rng.uniform(np.log([0.2, 1e-4]), [0, 0]))
+        return cls(gains, matrix, float(exposure), float(offset))
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """Return the mosaic `[H, W, 1]` of a picture `[H, W, 3]`, float32 in [0, 1]."""
+        light = camera.sensor_light(camera.linear(picture), self.gains, self.matrix)
+        counts = np.float32(self.exposure) * camera.mosaic(light, (0, 0))
+        dark = math.sqrt(self.offset)
+        curve = (np.sqrt(counts + np.float32(self.offset)) - np.float32(dark)) / (math.sqrt(1 + self.offset) - dark)
+        return np.minimum(curve, 1).astype(np.float32)
 
 
 def stretch_contrast(picture: np.ndarray, black: float, white: float) -> np.ndarray:

@@ -51,8 +51,10 @@ def check_fit(recipe: Recipe, network: networks.Network, processes: int = 1, shr
     Raises:
         UnnoiseError: they do not.
     """
-    if network.channels != recipe.data.channels:
-        raise UnnoiseError(f"the network has {network.channels} channels and data.channels is {recipe.data.channels}")
+    channels = 1 if recipe.data.mosaic else recipe.data.channels
+    if network.channels != channels:
+        made = "the patches of data.mosaic have 1" if recipe.data.mosaic else f"data.channels is {channels}"
+        raise UnnoiseError(f"the network has {network.channels} channels and {made}")
     for stage in recipe.train.stages:
         if stage.patch % (unit := network.multiple_of * shrinks):
             raise UnnoiseError(

@@ -54,6 +54,7 @@ def make_patches(recipe: Recipe, task: Task, dataset: Dataset, stage: Stage) -> 
         darken=data.darken_probability,
         dither=data.dither_probability,
         blur=data.blur_probability,
+        mosaic=data.mosaic,
     )
 
 

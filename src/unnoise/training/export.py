@@ -152,8 +152,8 @@ def disagreement(network: Network, exported: Path) -> float:
         return _disagreement_of_levels(network, exported)
     rng = np.random.default_rng(0)
     sides = [(1, 1), (2, 3), (5, 4)]
-    copy, differences = Onnx(exported), []
-    original = TorchDenoiser(network, copy.card)
+    copy, differences = Onnx(exported).for_mosaics(), []
+    original = TorchDenoiser(network, copy.card).for_mosaics()
     for tall, wide in sides:
         height, width = tall * _unit(network) + 1, wide * _unit(network)
         noisy = rng.random((height, width, network.channels), dtype=np.float32)

@@ -16,7 +16,7 @@ from unnoise.datasets.base import Dataset, as_float, with_channels
 from unnoise.errors import UnnoiseError
 from unnoise.noise import Noise
 from unnoise.noise.synthetic import Gaussian
-from unnoise.training.augmentations import BLURS, Darkening, blurred, dithered, rescaled, stretch_contrast
+from unnoise.training.augmentations import BLURS, Darkening, Mosaicing, blurred, dithered, rescaled, stretch_contrast
 
 STRETCHED = 0.45
 """Largest share of a stretched patch that becomes black, and largest share that becomes white."""
@@ -39,6 +39,7 @@ class PatchPlan:
         darken: how it is darkened, or None.
         colors: number of colors it is dithered to; 0 for no dithering.
         blur: standard deviation of the Gaussian that it is blurred by, pixels; 0 for no blur.
+        mosaic: the sensor that it is seen by, or None.
     """
 
     picture: int
@@ -53,6 +54,7 @@ class PatchPlan:
     darken: Darkening | None = None
     colors: int = 0
     blur: float = 0.0
+    mosaic: Mosaicing | None = None
 
     @property
     def sigma(self) -> float | None:
@@ -84,6 +86,7 @@ class Patches:
         dither: share of clean images that are dithered to few colors, or to black and white, and get no noise: they
             look noisy, and are not.
         blur: share of clean images that are blurred, as out of focus or through a microscope.
+        mosaic: whether clean color images become mosaics of a raw file, of one channel (`Mosaicing`).
     """
 
     dataset: Dataset
@@ -100,6 +103,7 @@ class Patches:
     darken: float = 0.0
     dither: float = 0.0
     blur: float = 0.0
+    mosaic: bool = False
 
     @property
     def epoch(self) -> int:
@@ -136,6 +140,8 @@ class Patches:
                 target = plan.darken.apply(target)
             if plan.colors:
                 target = dithered(target, plan.colors)
+            if plan.mosaic:
+                target, channels = plan.mosaic.apply(target), 1
             noisy = plan.noise(target, rng)
             if self.target == "second":
                 target = plan.noise(target, rng)
@@ -173,7 +179,9 @@ class Patches:
         colors = int(2 ** rng.integers(1, 6)) if self.dither and rng.random() < self.dither else 0
         noise = Gaussian(0) if colors else noise
         blur = float(np.exp(rng.uniform(*np.log(BLURS)))) if self.blur and rng.random() < self.blur else 0.0
-        return PatchPlan(picture, top, left, turns, mirrored, gray, shares, noise, scale, darken, colors, blur), rng
+        mosaic = Mosaicing.draw(rng) if self.mosaic else None
+        chosen = gray, shares, noise, scale, darken, colors, blur, mosaic
+        return PatchPlan(picture, top, left, turns, mirrored, *chosen), rng
 
     def _draw_scale(self, rng: np.random.Generator, side: int) -> float:
         """Draw the number of pixels per pixel of the patch, for an image whose shorter side is given."""

@@ -54,6 +54,8 @@ class Data(_Section):
         darken_probability: share of clean images, 0 to 1, that are darkened, as at night or under a microscope.
         dither_probability: share of clean images, 0 to 1, that are dithered to few colors and get no noise.
         blur_probability: share of clean images, 0 to 1, that are blurred, as out of focus or through a microscope.
+        mosaic: turn clean color images into mosaics of a Bayer sensor, with red in the corner, whose noise is
+            stabilized (`augmentations.Mosaicing`): for a network of one channel, for raw files. `channels` is 3.
         on_device: keep all images in the memory of the training device, and cut patches and add noise there. A GPU
             would wait for patches that the CPU prepares. For clean images and simple noises only, see `batches`.
     """
@@ -75,6 +77,7 @@ class Data(_Section):
     darken_probability: float = Field(default=0.0, ge=0, le=1)
     dither_probability: float = Field(default=0.0, ge=0, le=1)
     blur_probability: float = Field(default=0.0, ge=0, le=1)
+    mosaic: bool = False
     on_device: bool = False
 
     @field_validator("train", "validation", mode="before")
@@ -272,6 +275,10 @@ class Recipe(_Section):
         augmented = ("halve", "enlarge", "darken", "dither", "blur")
         if data.on_device and any(getattr(data, f"{name}_probability") for name in augmented):
             raise ValueError("data.on_device does not halve, enlarge, darken, dither or blur patches")
+        if data.mosaic and (data.on_device or data.channels != 3 or data.gray_probability):
+            raise ValueError("data.mosaic needs color images: no data.on_device, data.channels 1 or gray_probability")
+        if data.mosaic and self.validation.noise:
+            raise ValueError("validation.noise is for images: mosaics are measured on patches, validation.patches")
         judged = self.validation.patches and (data.validation or data.validation_split)
         for key, wanted in (
             ("validation.keep: best", self.validation.keep == "best"),

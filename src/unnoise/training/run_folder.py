@@ -172,6 +172,7 @@ def make_card(recipe: Recipe, network: networks.Network, trained: str) -> Card:
         reach=getattr(network, "reach", None),
         wants_sigma=network.wants_sigma,
         margin=network.margin,
+        mosaic=recipe.data.mosaic,
         noise=recipe.noise or "",
         task=recipe.task,
         recipe=recipes.dump(recipe),

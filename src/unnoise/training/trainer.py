@@ -170,7 +170,7 @@ class Trainer:
         self.files.create()
         if resume:
             self.progress = self.files.restore(self.fabric, self._state())
-        draws = self.validator is not None and "clean" in self.average.export_outputs
+        draws = self.validator is not None and "clean" in self.average.export_outputs and not self.recipe.data.mosaic
         samples = self.validator.samples if self.validator and draws else None
         self.reporter = Reporter(self.files, self.progress.step, samples)
         try:
