@@ -16,8 +16,8 @@ from unnoise.noise.shot import ShotNoise
 
 _NEIGHBORS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 _SPREAD = 0.05
-"""Least share of a point of light that each of the four nearest pixels receives: of a Gaussian spot of 1.1 pixels full
-width at half maximum, smaller than that of any lens, these receive a tenth, and filters of other colors may halve it."""
+"""Least share of a point of light that each of the four nearest pixels receives. Of a Gaussian spot of 1.1 pixels full
+width at half maximum, smaller than that of any lens, it is a tenth, which filters of other colors may halve."""
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
 """Standard error of a median of normal values, as a multiple of that of their mean."""
 _MAD = 0.6745
