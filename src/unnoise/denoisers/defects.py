@@ -107,7 +107,7 @@ def row_offsets(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -> tu
         return nothing
     values = np.concatenate([_second_difference(plane) for plane in planes], axis=1)
     sigmas = [noise.sigma(float(np.median(plane))) for plane, noise in zip(planes, noises, strict=True)]
-    values /= np.repeat(np.float32(sigmas), [plane.shape[1] for plane in planes])
+    values /= np.repeat(np.asarray(sigmas, np.float32), [plane.shape[1] for plane in planes])
     differences = np.median(values, axis=1)
     spread = np.median(np.abs(values - differences[:, None])) / _MAD
     if spread**2 > 2 * _SECOND_DIFFERENCE:
