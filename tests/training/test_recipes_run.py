@@ -132,5 +132,7 @@ def test_two_steps(path: Path, tmp_path: Path) -> None:
     assert set(recipe.validation.noise) <= set(looks[-1].values)
     assert ("validation_loss" in looks[-1].values) is (recipe.validation.patches > 0)
     assert all(map(np.isfinite, looks[-1].values.values()))
-    assert (card.name, card.network, card.channels) == (recipe.name, str(network), recipe.data.channels)
+    channels = 1 if recipe.data.mosaic else recipe.data.channels
+    assert (card.name, card.network, card.channels) == (recipe.name, str(network), channels)
+    assert card.mosaic == recipe.data.mosaic
     assert (tmp_path / "run" / "losses.png").stat().st_size > 1000
