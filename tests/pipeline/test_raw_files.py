@@ -74,7 +74,7 @@ def test_the_level_of_flat_fields_stays(level: float, iso: str, options: Denoise
     result = clean_of(dng(with_noise(counts, "RGGB", *ISO[iso])), options)
     for noisy, clean in zip(*(signals(result.source, m) for m in (result.source.mosaic, result.mosaic)), strict=True):
         assert abs(clean.mean(dtype=np.float64) - noisy.mean(dtype=np.float64)) < 1e-3  # of white
-        assert clean.std() < 0.35 * noisy.std()
+        assert clean.std() < 0.5 * noisy.std()
 
 
 def test_a_dark_field_is_not_clipped_at_black(options: DenoiseOptions) -> None:
@@ -185,12 +185,15 @@ def test_formats_that_cannot_hold_it_are_refused_before_the_work(options: Denois
 
 
 @pytest.mark.parametrize("value", [WHITE, 65535])
-def test_a_saturated_file_is_refused(value: int, options: DenoiseOptions) -> None:
+def test_a_saturated_file_has_the_noise_of_its_iso(value: int, options: DenoiseOptions) -> None:
+    file = dng(np.full((40, 40), value, np.uint16), iso=800)
+    assert "typical camera at ISO 800" in raw_files.inspect(file, max_pixels=10**6).explanation
+    assert (clean_of(file, options).mosaic == value).all()
     with pytest.raises(UnnoiseError, match="not saturated"):
-        clean_of(dng(np.full((40, 40), value, np.uint16)), options)
+        clean_of(dng(np.full((40, 40), value, np.uint16), iso=0), options)
 
 
-MUTATIONS = 200
+MUTATIONS = 500
 
 
 def test_broken_files_fail_in_one_line_and_leave_nothing_behind(

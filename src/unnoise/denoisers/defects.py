@@ -116,7 +116,7 @@ def row_offsets(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -> tu
     total = (float(np.median(np.abs(differences))) / _MAD) ** 2
     variance = (total - chance) / _SECOND_DIFFERENCE
     # The estimate of a variance from the median of n values is off by 2.33 / sqrt(n) of it, by chance.
-    if variance * _SECOND_DIFFERENCE < 3 * 2.33 / math.sqrt(height) * chance:
+    if variance * _SECOND_DIFFERENCE <= 3 * 2.33 / math.sqrt(height) * chance:
         return nothing
     differences[np.abs(differences) > _OUTLIER * math.sqrt(total)] = 0
     scale = float(np.mean(sigmas))

@@ -96,6 +96,7 @@ class RawImage:
             if it is not stated. DNG 1.6, tag NoiseProfile.
         tags: metadata of the file.
         file: its bytes.
+        name: of the file, for messages.
     """
 
     mosaic: np.ndarray
@@ -113,6 +114,7 @@ class RawImage:
     noise_profile: tuple[tuple[float, float], ...]
     tags: RawTags
     file: bytes
+    name: str = "the image"
 
 
 def is_raw(source: str | Path | bytes) -> bool:
@@ -167,6 +169,7 @@ def read(source: str | Path | bytes, *, max_pixels: int) -> RawImage:
             black, white, float(raw.other.iso_speed) or None, tags.camera, ORIENTATIONS.get(size.flip, 1),
             balance if len(planes) > 1 and min(balance) > 0 and np.isfinite(balance).all() else None,
             _color_matrix(raw), _crop(size), tags.noise_profile(1 if len(planes) == 1 else 3), tags, data,
+            name,
         )  # fmt: skip
 
 
@@ -185,7 +188,7 @@ def develop(
     Returns:
         uint8 or uint16 `[H, W, C]`, C = 3, or 1 for a monochrome sensor.
     """
-    with _opened(source.file, "the image") as raw:
+    with _opened(source.file, source.name) as raw:
         raw.raw_image[:] = mosaic
         options: dict[str, Any] = {} if rotated else {"user_flip": 0}
         # The white level is taken as it is: LibRaw would take the brightest pixel, if that is not much below it.
