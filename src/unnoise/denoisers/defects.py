@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from unnoise.denoisers.bayer import join, split
+from unnoise.denoisers.bayer import join
 from unnoise.noise.shot import ShotNoise
 
 _NEIGHBORS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
+_AROUND = [(row - 1, column - 1) for row, column in np.ndindex(3, 3) if (row, column) != (1, 1)]
+_NEXT = [(-1, 0), (0, -1), (0, 1), (1, 0)]
 _SPREAD = 0.05
 """Least share of a point of light that each of the four nearest pixels receives. Of a Gaussian spot of 1.1 pixels full
 width at half maximum, smaller than that of any lens, it is a tenth, which filters of other colors may halve."""
@@ -55,36 +57,41 @@ def without_defects(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -
     Returns:
         The planes, and the number of defective pixels.
     """
-    medians = [ndimage.median_filter(plane, footprint=_NEIGHBORS, mode="mirror") for plane in planes]
-    spill = _around([plane - median for plane, median in zip(planes, medians, strict=True)])
+    mosaic = np.pad(planes[0] if len(planes) == 1 else join(planes), 4, mode="reflect")
+    step = 1 if len(planes) == 1 else 2  # to the next pixel of the same color
     count, mended = 0, []
-    for plane, median, noise, light in zip(planes, medians, noises, spill, strict=True):
-        sigma = np.sqrt(noise.a * np.maximum(median, 0) + noise.b).astype(np.float32)
-        found = _is_far(plane, sigma) & (np.abs(light) + sigma / 2 < _SPREAD * np.abs(plane - median))
+    for place, (plane, noise) in enumerate(zip(planes, noises, strict=True)):
+        rows, columns = np.nonzero(_is_far(plane, noise))
+        rows, columns = 4 + step * rows + place // 2, 4 + step * columns + place % 2
+        median = _median_around(mosaic, rows, columns, step)
+        excess = mosaic[rows, columns] - median
+        beside = [_excess(mosaic, rows + down, columns + right, step) for down, right in _NEXT]
+        error = np.sqrt(noise.a * np.maximum(median, 0) + noise.b) / 2  # of a mean of four
+        found = np.abs(np.mean(beside, axis=0)) + error < _SPREAD * np.abs(excess)
         count += int(found.sum())
-        mended.append(np.where(found, median, plane) if found.any() else plane)
+        rows, columns = (rows[found] - 4) // step, (columns[found] - 4) // step
+        plane = plane.copy() if len(rows) else plane
+        plane[rows, columns] = median[found]
+        mended.append(plane)
     return mended, count
 
 
-def _is_far(plane: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def _is_far(plane: np.ndarray, noise: ShotNoise) -> np.ndarray:
     highest = ndimage.maximum_filter(plane, footprint=_NEIGHBORS, mode="mirror")
     lowest = ndimage.minimum_filter(plane, footprint=_NEIGHBORS, mode="mirror")
+    sigma = np.sqrt(np.float32(noise.a) * np.maximum(highest, 0) + np.float32(noise.b))
     distance = np.float32(math.sqrt(2 * math.log(max(plane.size, 2)))) * sigma + 2 * (highest - lowest)
     return (plane > highest + distance) | (plane < lowest - distance)
 
 
-def _around(planes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the mean of the four pixels next to each pixel of the sensor, as planes."""
-    if len(planes) == 1:
-        return [_mean_of_four(planes[0])]
-    mosaic = join(planes)
-    around = _mean_of_four(mosaic)
-    return split(around)
+def _median_around(mosaic: np.ndarray, rows: np.ndarray, columns: np.ndarray, step: int) -> np.ndarray:
+    """Return the median of the eight pixels of the same color around each of some pixels."""
+    around = [mosaic[rows + step * down, columns + step * right] for down, right in _AROUND]
+    return np.median(np.asarray(around).reshape(len(_AROUND), -1), axis=0)
 
 
-def _mean_of_four(values: np.ndarray) -> np.ndarray:
-    weights = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
-    return ndimage.convolve(values, weights, mode="mirror")
+def _excess(mosaic: np.ndarray, rows: np.ndarray, columns: np.ndarray, step: int) -> np.ndarray:
+    return mosaic[rows, columns] - _median_around(mosaic, rows, columns, step)
 
 
 def row_offsets(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -> tuple[np.ndarray, float]:
