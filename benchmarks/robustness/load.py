@@ -1,6 +1,6 @@
 """The service under load: many clients, compared with the bare model; or hostile clients.
 
-    python benchmarks/robustness/load.py [--clients 64] [--seconds 60] [--engine onnx] [--abuse]
+    python benchmarks/robustness/load.py [--clients 64] [--seconds 60] [--engine onnx] [--abuse | --hostile 16]
 
 Every client sends the same noisy JPEG of one megapixel again and again, after an answer at once, after a 429 when its
 `Retry-After` has passed. First with model and sigma given, then blind. An answer is right if it equals the first one
@@ -10,6 +10,9 @@ process in the last quarter of the time less that in the second. `wrong` and `fa
 
 `--abuse`: clients that send slowly, disconnect, send decompression bombs, wrong types or floods, or announce 10 GB: the
 responses, and the time until the next honest client got a right answer.
+
+`--hostile N`: throughput of the honest clients while N of those hostile clients attack from 127.0.0.2, without a pause
+and at the lowest priority, as a share of that without them, which is measured before and after for half the time each.
 """
 
 from __future__ import annotations
@@ -21,14 +24,12 @@ import json
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 import common
 import numpy as np
+from hostile_clients import hostile_clients
 
 from unnoise import api, denoisers, io
 from unnoise.evaluation import report
@@ -76,6 +78,21 @@ class Abuse:
     responses: str
     next_honest_s: float
     right: bool
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """Honest clients beside hostile ones."""
+
+    hostile: int
+    honest: int
+    right: int
+    status_429: int
+    wrong: int
+    failed: int
+    undisturbed_per_s: float
+    disturbed_per_s: float
+    share: float
 
 
 def photograph() -> bytes:
@@ -241,40 +258,6 @@ def load(engine: str, clients: int, seconds: float) -> list[Row]:
     return rows
 
 
-def png_header(side: int) -> bytes:
-    """Return a PNG that announces a large image, and holds almost no data."""
-    chunks = {b"IHDR": struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(bytes(99)), b"IEND": b""}
-    checksums = {name: struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks.items()}
-    parts = (struct.pack(">I", len(data)) + name + data + checksums[name] for name, data in chunks.items())
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def hostile_clients(data: bytes) -> dict[str, tuple[bytes, bool]]:
-    """Return what each kind of client sends, and whether it then waits for the response."""
-
-    def request(body: bytes, length: int | None = None, content_type: str = "image/png") -> bytes:
-        head = f"POST /v1/denoise HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n"
-        return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
-
-    headers = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 90) for number in range(2000))
-    black = io.encode(io.from_array(np.zeros((6300, 6300), np.uint8)), ".png")
-    layers = zlib.compress(zlib.compress(bytes(10**8)))
-    return {
-        "slow headers": (b"POST /v1/denoise HTTP/1.1\r\nHost: ", True),
-        "slow bodies": (request(data[:1000], len(data)), True),
-        "disconnect while sending": (request(data[: len(data) // 2], len(data)), False),
-        "disconnect while waiting": (request(data), False),
-        "image of 100000 x 100000": (request(png_header(100_000)), True),
-        "40 megapixels in 40 kB, disconnect": (request(black), False),
-        "compressed zeros": (request(layers, content_type="application/octet-stream"), True),
-        "text as an image": (request(b"<svg onload=alert(1)>" * 99), True),
-        "another content type": (request(b'{"url": "file:///etc/passwd"}', content_type="application/json"), True),
-        "10 GB announced": (request(b"", 10_000_000_000), True),
-        "flood of headers": (b"GET /healthz HTTP/1.1\r\n" + headers, True),
-        "binary garbage": (bytes(range(256)) * 99, True),
-    }
-
-
 def abuse(engine: str, count: int) -> list[Abuse]:
     """Open many connections of each kind of hostile client, and time an honest one meanwhile."""
     data, rows, query = photograph(), [], f"model=color&sigma={SIGMA}"
@@ -296,6 +279,43 @@ def abuse(engine: str, count: int) -> list[Abuse]:
             responses = ", ".join(f"{number} x {status}" for status, number in statuses.most_common())
             rows.append(Abuse(name, count, responses, seconds, answer == expected))
     return rows
+
+
+def disturbed(engine: str, clients: int, seconds: float, hostile: int) -> list[Disturbed]:
+    """Measure the throughput of honest clients without, with, and without hostile clients."""
+    data, query = photograph(), f"model=color&sigma={SIGMA}"
+    with serving(engine) as (address, _):
+        expected = denoise(address, query, data)
+        alone, beside, speeds = Counter[str](), Counter[str](), []
+        for attacked, share in ((False, 0.5), (True, 1), (False, 0.5)):
+            with attacking(address, hostile) if attacked else contextlib.nullcontext():
+                outcomes, _, total = asyncio.run(crowd(address, query, data, expected, clients, share * seconds))
+            (beside if attacked else alone).update(outcomes)
+            speeds.append(outcomes["right"] / total)
+    undisturbed = (speeds[0] + speeds[2]) / 2
+    both = alone + beside
+    return [
+        Disturbed(
+            hostile, clients, both["right"], both["429"], both["wrong"], both["failed"], undisturbed, speeds[1],
+            speeds[1] / undisturbed,
+        )
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def attacking(address: str, count: int) -> Iterator[None]:
+    """Run hostile clients, in a process of their own."""
+    script = Path(__file__).with_name("hostile_clients.py")
+    command = [sys.executable, str(script), address, "--count", str(count)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def denoise_with_retries(address: str, query: str, data: bytes) -> bytes:
@@ -325,9 +345,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--engine", default="onnx")
     parser.add_argument("--abuse", action="store_true", help="measure hostile clients instead")
+    parser.add_argument("--hostile", type=int, metavar="N", help="measure honest clients beside N hostile ones instead")
     parser.add_argument("--count", type=int, default=32, help="hostile clients of each kind")
     arguments = parser.parse_args()
-    if arguments.abuse:
+    if arguments.hostile:
+        rows = disturbed(arguments.engine, arguments.clients, arguments.seconds, arguments.hostile)
+        print(report.markdown(rows))
+    elif arguments.abuse:
         print(report.markdown(abuse(arguments.engine, arguments.count)))
     else:
         print(report.markdown(load(arguments.engine, arguments.clients, arguments.seconds)))
