@@ -85,6 +85,7 @@ def test_only_what_is_right_of_the_divider_is_requested(page: Page, clean: np.nd
 
 
 FAILING = {
+    "empty": ("a.png", b"", "The file is empty"),
     "text": ("a.txt", b"no picture at all", "export it as JPEG"),
     "raw": ("a.png", b"FUJIFILMCCD-RAW " + bytes(99), "develop it first"),
     "damaged": ("a.png", noisy(np.full((60, 60, 3), 128, np.uint8))[:2000], "Copy it again"),
@@ -119,8 +120,7 @@ def test_a_failed_thumbnail_is_marked_without_being_opened(page: Page, clean: np
     settled(page)
     page.locator("li.failed").wait_for()
     assert "b.txt" in page.inner_text("li.failed") and "Failed" in page.inner_text("li.failed")
-    drawn = "document.querySelectorAll('.thumb canvas')[2].width === 200"
-    page.wait_for_function(drawn)  # though browsers cannot open it
+    page.locator("li").nth(2).locator("canvas[width='200']").wait_for()  # drawn, though browsers cannot open it
     assert page.locator("li.failed").count() == 1
     assert page.locator("#divider").is_visible()
 

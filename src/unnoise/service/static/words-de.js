@@ -122,6 +122,7 @@ export default {
   retry: "Erneut versuchen",
   "remove-it": "Entfernen",
   "error-0": "Der Dienst ist nicht erreichbar. Prüfen, ob unnoise serve noch läuft und eine Verbindung besteht, dann erneut versuchen.",
+  "error-400": "Die Datei ist leer oder kam nicht ganz an. Sie noch einmal von ihrem Ursprung kopieren.",
   "error-401": "Der Schlüssel fehlt oder ist falsch. Die Seite neu laden, um ihn noch einmal einzugeben.",
   "error-408": "Das Hochladen war zu langsam. Mit einer schnelleren Verbindung erneut versuchen.",
   "error-413": "Das Bild ist zu groß für diesen Dienst. Es verkleinern oder einen Teil davon exportieren.",

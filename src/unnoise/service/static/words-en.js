@@ -122,6 +122,7 @@ export default {
   retry: "Try again",
   "remove-it": "Remove it",
   "error-0": "The service cannot be reached. Check that unnoise serve is still running and that you are online, then try again.",
+  "error-400": "The file is empty, or did not arrive as a whole. Copy it again from where it comes from.",
   "error-401": "The key is missing or wrong. Reload the page to enter it again.",
   "error-408": "The upload was too slow. Try again on a faster connection.",
   "error-413": "The image is too large for this service. Make it smaller, or export a part of it.",

@@ -122,6 +122,7 @@ export default {
   retry: "Réessayer",
   "remove-it": "La retirer",
   "error-0": "Le service est injoignable. Vérifiez que unnoise serve tourne toujours et que vous êtes en ligne, puis réessayez.",
+  "error-400": "Le fichier est vide, ou n’est pas arrivé en entier. Copiez-le de nouveau depuis son origine.",
   "error-401": "La clé manque ou est fausse. Rechargez la page pour la saisir de nouveau.",
   "error-408": "L’envoi était trop lent. Réessayez avec une connexion plus rapide.",
   "error-413": "L’image est trop grande pour ce service. Réduisez-la, ou exportez-en une partie.",
