@@ -170,6 +170,9 @@ def test_the_sample_is_noisy_and_becomes_clean(page: Page) -> None:
 
 
 def test_the_focus_is_never_lost(page: Page, clean: np.ndarray) -> None:
+    page.on("filechooser", lambda _: None)  # from now on Playwright opens it, which takes a while
+    page.wait_for_timeout(300)
+
     def add(button: str, *names: str) -> None:
         page.locator(button).focus()
         with page.expect_file_chooser() as chooser:
