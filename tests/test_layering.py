@@ -61,7 +61,7 @@ TORCH_MODULES = [
         "training.loggers",
         "training.reporting",
     ],
-    "evaluation.perceptual",
+    *["evaluation.perceptual", "evaluation.vgg"],
     *["training.losses", "training.optimizers", "training.tasks", "training.export"],
 ]
 EXTRA_MODULES = [

@@ -45,6 +45,13 @@ def stack(rng: np.random.Generator) -> np.ndarray:
     return rng.random((2, 3, 24, 20)).astype(np.float32)
 
 
+def test_options_of_the_widgets_are_objects_and_not_text() -> None:
+    """magicgui does not resolve text that names a constant of the module."""
+    for function in (plugin.denoise, plugin.add_noise):
+        for name, parameter in inspect.signature(function).parameters.items():
+            assert (name == "image") == isinstance(parameter.annotation, str), name
+
+
 @pytest.mark.filterwarnings("ignore")  # npe2's own, of pydantic
 def test_the_manifest_is_valid() -> None:
     npe2 = pytest.importorskip("npe2")

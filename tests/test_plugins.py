@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from unnoise.cli import main
 from unnoise.errors import UnnoiseError
 
 Call = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).resolve().parent.parent
 
 MODULE = '''
 """A plug-in of unnoise."""
@@ -33,7 +36,11 @@ from unnoise.spec import HasSpec
 
 @dataclass(frozen=True)
 class Fog(Noise):
-    """Haze: a share of white is mixed in. It has no randomness."""
+    """Haze: a share of white is mixed in. It has no randomness.
+
+    Args:
+        share: of white, 0 to 1.
+    """
 
     name: ClassVar[str] = "fog"
     share: float
@@ -42,8 +49,47 @@ class Fog(Noise):
         return (1 - self.share) * image + np.float32(self.share)
 
 
+@dataclass(frozen=True)
+class Rain(Noise):
+    """Bright streaks from top to bottom.
+
+    Args:
+        share: of columns that are hit.
+    """
+
+    name: ClassVar[str] = "rain"
+    share: float = 0.1
+
+    def apply(self, image, rng):
+        hit = rng.random(image.shape[1]) < self.share
+        return np.where(hit[None, :, None], np.float32(0.9), image)
+
+
+class Dry(HasSpec, Denoiser):
+    """Replace columns by the median of five.
+
+    Args:
+        width: of the columns that are looked at.
+    """
+
+    name = "dry"
+    halo = 2
+
+    def __init__(self, width=5):
+        self.width = width
+
+    def run(self, noisy, sigma):
+        from scipy import ndimage
+
+        return ndimage.median_filter(noisy, (1, self.width, 1), mode="mirror")
+
+
 class Defog(HasSpec, Denoiser):
-    """Remove haze of a known share."""
+    """Remove haze of a known share.
+
+    Args:
+        share: of white, 0 to 1.
+    """
 
     name = "defog"
 
@@ -86,7 +132,12 @@ from unnoise.training.tasks.supervised import Supervised
 
 
 class Thin(Network):
-    """One convolution."""
+    """One convolution.
+
+    Args:
+        channels: of the image.
+        width: not used.
+    """
 
     name = "thin"
     halo = 1
@@ -108,9 +159,11 @@ class Watched(Supervised):
 ENTRY_POINTS = """
 [unnoise.noises]
 fog = fogpack:Fog
+rain = fogpack:Rain
 gaussian = fogpack:Gaussian
 [unnoise.denoisers]
 defog = fogpack:Defog
+dry = fogpack:Dry
 number = fogpack:not_a_class
 [unnoise.datasets]
 ramps = fogpack:Ramps
@@ -124,7 +177,7 @@ watched = fogpack_torch:Watched
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install the package as pip lays it out: its modules, and a dist-info folder beside them."""
     site = tmp_path_factory.mktemp("site")
     (site / "fogpack.py").write_text(MODULE)
@@ -136,6 +189,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(site)
     for name in ("fogpack", "fogpack_torch"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    return site
 
 
 @pytest.fixture
@@ -215,3 +269,22 @@ def test_a_network_and_a_task_are_trained(unnoise: Call, three_pictures: Path, t
     card = json.loads(unnoise("models", model, "--json")[1])
     assert (card["network"], card["task"]) == ("thin:width=2", "watched")
     assert re.search(r"thin:channels=3,width=4 +One convolution\. \[unnoise-fog\]", unnoise("list", "networks")[1])
+
+
+def test_it_passes_the_contract_tests_of_unnoise(installed: Path) -> None:
+    """As its author runs them: in a checkout that is left alone, with the package on the import path."""
+    pytest.importorskip("torch")
+    contracts = {
+        "tests/test_registries.py": "noises-rain or denoisers-dry or networks-thin or tasks-watched or datasets-ramps",
+        "tests/noise/test_noise.py": "test_noise and rain and TestContract",
+        "tests/denoisers/test_denoisers.py": "test_denoisers and dry and TestContract",
+        "tests/networks/test_networks.py": "test_networks and thin",
+        "tests/training/test_tasks.py": "test_tasks and watched",
+    }
+    chosen = " or ".join(f"({one})" for one in contracts.values())
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *contracts]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(installed)])}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout[-3000:]
+    ran = re.search(r"(\d+) passed", done.stdout)
+    assert ran and int(ran[1]) > 40, done.stdout[-500:]

@@ -26,7 +26,7 @@ import numpy as np
 from unnoise import interruption, io
 from unnoise.evaluation import report
 from unnoise.io.picture import from_samples
-from unnoise.service import operations
+from unnoise.service import catalog
 from unnoise.service.limits import Limits
 from unnoise.service.operations import DenoiseRequest, Operations
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12])
     parser.add_argument("--engine", help="inference engine; the service's default without")
     parser.add_argument("--seconds", type=float, default=60, help="longest time for each row")
-    parser.add_argument("--models", nargs="+", default=list(operations.MODELS))
+    parser.add_argument("--models", nargs="+", default=list(catalog.MODELS))
     parser.add_argument("--one", nargs=4, help="operation, model, image and megapixels: this row, in this process")
     given = parser.parse_args()
     if given.one:

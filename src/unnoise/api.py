@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict, Unpack, overload
 import numpy as np
 
 from unnoise import datasets, denoisers, noise as noises
+from unnoise.denoisers.adjusted import Adjustments
 from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import benchmark
@@ -40,6 +41,10 @@ class DenoiseArguments(TypedDict, total=False):
 
     sigma: float | None
     strength: float
+    luma: float
+    color: float
+    detail: float
+    grain: float
     min_noise: float | None
     force: bool
     ensemble: bool
@@ -71,6 +76,10 @@ def denoise(
     *,
     sigma: float | None = None,
     strength: float = 1.0,
+    luma: float = 1.0,
+    color: float = 1.0,
+    detail: float = 0.0,
+    grain: float = 0.0,
     min_noise: float | None = None,
     force: bool = False,
     ensemble: bool = False,
@@ -93,6 +102,13 @@ def denoise(
         sigma: standard deviation of Gaussian noise in 8-bit units (25 is 25/255 of the full scale: of 1 for floats of
             the usual convention, of 4095 for 12 bits; see `io.value_range`); None to estimate the noise.
         strength: 0 returns the image unchanged, 1 is the result of the model, up to 1.5 extrapolates.
+        luma: share of what is removed that is taken out of the brightness, the mean of the color channels: 0 leaves
+            the brightness as it is.
+        color: the same of the color, the differences from the brightness. Gray images have none.
+        detail: share of the structure in what is removed that is brought back, 0 to 1: what is above the noise in its
+            wavelet coefficients. In the brightness only.
+        grain: standard deviation of an even gray grain that is added, as a share of that of the noise, 0 to 1. The same
+            image gets the same grain.
         min_noise: an image whose estimated noise is below this is returned as it is, in 8-bit units; None for the
             default, 2. For the model "auto".
         force: denoise an image in which no noise is found, too, with the model for noise of an unknown kind. For the
@@ -122,6 +138,9 @@ def denoise(
     options = process.DenoiseOptions(
         denoiser, sigma=_level(sigma, "sigma"), strength=as_number(strength, "strength"), value_range=value_range,
         min_level=_level(min_noise, "min_noise"), force=force,
+        adjustments=Adjustments(
+            as_number(luma, "luma"), as_number(color, "color"), as_number(detail, "detail"), as_number(grain, "grain")
+        ),
     )  # fmt: skip
     result = process.denoise_picture(adapters.to_picture(source, channel_axis, alpha, axes), options, progress)
     return adapters.like_source(source, result.picture, channel_axis, axes)

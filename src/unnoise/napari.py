@@ -1,9 +1,8 @@
 """A plug-in of napari: denoise image layers, and add noise to them. napari makes the widgets of the functions.
 
-`napari.yaml` beside this file is the manifest. Neither napari nor Qt is imported here.
+`napari.yaml` beside this file is the manifest. Neither napari nor Qt is imported here. napari reads the annotations, as
+objects where they hold options: it does not resolve text with the names of this module.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -27,12 +26,12 @@ Plane = Callable[[np.ndarray], np.ndarray]
 
 
 def denoise(
-    image: napari.layers.Image,
+    image: "napari.layers.Image",
     model: Annotated[str, {"choices": MODELS}] = "auto",
     strength: Annotated[float, {"min": 0.0, "max": 1.5, "step": 0.05}] = 1.0,
     sigma: Annotated[float, {"min": 0.0, "max": 255.0, "tooltip": "8-bit units; 0 to estimate it"}] = 0.0,
     error: Literal["no map", "map of the expected error"] = "no map",
-) -> list[napari.types.LayerDataTuple]:
+) -> "list[napari.types.LayerDataTuple]":
     """Denoise an image layer, plane by plane.
 
     Args:
@@ -58,8 +57,8 @@ def denoise(
 
 
 def add_noise(
-    image: napari.layers.Image, noise: str = "gaussian:25", seed: int = 0
-) -> list[napari.types.LayerDataTuple]:
+    image: "napari.layers.Image", noise: str = "gaussian:25", seed: int = 0
+) -> "list[napari.types.LayerDataTuple]":
     """Add noise to an image layer, plane by plane.
 
     Args:

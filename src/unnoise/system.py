@@ -53,3 +53,18 @@ def trim_memory() -> None:
     """Give free memory that the allocator holds back to the system, where it is that of GNU."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident_memory(*, peak: bool = False) -> int | None:
+    """Return the bytes of memory of this process, or its peak since `restart_peak`; None where Linux does not tell."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        field = "VmHWM:" if peak else "VmRSS:"
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), None)
+    return None
+
+
+def restart_peak() -> None:
+    """Let the peak of `resident_memory` begin anew."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

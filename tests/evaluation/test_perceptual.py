@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fakes import Call, Identity, InMemory
+from tests.fakes import Call, Hostile, Identity, InMemory
 from unnoise import io, noise
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import sheets, statistics
@@ -61,6 +61,65 @@ def test_metrics_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch,
         ):
             perceptual.make([name])
     assert perceptual.make(["psnr", "ssim"]) == {}
+
+
+@pytest.fixture
+def made_up_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return a cache with random weights, in the layout of piq and torchvision."""
+    torch = pytest.importorskip("torch")
+    from unnoise.evaluation import vgg
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save([torch.rand(1, width, 1, 1) for width in (64, 128, 256, 512, 512)], folder / "lpips_weights.pt")
+    torch.save({key: torch.full((1, 1475, 1, 1), 1 / 2950) for key in ("alpha", "beta")}, folder / "dists_weights.pt")
+    state = {f"features.{key}": value for key, value in vgg.features().state_dict().items()}
+    torch.save({**state, "classifier.0.weight": torch.zeros(3)}, folder / vgg.FILE)
+    return folder
+
+
+@no_piq
+@pytest.mark.parametrize("name", ["lpips", "dists"])
+def test_metrics_of_features_work_with_weights_on_disk(
+    name: str, made_up_weights: Path, photograph: np.ndarray, folder: Path, call: Call
+) -> None:
+    from unnoise.evaluation import perceptual
+
+    metric = perceptual.make([name])[name]
+    noise = np.random.default_rng(0).normal(size=photograph.shape).astype(np.float32)
+    worse = [metric(photograph, photograph + level * noise) for level in (0.0, 0.05, 0.2)]
+    assert abs(worse[0]) < 1e-3 * worse[2] and worse == sorted(worse), worse
+    status, out, _ = call(
+        "evaluate", "median", "--data", f"images:{folder}", "--noise", "gaussian:25", "--metrics", name, "--json"
+    )
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0 and np.isfinite(rows[0][name]), "the fixture `folder` is the folder of the cache, too"
+
+
+@no_piq
+def test_damaged_weights_are_one_line(made_up_weights: Path, call: Call, folder: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    words = ["evaluate", "median", "--data", f"images:{folder}", "--noise", "gaussian:25", "--metrics", "lpips"]
+    good = {path.name: path.read_bytes() for path in made_up_weights.iterdir()}
+    cases = {
+        "vgg16-397923af.pth": (b"PK", {"features.0.weight": torch.zeros(3)}, Hostile(tmp_path / "made"), [1]),
+        "lpips_weights.pt": (b"", {"a": 1}, Hostile(tmp_path / "made"), 3),
+    }
+    for file, contents in cases.items():
+        for content in contents:
+            if isinstance(content, bytes):
+                (made_up_weights / file).write_bytes(content)
+            else:
+                torch.save(content, made_up_weights / file)
+            status, _, err = call(*words)
+            assert status == 2 and err.count("\n") == 1 and file in err, err
+        (made_up_weights / file).unlink()
+        status, _, err = call(*words)
+        assert status == 2 and f"are not on disk: {file} in {made_up_weights}" in err
+        (made_up_weights / file).write_bytes(good[file])
+    assert not (tmp_path / "made").exists(), "code in the file was run"
 
 
 def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
@@ -131,6 +190,7 @@ def test_further_metrics_are_columns(folder: Path, call: Call) -> None:
     status, out, _ = call(*words, "--metrics", "haarpsi", "mdsi", "--intervals")
     assert status == 0
     assert " | haarpsi | haarpsi_low | haarpsi_high | mdsi | mdsi_low | mdsi_high | seconds" in out.splitlines()[0]
+    assert "| haarpsi | mdsi |" in call(*words, "--metrics", "haarpsi,mdsi")[1]
     out = call(*words, "--metrics", "haarpsi", "--per-image")[1]
     assert " | ssim | haarpsi | seconds_per_megapixel |" in out.splitlines()[0] and len(out.splitlines()) == 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from skimage import data
 
 from tests.io.raw_files import BLACK, PATTERNS, WHITE, dng, mosaic_of, tiff_ep, with_noise
 from unnoise import denoisers, io as image_io
+from unnoise.denoisers.adjusted import Adjustments
 from unnoise.errors import UnnoiseError
 from unnoise.io import raw
 from unnoise.noise.shot import ShotNoise
@@ -56,6 +58,17 @@ def test_a_photograph_gains(pattern: str, options: DenoiseOptions) -> None:
         before, after = np.mean((noisy - truth) ** 2), np.mean((clean - truth) ** 2)
         assert 10 * np.log10(before / after) > 3
     assert (result.outcome.done, result.outcome.model) == ("denoised", "gray" if pattern == "gray" else "raw")
+
+
+def test_adjustments_are_left_out_with_a_line(options: DenoiseOptions, caplog: pytest.LogCaptureFixture) -> None:
+    file = dng(with_noise(mosaic_of(photograph(64, 64)), "RGGB", *ISO["high"]), "RGGB")
+    adjusted = dataclasses.replace(options, adjustments=Adjustments(luma=0.5, grain=0.2))
+    plain = clean_of(file, options)
+    assert not caplog.records
+    np.testing.assert_array_equal(clean_of(file, adjusted).mosaic, plain.mosaic)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the image: luma, grain: not for raw files, whose mosaic has no colors yet; left out"
+    ]
 
 
 def test_a_file_with_hardly_any_noise_does_not_lose(options: DenoiseOptions) -> None:

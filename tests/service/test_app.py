@@ -34,7 +34,7 @@ from unnoise.denoisers.base import Denoiser
 from unnoise.errors import UnnoiseError
 from unnoise.io.picture import from_samples
 from unnoise.pipeline import noise_maps, process
-from unnoise.service import app as application, operations
+from unnoise.service import app as application, catalog, operations
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
 from unnoise.service.middleware import HEADERS
@@ -186,6 +186,20 @@ def test_the_map_of_the_noise_level_has_the_limits_of_the_others(client: TestCli
     assert statuses[0] == statuses[1] >= 400
     assert client.post("/v1/noise-map", content=bytes(LIMITS.body_bytes + 1)).status_code == 413
     assert client.post("/v1/noise-map?sigma=3", content=data).status_code == 422
+
+
+def test_results_are_adjusted_by_hand(client: TestClient, noisy: bytes) -> None:
+    shares = {"luma": 0.5, "color": 0.8, "detail": 0.5, "grain": 0.3}
+    query = {"model": "color", "sigma": 25, **shares}
+    answer = client.post("/v1/denoise", params=query, content=noisy)
+    opened = client.app.state.service.operations.open("color")  # type: ignore[union-attr]
+    expected = unnoise.denoise(noisy, opened, sigma=25, **shares)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(pixels(answer.content), pixels(expected))
+    box = {"left": 40, "top": 30, "width": 60, "height": 50}
+    piece = pixels(client.post("/v1/preview", params={**query, **box}, content=noisy).content)
+    np.testing.assert_allclose(piece, pixels(answer.content)[30:80, 40:100], atol=1.01 / 255)
+    for name in shares:
+        assert name in problem(client.post(f"/v1/denoise?{name}=1.5", content=noisy), 422)
 
 
 def test_strength_zero_leaves_the_picture(client: TestClient, noisy: bytes) -> None:
@@ -411,7 +425,7 @@ def test_logs_are_json_without_picture_data(client: TestClient, caplog: pytest.L
 
 def test_models_are_listed_with_the_limits(client: TestClient) -> None:
     offer = client.get("/v1/models").json()
-    assert [one["name"] for one in offer["models"]] == list(operations.MODELS)
+    assert [one["name"] for one in offer["models"]] == list(catalog.MODELS)
     assert offer["limits"] == {"body_bytes": 600_000, "pixels": 20_000_000, "pages": 4, "seconds": 30}
 
 
@@ -677,7 +691,7 @@ def test_the_command_says_where_it_listens(
     calls: list[tuple[Any, Any]] = []
 
     def run(*where: Any, **how: Any) -> None:
-        how.pop("announce")("http://[::1]:8000")
+        how.pop("announce")("http://[::1]:8000", 2.12 * 2**30)
         calls.append((where, how))
 
     monkeypatch.setattr(server, "run", run)

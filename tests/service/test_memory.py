@@ -19,13 +19,13 @@ from unnoise import io, system
 from unnoise.errors import UnnoiseError
 from unnoise.io.layout import Layout
 from unnoise.io.picture import from_samples
-from unnoise.service import app as application, memory, operations
+from unnoise.service import app as application, catalog, memory
 from unnoise.service.limits import Limits
 from unnoise.service.operations import DenoiseRequest, Operations
 from unnoise.service.problems import Problem
 
 LIMITS = Limits(workers=2, queue_size=2)
-FACTS = operations.model_facts()
+FACTS = catalog.model_facts()
 KINDS = ("denoise", "preview", "uncertainty", "inspect", "noise_map")
 
 

@@ -94,6 +94,29 @@ def test_strength_and_model_are_seen_at_once(page: Page, clean: np.ndarray) -> N
     assert not page.locator("#level-row").is_visible()
 
 
+def test_results_are_adjusted_by_hand(page: Page, clean: np.ndarray, tmp_path: Path) -> None:
+    data = noisy(clean)
+    choose(page, "a.png", data)
+    settled(page)
+    page.select_option("#model", "median")
+    page.locator("#fine summary").click()
+    for name, percent in {"luma": 50, "color": 80, "detail": 40, "grain": 30}.items():
+        slide(page, f"#{name}", percent)
+        assert page.inner_text(f"#{name}-said") == f"{percent} %"
+    settled(page)
+    page.locator("#divider").focus()
+    page.keyboard.press("Home")
+    shares = {"luma": 0.5, "color": 0.8, "detail": 0.4, "grain": 0.3}
+    whole = io.read(unnoise.denoise(data, "median", **shares)).to_array()
+    plain = io.read(unnoise.denoise(data, "median")).to_array()
+    seen = at_full_size(page, clean.shape)
+    assert error(seen, whole) < 6 < error(seen, plain), "but for the grain, which differs in tiles"
+    with page.expect_download(timeout=WAIT) as caught:
+        page.locator("#download").click()
+    caught.value.save_as(tmp_path / "clean.png")
+    np.testing.assert_array_equal(io.read(tmp_path / "clean.png").to_array(), whole)
+
+
 def test_keys_zoom_and_move(page: Page, clean: np.ndarray) -> None:
     choose(page, "a.png", noisy(np.tile(clean, (4, 4, 1))))
     page.locator("#found b").wait_for()

@@ -61,6 +61,20 @@ def test_a_task_is_spelt_as_it_was_made(spec: str) -> None:
     assert str(TASKS.make(str(TASKS.make(spec)))) == str(TASKS.make(spec))
 
 
+@pytest.mark.parametrize("name", list(TASKS))
+def test_a_step_returns_the_loss_and_scalars(name: str) -> None:
+    """The contract of all tasks, those of installed packages included."""
+    task, shown = TASKS.make(name), Function(lambda noisy: noisy * torch.ones(1, requires_grad=True))
+    noisy = flat()
+    batch = {"noisy": noisy, "clean": torch.full_like(noisy, 0.5), "second": flat(seed=1)}
+    values = task.step(shown, losses.make("mse"), {**batch, "sigma": torch.full((8, 1, 1, 1), SIGMA)})
+    assert task.target in ("clean", "second", "none") and task.judged in values
+    assert values["loss"].requires_grad and all(one.ndim == 0 and torch.isfinite(one) for one in values.values())
+    assert str(TASKS.make(str(task))) == str(task)
+    side = noisy.shape[2] // task.shrinks
+    assert shown.shown[0].shape[1:] == (1, side, side)
+
+
 @pytest.mark.parametrize(
     "spec", ["noise2void:cell=2", "noise2void:cell=2.5", "noise2void:fill=mean", "noise2void:hide=rows",
              "noise2void:reach=-1", "neighbor2neighbor:-1"],

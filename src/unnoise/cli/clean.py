@@ -54,6 +54,14 @@ def clean(
     strength: Annotated[
         float, typer.Option(help="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it.")
     ] = 1.0,
+    luma: Annotated[float, typer.Option(help="How much of the noise is taken out of the brightness, 0 to 1.")] = 1.0,
+    color: Annotated[float, typer.Option(help="How much of the noise is taken out of the color, 0 to 1.")] = 1.0,
+    detail: Annotated[
+        float, typer.Option(help="How much of the fine structure that was removed is brought back, 0 to 1.")
+    ] = 0.0,
+    grain: Annotated[
+        float, typer.Option(help="Fine gray grain to add, as a share of the noise that was found, 0 to 1.")
+    ] = 0.0,
     min_noise: Annotated[
         float | None,
         typer.Option(
@@ -98,6 +106,7 @@ def clean(
     An output folder keeps a manifest, unnoise.jsonl: a later call skips files that are done and unchanged.
     """
     from unnoise import denoisers
+    from unnoise.denoisers.adjusted import Adjustments
     from unnoise.denoisers.auto import Auto
     from unnoise.io import remote
     from unnoise.pipeline import process
@@ -114,6 +123,7 @@ def clean(
         min_level=from_8bit(min_noise),
         force=force,
         preserve=preserve,
+        adjustments=Adjustments(luma, color, detail, grain),
     )
     if sigma is not None and 0 < sigma < 1:
         print_note(
@@ -140,12 +150,15 @@ def clean(
         return
     if error_map and strength != 1:
         raise UnnoiseError("--error-map describes the model's own result: leave --strength at 1")
+    if error_map:
+        options.check_own_result()
     if isinstance(options.denoiser, Auto):
         options.denoiser.preload()
     recorded: dict[str, Any] = {  # in the manifest: a file is done again when one of these differs
         **{"model": model, "engine": engine, "sigma": sigma, "strength": strength, "ensemble": ensemble},
         **{"quality": quality, "version": __version__},
     }
+    recorded |= options.adjustments.changed
     if value_range:
         recorded["value_range"] = list(value_range)
     if min_noise is not None:

@@ -41,6 +41,14 @@ def serve(
     open_: Annotated[
         bool, typer.Option("--open", help="Serve other machines without a key and for any host name.")
     ] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="[NAME=]FILE",
+            help="Let requests name this model file, too; may be repeated. Default name: that of the file.",
+        ),
+    ] = None,
     engine: Engine = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Images processed at the same time. Default: one per core, at most 4.")
@@ -85,13 +93,17 @@ def serve(
                 "--allowed-host or UNNOISE_ALLOWED_HOST, or allow it by --open"
             )
         print_note("other machines can use this service without a key")
-    work = for_work(limits.memory, limits.bodies)
-    print_line(f"memory: {limits.memory / 2**30:.2f} GiB, of which {work / 2**30:.2f} for images; --memory changes it")
+    for_work(limits.memory, limits.bodies)  # before models are opened
 
-    def announce(address: str) -> None:
+    def announce(address: str, work: int) -> None:
+        total = limits.memory / 2**30
+        print_line(f"memory: {total:.2f} GiB, of which {work / 2**30:.2f} for images; --memory changes it")
         print_line(f"open {address} in a browser; Ctrl-C stops the service")
 
-    server.run(host, port, limits=limits, key=key, names=allowed_host or (), engine=engine, announce=announce)
+    server.run(
+        host, port, limits=limits, key=key, names=allowed_host or (), engine=engine, files=model or (),
+        announce=announce,
+    )  # fmt: skip
 
 
 def _size(text: str) -> int:

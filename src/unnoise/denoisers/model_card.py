@@ -24,6 +24,7 @@ _RANGES = {
     "halo": (0, _LARGEST, True),
     "reach": (0, _LARGEST, True),
     "margin": (0, 1024, False),
+    "tile": (64, _LARGEST, True),
 }
 """Field -> its least and largest value, and whether it may be missing: others would take all memory, or never end."""
 _RENAMED = {"terms": "data_licence"}  # cards before version 0.2
@@ -44,6 +45,7 @@ class Card:
         wants_sigma: whether sigma is an input.
         margin: reflected pixels added beyond each border.
         mosaic: whether it denoises the mosaics of raw files, and no images.
+        tile: longest side of the tiles that images are cut into, in pixels; None for the default.
         noise: spec of the noise that it was trained on; "" for that of its training pairs.
         task: training task.
         recipe: the recipe, as YAML.
@@ -74,6 +76,7 @@ class Card:
     error_model: dict[str, list[float]] = field(default_factory=dict)
     version: str = ""
     licence: str = "Apache-2.0"
+    tile: int | None = None
 
     @property
     def corrects_clipping(self) -> bool:
@@ -97,6 +100,7 @@ class Card:
             margin=self.margin,
             mosaic=self.mosaic,
             corrects_clipping=self.corrects_clipping,
+            tile=self.tile,
             error_model={int(channels): tuple(terms) for channels, terms in self.error_model.items()} or None,
         )
 

@@ -35,7 +35,7 @@ class TorchDenoiser(Denoiser):
     """
 
     def __init__(self, network: networks.Network, card: Card | None = None, *, bf16: bool = False) -> None:
-        self.network, self.bf16 = network, bf16
+        self.network, self.card, self.bf16 = network, card, bf16
         info = card.info if card else DenoiserInfo()
         self.adopt(
             replace(

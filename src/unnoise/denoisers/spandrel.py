@@ -30,6 +30,8 @@ with torchvision_stand_in.importable():
 
 _CONDITIONED = {"DRUNet": "gaussian:0..50", "FDnCNN": "gaussian:0..75", "FFDNet": "gaussian:0..75"}
 """Architectures that take a map of sigma as their last channel, and the noise that their authors train them on."""
+_TILE, _BLENDED_TILE = 768, 512
+"""Sides of tiles, with and without a finite reach: most published networks then take 1 to 3 GB, for any image."""
 _CONVOLUTIONAL = ("DnCNN", *_CONDITIONED)
 """Architectures that are convolutions and activations, whose modules stand in the order in which they run."""
 
@@ -103,6 +105,7 @@ def adapt(weights: Mapping[str, Any], source: Path) -> tuple[AdaptedNetwork, Car
         halo=network.halo,
         wants_sigma=network.wants_sigma,
         margin=network.margin,
+        tile=_BLENDED_TILE if network.halo is None else _TILE,
         task="",
         data_licence="not stated in the file",
         licence="not stated in the file",

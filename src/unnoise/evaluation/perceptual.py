@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,13 @@ import torch
 
 from unnoise.denoisers import torchvision_stand_in
 from unnoise.errors import UnnoiseError
+from unnoise.evaluation import vgg
 from unnoise.evaluation.metrics import fits_8_bits, to_8_bit
 from unnoise.optional import require
 from unnoise.spec import unknown
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """Compares a true image and another one, `[H, W, C]` in [0, 1]; NaN where it is not defined."""
-_VGG = "vgg16-397923af.pth"  # torchvision's name of the weights that both are made of
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ METRICS = {
     "ms-ssim": _Kind("multi_scale_ssim", 161),  # five scales of a window of 11 pixels: 10 * 2 ** 4 + 1
     "haarpsi": _Kind("haarpsi", 16),
     "mdsi": _Kind("mdsi", 8, color=True),
-    "lpips": _Kind("LPIPS", 16, ("lpips_weights.pt", _VGG), color=True),
-    "dists": _Kind("DISTS", 16, ("dists_weights.pt", _VGG), color=True),
+    "lpips": _Kind("LPIPS", 16, ("lpips_weights.pt", vgg.FILE), color=True),
+    "dists": _Kind("DISTS", 16, ("dists_weights.pt", vgg.FILE), color=True),
 }
 """Name -> how it is computed. Higher is better for "ms-ssim" and "haarpsi", lower for the others."""
 
@@ -57,17 +56,20 @@ METRICS = {
 def make(names: Iterable[str]) -> dict[str, Metric]:
     """Return metrics by name; "psnr" and "ssim", which are always measured, are left out.
 
+    Several names may stand in one, separated by commas.
+
     Raises:
         UnnoiseError: there is no such metric, piq is not installed, or weights are not on disk.
     """
-    return {name: _metric(name) for name in dict.fromkeys(names) if name not in ("psnr", "ssim")}
+    wanted = [one.strip() for name in names for one in name.split(",")]
+    return {name: _metric(name) for name in dict.fromkeys(wanted) if name not in ("psnr", "ssim")}
 
 
 def _metric(name: str) -> Metric:
     if name not in METRICS:
         raise UnnoiseError(unknown("metric", name, ["psnr", "ssim", *METRICS]))
     kind = METRICS[name]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder = vgg.cache()
     if missing := [file for file in kind.files if not (folder / file).is_file()]:
         raise UnnoiseError(f"the metric '{name}' needs weights that are not on disk: {', '.join(missing)} in {folder}")
     with torchvision_stand_in.importable():
@@ -75,9 +77,10 @@ def _metric(name: str) -> Metric:
     function = getattr(piq, kind.function)
     if kind.files:
         try:
-            function = function()
-        except (UnnoiseError, AttributeError) as error:
-            raise UnnoiseError(f"the metric '{name}' needs torchvision, which does not load here") from error
+            with vgg.from_cache(piq.perceptual):
+                function = function()
+        except (TypeError, KeyError, RuntimeError, AssertionError) as error:
+            raise UnnoiseError(f"'{folder / kind.files[0]}' does not hold the weights of {kind.function}") from error
     else:
         function = functools.partial(function, data_range=1.0)
     return functools.partial(_compare, function, kind)

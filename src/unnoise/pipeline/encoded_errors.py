@@ -55,7 +55,7 @@ def map_errors(
     Raises:
         UnnoiseError: as `io.read`, or the strength is not 1.
     """
-    error_maps.check_strength(options.strength)
+    options.check_own_result()
 
     def read() -> io.RowReader:
         return io.RowReader(data, max_pixels=options.max_pixels, max_pages=max_pages, page=page)

@@ -42,7 +42,9 @@ def denoise_region(
     first = [max(side.start - denoiser.halo, 0) // denoiser.multiple_of * denoiser.multiple_of for side in region]
     outer = tuple(slice(start, side.stop + denoiser.halo) for start, side in zip(first, region, strict=True))
     crop = tuple(slice(side.start - start, side.stop - start) for start, side in zip(first, region, strict=True))
-    return process.denoise_array(denoiser, pixels[outer], sigma, strength=strength, progress=progress)[crop]
+    return process.denoise_array(
+        denoiser, pixels[outer], sigma, strength=strength, progress=progress, origin=(first[0], first[1])
+    )[crop]
 
 
 def to_screen(picture: Picture, pixels: np.ndarray, alpha: np.ndarray | None, values: ValueRange) -> bytes:

@@ -9,7 +9,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from unnoise import io
 from unnoise.denoisers import rescaled, tiling
+from unnoise.denoisers.adjusted import Adjustments, add_grain
 from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.denoisers.grouped import Grouped, Member
@@ -26,7 +27,7 @@ from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import output_suffix
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_format, check_target, make_folder
-from unnoise.io.value_range import range_of
+from unnoise.io.value_range import ValueRange, range_of
 from unnoise.pipeline import error_maps, page_models, raw_files, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
@@ -56,6 +57,7 @@ class DenoiseOptions:
         min_level: noise found below this is ignored, a fraction of the full scale; None for the default of `Auto`.
         force: denoise images in which no noise is found, too.
         preserve: give an output the modification time of its input.
+        adjustments: how much is taken out of brightness and color, and what is brought back.
 
     Raises:
         UnnoiseError: a value is out of range.
@@ -71,6 +73,7 @@ class DenoiseOptions:
     min_level: float | None = None
     force: bool = False
     preserve: bool = False
+    adjustments: Adjustments = field(default_factory=Adjustments)
 
     def __post_init__(self) -> None:
         """Check the ranges before any work."""
@@ -122,13 +125,27 @@ class DenoiseOptions:
             min_level = None if self.min_level is None else self.min_level / values.contrast
             chooser = chooser.with_limit(min_level, force=self.force)
         if values.is_unit:
-            return chooser.resolve(pixels, self.sigma)
+            denoiser, level = chooser.resolve(pixels, self.sigma)
+            return self._adjusted(denoiser, level, pixels, values), level
         sigma = None if self.sigma is None else self.sigma / values.contrast
         denoiser, level = chooser.resolve(values.without_outliers(pixels), sigma)
         scaled = rescaled.Rescaled(denoiser, values)
         if denoiser.estimate is not None:
             scaled.estimate = denoiser.estimate.scaled(values.contrast)
-        return scaled, None if level is None else level * values.contrast
+        level = None if level is None else level * values.contrast
+        return self._adjusted(scaled, level, pixels, values), level
+
+    def _adjusted(self, denoiser: Denoiser, level: Sigma | None, pixels: np.ndarray, values: ValueRange) -> Denoiser:
+        known = self.sigma if level is None else level
+        return self.adjustments.applied_to(denoiser, known, pixels, values)
+
+    def check_own_result(self) -> None:
+        """Raise UnnoiseError unless the result is the model's own, as an error map needs it."""
+        error_maps.check_strength(self.strength)
+        if changed := self.adjustments.changed:
+            raise UnnoiseError(
+                f"an error map describes the model's own result: leave {' and '.join(changed)} at the default"
+            )
 
 
 _HookFactory = Callable[[Outcome], CommitHook]  # what is done -> the hook for the written file
@@ -142,6 +159,7 @@ def denoise_array(
     *,
     strength: float = 1.0,
     progress: ProgressCallback = lambda _: None,
+    origin: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Denoise an array of any size; in tiles, unless the denoiser has no `halo` and the array is small.
 
@@ -154,6 +172,7 @@ def denoise_array(
         sigma: noise level to call it with, [0, 1] units, as `DenoiseOptions.resolve` returns it.
         strength: interpolates from the noisy image (0) to the result (1) and beyond.
         progress: called with the fraction that is done.
+        origin: row and column of the array in the image that it is a part of.
 
     Returns:
         The denoised image, float32 `[H, W, C]`.
@@ -169,7 +188,7 @@ def denoise_array(
     else:
         clean = denoiser(noisy, sigma)
     progress(1.0)
-    return streaming.at_strength(noisy, clean, strength)
+    return add_grain(denoiser, noisy, streaming.at_strength(noisy, clean, strength), origin)
 
 
 def denoise_picture(
@@ -191,7 +210,7 @@ def denoise_picture(
         UnnoiseError: an error map is requested, and the strength is not 1.
     """
     if error_map:
-        error_maps.check_strength(options.strength)
+        options.check_own_result()
     noisy = picture.pixels
     pages = clean = np.split(noisy, picture.header.pages)
     channels = picture.header.page_channels
@@ -209,6 +228,7 @@ def denoise_picture(
             page if options.is_noop(models[before][1]) else denoise_array(
                 models[before][0], page, models[before][1], strength=options.strength,
                 progress=lambda done, before=before: progress((before + done) / len(pages)),
+                origin=(before * len(page), 0),
             )
             for before, page in enumerate(pages)
         ]  # fmt: skip
@@ -249,6 +269,7 @@ def denoise_file(
     """
     start = time.perf_counter()
     if error_map is not None:
+        options.check_own_result()
         error_maps.check(error_map, strength=options.strength, overwrite=options.overwrite)
     options = replace(options, overwrite=options.overwrite or job.replace_existing)
     check_target(job.target, overwrite=options.overwrite, make_parents=True)

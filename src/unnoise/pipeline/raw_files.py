@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy import ndimage
 from unnoise import denoisers
 from unnoise.denoisers import Ensemble, defects
 from unnoise.denoisers.auto import Auto
+from unnoise.denoisers.adjusted import Adjustments
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.mosaic import BayerNetwork, MosaicDenoiser, PlaneByPlane
 from unnoise.errors import UnnoiseError
@@ -27,6 +29,8 @@ from unnoise.noise.estimation import NoiseEstimate
 from unnoise.noise.shot import ShotNoise
 from unnoise.pipeline.outcome import COPIED, Outcome
 from unnoise.pipeline.streaming import at_strength
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".dng"
 ProgressCallback = Callable[[float], None]
@@ -52,6 +56,8 @@ class Options(Protocol):
     def overwrite(self) -> bool: ...  # noqa: D102
     @property
     def quality(self) -> int | None: ...  # noqa: D102
+    @property
+    def adjustments(self) -> Adjustments: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,8 @@ def open_checked(source: str | Path | bytes, suffix: str, options: Options, erro
         raise UnnoiseError(
             f"{name}: the noise of a raw file is measured in its mosaic: leave {' and '.join(given)} out"
         )
+    if changed := options.adjustments.changed:
+        log.warning("%s: %s: not for raw files, whose mosaic has no colors yet; left out", name, ", ".join(changed))
     image = raw.read(source, max_pixels=options.max_pixels)
     if suffix.lower() != SUFFIX and (why := formats.unsupported_reason(_header(image, suffix), suffix)):
         raise UnnoiseError(f"{name}: {why}; raw files are also written as {SUFFIX}")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from unnoise.denoisers import tiling
+from unnoise.denoisers.adjusted import add_grain
 from unnoise.denoisers.tiling import Tile
 from unnoise.io import Header, stream_writer
 from unnoise.io.atomic import CommitHook
@@ -180,7 +181,7 @@ def denoised_strips(
         top = page * height  # rows of the pages before
         denoiser, sigma = models[page]
         estimator = None if errors is None else errors[page]
-        size = tile_size(header, denoiser.multiple_of)
+        size = tile_size(header, denoiser.multiple_of, denoiser.tile)
         further = 0 if errors is None else ErrorEstimator.reach
         reach = tiling.OVERLAP if denoiser.halo is None else denoiser.halo + further
         margin = reach + -reach % denoiser.multiple_of
@@ -192,6 +193,8 @@ def denoised_strips(
             share: float = share, estimator: ErrorEstimator | None = estimator,
         ) -> Strip:  # fmt: skip
             clean = at_strength(noisy, model[0](noisy, model[1]), share) if share else noisy
+            if share:
+                clean = add_grain(model[0], noisy, clean, (top + tile.outer[0].start, tile.outer[1].start))
             lines, columns = tile.inner
             done = (top + lines.start) * header.width + (lines.stop - lines.start) * columns.stop
             progress(done / (header.height * header.width))
@@ -204,9 +207,9 @@ def denoised_strips(
             yield from _blend(strips, denoise, header.layout, margin, height)
 
 
-def tile_size(header: Header, multiple_of: int) -> int:
-    """Return the longest side of the tiles of an image on a grid, without their margin."""
-    return max(multiple_of, min(TILE, STRIP_BYTES * header.height // header.size))
+def tile_size(header: Header, multiple_of: int, longest: int | None = None) -> int:
+    """Return the longest side of the tiles of an image on a grid, without their margin; `longest` is a bound on it."""
+    return max(multiple_of, min(TILE, longest or TILE, STRIP_BYTES * header.height // header.size))
 
 
 def bands(rows: RowReader, above: int, tiles: list[Tile]) -> Iterator[_Band]:

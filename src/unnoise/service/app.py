@@ -8,8 +8,8 @@ import hashlib
 import importlib.resources
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from pathlib import PurePath
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -23,6 +23,7 @@ from unnoise.denoisers.onnx import Onnx
 from unnoise.errors import UnnoiseError
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service import memory, operations, problems, request_body
+from unnoise.service.catalog import Catalog
 from unnoise.service.jobs import JobRegistry, JobState
 from unnoise.service.limits import Limits
 from unnoise.service.middleware import LOCAL, GuardMiddleware
@@ -67,15 +68,17 @@ class Service:
     Args:
         limits: bounds on requests.
         engine: inference engine, as in `denoisers.make`.
+        files: model files that requests can name, too; see `Catalog`.
     """
 
-    def __init__(self, limits: Limits, engine: str | None) -> None:
+    def __init__(self, limits: Limits, engine: str | None, files: Sequence[str | Path] = ()) -> None:
         self.limits = limits
         self.jobs = JobRegistry()
         self.budget = request_body.MemoryBudget(limits.bodies)
         self.pool = Pool(limits)
-        self.admission = memory.Admission(memory.for_work(limits.memory, limits.bodies), lambda: self.pool.retry_after)
-        self.operations = operations.Operations(limits, engine, lambda: self.pool.working)
+        self.operations = operations.Operations(limits, engine, lambda: self.pool.working, files)
+        work = memory.for_work(limits.memory, limits.bodies, self.operations.catalog.opened_bytes)
+        self.admission = memory.Admission(work, lambda: self.pool.retry_after)
         self.ready = self.draining = False
         self._clients: Counter[str] = Counter()
         self.metrics = Metrics(
@@ -153,6 +156,11 @@ class Service:
 
             return await self.pool.run(work, job, lambda: _disconnected(request), release)
 
+    def checked(self, options: DenoiseRequest) -> DenoiseRequest:
+        """Return options; raise UnnoiseError if there is no model of that name."""
+        self.operations.catalog.check(options.model)
+        return options
+
     def respond(self, request: Request, output: operations.EncodedPicture) -> Response:
         """Return an encoded image as a response, and record it in metrics and log."""
         if output.model:
@@ -179,7 +187,12 @@ async def _disconnected(request: Request) -> None:
 
 
 def make(
-    limits: Limits | None = None, *, key: str | None = None, names: Collection[str] = (), engine: str | None = None
+    limits: Limits | None = None,
+    *,
+    key: str | None = None,
+    names: Collection[str] = (),
+    engine: str | None = None,
+    files: Sequence[str | Path] = (),
 ) -> FastAPI:
     """Build the application.
 
@@ -188,9 +201,13 @@ def make(
         key: the bearer key that requests must send; None for no key.
         names: host names that requests may be addressed to; empty for any.
         engine: inference engine, as in `denoisers.make`.
+        files: model files that requests can name, too; see `Catalog`.
+
+    Raises:
+        UnnoiseError: a file is not a model, or there is too little memory.
     """
     limits = limits or Limits()
-    service = Service(limits, engine)
+    service = Service(limits, engine, files)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -212,7 +229,19 @@ def make(
     _add_service_routes(app, service)
     for address, (name, media_type) in PAGE.items():
         app.add_api_route(f"/{address}", _file(name, media_type), include_in_schema=False)
+    describe = app.openapi
+    app.openapi = lambda: _with_models(describe(), service.operations.catalog.names)
     return app
+
+
+def _with_models(document: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Let an OpenAPI document list the values of each parameter `model`."""
+    for methods in document["paths"].values():
+        for method in methods.values():
+            for parameter in method.get("parameters", ()):
+                if parameter["name"] == "model":
+                    parameter["schema"]["enum"] = list(names)
+    return document
 
 
 def _add_image_routes(app: FastAPI, service: Service) -> None:
@@ -222,7 +251,7 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/denoise", responses=files(operations.SUFFIXES) | refusals, **picture)
     async def denoise(request: Request, query: Annotated[Denoising, Query()]) -> Response:
         """Denoise an image; bit depth, color profile, EXIF, transparency and pages are preserved."""
-        options = query.to_request(format=query.format and query.format.value, quality=query.quality)
+        options = service.checked(query.to_request(format=query.format and query.format.value, quality=query.quality))
         estimate = lambda data: service.operations.memory("denoise", data, options)  # noqa: E731
         operation = lambda data, report: service.operations.denoise(data, options, report)  # noqa: E731
         return service.respond(request, await service.process(request, query.job, operation, estimate))
@@ -233,10 +262,10 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
 
         Strength 0 renders the input.
         """
-        box = (query.left, query.top, query.width, query.height)
+        options, box = service.checked(query.to_request()), (query.left, query.top, query.width, query.height)
         region = (query.height or service.limits.pixels, query.width or service.limits.pixels)
-        estimate = lambda data: service.operations.memory("preview", data, query.to_request(), region)  # noqa: E731
-        operation = lambda data, report: service.operations.preview(data, query.to_request(), box, report)  # noqa: E731
+        estimate = lambda data: service.operations.memory("preview", data, options, region)  # noqa: E731
+        operation = lambda data, report: service.operations.preview(data, options, box, report)  # noqa: E731
         return service.respond(request, await service.process(request, query.job, operation, estimate))
 
     @app.post("/v1/uncertainty", responses=files(["png"]) | refusals, **picture)
@@ -245,7 +274,7 @@ def _add_image_routes(app: FastAPI, service: Service) -> None:
 
         It is calibrated for white noise and for signal-dependent noise.
         """
-        options, gain = query.to_request(), query.gain
+        options, gain = service.checked(query.to_request()), query.gain
         estimate = lambda data: service.operations.memory("uncertainty", data, options)  # noqa: E731
         operation = lambda data, report: service.operations.uncertainty(data, options, gain, report)  # noqa: E731
         return service.respond(request, await service.process(request, query.job, operation, estimate))
@@ -293,7 +322,7 @@ def _add_job_routes(app: FastAPI, service: Service) -> None:
 
 
 def _add_service_routes(app: FastAPI, service: Service) -> None:
-    capabilities = _capabilities(service.limits)
+    capabilities = _capabilities(service.limits, service.operations.catalog)
 
     @app.get("/v1/models", responses=problems.described(401), tags=["service"])
     async def models() -> Capabilities:
@@ -320,7 +349,7 @@ def _add_service_routes(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.page(), headers={"Content-Type": service.metrics.media_type})
 
 
-def _capabilities(limits: Limits) -> Capabilities:
+def _capabilities(limits: Limits, catalog: Catalog) -> Capabilities:
     cards = [Onnx(path, threads=1).card for path in denoisers.bundled_models().values()]
     classes = {name: denoisers.DENOISERS.find(name) for name in denoisers.DENOISERS.members}
     automatic = ModelInfo(
@@ -333,10 +362,14 @@ def _capabilities(limits: Limits) -> Capabilities:
         ModelInfo(name=name, summary=str(cls.__doc__).partition("\n")[0], wants_sigma=cls.wants_sigma, network=False)
         for name, cls in classes.items()
     ]
+    added = [
+        ModelInfo(name=name, summary=model.summary, wants_sigma=model.denoiser.wants_sigma, network=True)
+        for name, model in catalog.added.items()
+    ]
     bounds = {name: getattr(limits, name) for name in ("body_bytes", "pixels", "pages", "seconds")}
     return Capabilities(
         version=__version__,
-        models=[automatic, *networks, *filters],
+        models=[automatic, *networks, *filters, *added],
         formats=list(operations.OUTPUTS),
         limits=bounds,
     )

@@ -9,13 +9,13 @@ the measured peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from unnoise import denoisers
-from unnoise.denoisers import noise_level, tiling
+from unnoise.denoisers import detail, noise_level, tiling
 from unnoise.denoisers.base import DenoiserInfo
 from unnoise.errors import UnnoiseError
 from unnoise.io import Header
@@ -51,6 +51,7 @@ _UNKNOWN = 395  # bytes for each pixel of a tile: as of the largest bundled netw
 _LEVEL_BYTES = 210  # of the estimator of the noise level, for each pixel of a tile
 _PREPARED = 1.25  # copies of the pixels where they are brought into the range of values, and the mask of outliers
 _ERROR_BYTES = 130  # of the features of an error map, for each pixel of a tile
+_ADJUSTED_BYTES = 70  # of the wavelet coefficients of the residual, for each pixel of a tile
 _PYTORCH = 100 * MIB  # which is imported at the first use
 _STRIP_ROWS = 516  # that zero_shot cleans at a time
 _KEPT = 0.75  # share of the memory of a tile that an engine keeps until it is released
@@ -68,6 +69,8 @@ class Work:
         estimates: whether the noise is estimated.
         strength: as for `process.DenoiseOptions`.
         codec: name of the format of the output.
+        tile_bytes: denoiser -> bytes for each pixel of a tile with its margin.
+        adjusts: whether results are adjusted by hand.
     """
 
     operation: str
@@ -76,6 +79,8 @@ class Work:
     estimates: bool = True
     strength: float = 1.0
     codec: str = "PNG"
+    tile_bytes: Mapping[str, float] = field(default_factory=lambda: TILE_BYTES)
+    adjusts: bool = False
 
 
 def estimate(work: Work, header: Header) -> int:
@@ -119,7 +124,7 @@ class _Stages:
         return max(self._tile_of(one, extra, reach, largest) for one in self.work.denoisers)
 
     def _tile_of(self, denoiser: DenoiserInfo, extra: int, reach: int, largest: int | None) -> float:
-        factor: float = TILE_BYTES.get(denoiser.name.partition(":")[0], _UNKNOWN)
+        factor: float = self.work.tile_bytes.get(denoiser.name.partition(":")[0], _UNKNOWN)
         factor = max(factor, _KEPT * factor + extra)  # the rest comes after the denoiser
         if denoiser.name == "zero_shot":
             large = self.pixels > streaming.STREAMING_PIXELS or largest is not None
@@ -141,10 +146,15 @@ class _Stages:
         scale = max(1, self.header.colours / 3) * (1 if self.is_unit else 1.1)  # brought into the range of values
         return scale * factor * math.prod(sides)
 
+    def _adjusted_tile(self) -> float:
+        return self._tile(_ADJUSTED_BYTES, detail.REACH) if self.work.adjusts else self._tile()
+
     def _denoise(self) -> list[float]:
         joined = self.floats if self.header.pages > 1 else 0
         stretched = 3.25 * self.floats if self.work.strength != 1 else 0
-        tile = self._tile()
+        tile = self._adjusted_tile()
+        if self.work.adjusts:
+            stretched = max(stretched, 2 * self.floats)
         encoded = 3 * self.samples + CODEC_BYTES.get(self.work.codec, 0) * self.pixels
         last = max(joined, stretched, encoded)
         return [self.floats + tile, self.floats + _KEPT * tile + last]
@@ -153,7 +163,7 @@ class _Stages:
         height, width = self.work.region or (self.header.height, self.header.width)
         part = min(height * width / self.pixels, 1) * self.floats
         clean = self.floats if any(one.halo is None for one in self.work.denoisers) else part
-        tile, shown = self._tile(), 2 * part  # values on the screen, and their encoding
+        tile, shown = self._adjusted_tile(), 2 * part  # values on the screen, and their encoding
         return [clean + tile, part + _KEPT * tile + shown]
 
     def _noise_map(self) -> list[float]:
@@ -217,20 +227,22 @@ class Admission:
         return release
 
 
-def for_work(limit: int, bodies: int) -> int:
+def for_work(limit: int, bodies: int, added: int = 0) -> int:
     """Return what is left for work of the memory of the service.
 
     Args:
         limit: the memory of the service.
         bodies: the most that request and response bodies take of it.
+        added: what models take that are added to those of every service.
 
     Raises:
         UnnoiseError: nothing is left.
     """
-    left = limit - BASE - bodies
+    models = BASE + added
+    left = limit - models - bodies
     if left <= 0:
         raise UnnoiseError(
-            f"{_gigabytes(limit)} of memory are too little: the models take {_gigabytes(BASE)}, bodies of requests "
+            f"{_gigabytes(limit)} of memory are too little: the models take {_gigabytes(models)}, bodies of requests "
             f"{_gigabytes(bodies)}"
         )
     return left

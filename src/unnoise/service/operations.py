@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyvips
 
 from unnoise import denoisers, io, system
+from unnoise.denoisers.adjusted import Adjustments
 from unnoise.denoisers.auto import MODEL_FOR_NOISE, Auto
 from unnoise.denoisers.base import Denoiser, DenoiserInfo, Sigma
 from unnoise.denoisers.onnx import Onnx
@@ -23,6 +23,7 @@ from unnoise.pipeline import encoded_errors, noise_maps, preview, process
 from unnoise.pipeline.outcome import Outcome
 from unnoise.pipeline.process import ProgressCallback
 from unnoise.service import memory
+from unnoise.service.catalog import Catalog
 from unnoise.service.limits import Limits
 from unnoise.units import from_8bit, to_8bit
 
@@ -30,8 +31,6 @@ SUFFIXES = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS}
 """All formats with their suffixes; `image/NAME` is the media type."""
 OUTPUTS = {kind.name.lower(): kind.suffixes[0] for kind in formats.FORMATS if not kind.codec}
 """Those that a request can ask for; by default, an image comes back in its own."""
-MODELS = (Auto.name, *denoisers.bundled_models(), *denoisers.DENOISERS.members)
-"""Models that requests can name: a closed list, and never a path."""
 _AUTOMATIC = {name for choices in MODEL_FOR_NOISE.values() for names in choices for name in names}
 
 
@@ -47,6 +46,7 @@ class DenoiseRequest:
     page: int | None = None
     min_noise: float | None = None
     force: bool = False
+    adjustments: Adjustments = field(default_factory=Adjustments)
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,6 @@ class InspectionResult:
     noise: NoiseEstimate
 
 
-@functools.cache
-def model_facts() -> dict[str, DenoiserInfo]:
-    """Return the facts of the models that requests can name, except "auto"."""
-    networks = {
-        name: replace(card.info, halo=card.reach if card.info.halo is None else card.info.halo)
-        for name, card in ((name, Onnx(path, threads=1).card) for name, path in denoisers.bundled_models().items())
-    }
-    filters = {}
-    for name in denoisers.DENOISERS.members:
-        with contextlib.suppress(UnnoiseError):  # its library is not installed: it fails before it takes memory
-            filters[name] = denoisers.make(name).info
-    return {name: networks.get(name) or filters.get(name) or DenoiserInfo(name) for name in MODELS if name != Auto.name}
-
-
 class Operations:
     """Operations on images, with models that are loaded once and shared by all threads.
 
@@ -103,17 +89,35 @@ class Operations:
         limits: on images, and the number of workers.
         engine: inference engine; None for the fastest that is installed.
         busy: returns how many images are being processed.
+        files: model files that requests can name, too; see `Catalog`.
+
+    Raises:
+        UnnoiseError: as `Catalog`.
     """
 
-    def __init__(self, limits: Limits, engine: str | None = None, busy: Callable[[], int] = lambda: 1) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        engine: str | None = None,
+        busy: Callable[[], int] = lambda: 1,
+        files: Sequence[str | Path] = (),
+    ) -> None:
         self.limits, self.engine, self._busy = limits, engine, busy
-        self._models = denoisers.ModelCache(self._make, size=len(MODELS))
-        self._facts = model_facts()
+        self.catalog = Catalog(files, engine)
+        self._models = denoisers.ModelCache(self._make, size=len(self.catalog.names))
+        self._added = {name: self._shared(model.denoiser, model.path) for name, model in self.catalog.added.items()}
         self._auto = Auto(self._models, denoisers.bundled_models(), denoisers.level_estimator())
         pyvips.cache_set_max(0)  # it would keep images of past requests
 
     def open(self, model: str) -> Denoiser:
-        """Return a model of `MODELS`."""
+        """Return a model of the catalog.
+
+        Raises:
+            UnnoiseError: it has none of that name.
+        """
+        self.catalog.check(model)
+        if model in self._added:
+            return self._added[model]
         return self._auto if model == Auto.name else self._models.open(model)
 
     def memory(
@@ -135,18 +139,22 @@ class Operations:
         rows = io.RowReader(data, max_pixels=limits.pixels, max_pages=limits.pages, page=page)
         work = memory.Work(
             operation, self._facts_of(options.model), region, options.sigma is None, options.strength,
-            formats.format_for(OUTPUTS[codec]).name if codec else rows.kind.name,
+            formats.format_for(OUTPUTS[codec]).name if codec else rows.kind.name, self.catalog.tile_bytes,
+            bool(options.adjustments.changed),
         )  # fmt: skip
         return memory.estimate(work, rows.header)
 
     def release(self) -> None:
         """Give memory that engines and the allocator hold for later work back to the system."""
         self._models.release()
+        for model in self._added.values():
+            model.release()
         system.trim_memory()
 
     def _facts_of(self, model: str) -> list[DenoiserInfo]:
-        names = [model] if model != Auto.name else [name for name in _AUTOMATIC if name in self._facts]
-        return [self._facts[name] for name in names]
+        facts = self.catalog.facts
+        names = [model] if model != Auto.name else [name for name in _AUTOMATIC if name in facts]
+        return [facts[name] for name in names]
 
     def warm_up(self) -> None:
         """Load the most common model, and run it once."""
@@ -213,7 +221,12 @@ class Operations:
             denoiser, sigma = self._denoise_options(options).resolve(picture.pixels, picture.dtype, picture.layout)
             model = str(denoiser)
             pixels = preview.denoise_region(
-                denoiser, picture.pixels, sigma, inner, strength=options.strength, progress=report
+                denoiser,
+                picture.pixels,
+                sigma,
+                inner,
+                strength=options.strength,
+                progress=report,
             )
         else:
             pixels = picture.pixels[inner]
@@ -252,12 +265,16 @@ class Operations:
         return process.DenoiseOptions(
             self.open(options.model), from_8bit(options.sigma), options.strength, quality=options.quality,
             max_pixels=self.limits.pixels, min_level=from_8bit(options.min_noise), force=options.force,
+            adjustments=options.adjustments,
         )  # fmt: skip
 
     def _make(self, name: str) -> Denoiser:
-        denoiser = denoisers.make(name, engine=self.engine)
+        return self._shared(denoisers.make(name, engine=self.engine), name)
+
+    def _shared(self, denoiser: Denoiser, spec: str | Path) -> Denoiser:
+        """Return a denoiser for all threads, of the spec that it was made of."""
         if isinstance(denoiser, Onnx) and self.limits.workers > 1:
-            crowded = denoisers.make(name, engine=self.engine, concurrency=self.limits.workers)
+            crowded = denoisers.make(spec, engine=self.engine, concurrency=self.limits.workers)
             return _AdaptiveThreads(denoiser, crowded, self._busy)
         return denoiser
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from unnoise.denoisers.adjusted import Adjustments
 from unnoise.service import operations, request_body
 from unnoise.service.jobs import State
 
-Model = StrEnum("Model", list(operations.MODELS))
 Format = StrEnum("Format", list(operations.OUTPUTS))
 JOB = r"^[A-Za-z0-9_-]{16,64}$"
 """Job names: too long to guess that of another client."""
@@ -51,7 +51,7 @@ class Selection(BaseModel):
 class Choice(Selection):
     """Model and noise level."""
 
-    model: Model = Field(Model("auto"), description="`auto` selects a model by the kind of noise.")
+    model: str = Field("auto", description="A name of `/v1/models`; `auto` selects one by the kind of noise.")
     sigma: float | None = Field(
         None,
         ge=0,
@@ -72,7 +72,7 @@ class Choice(Selection):
     def to_request(self, **more: Any) -> operations.DenoiseRequest:
         """Return the options for `Operations`."""
         limits = {"min_noise": self.min_noise, "force": self.force}
-        return operations.DenoiseRequest(self.model.value, self.sigma, page=self.page, **limits, **more)
+        return operations.DenoiseRequest(self.model, self.sigma, page=self.page, **limits, **more)
 
 
 class Mapping(Choice):
@@ -82,15 +82,23 @@ class Mapping(Choice):
 
 
 class Cleaning(Choice):
-    """Model, noise level and strength."""
+    """Model, noise level, strength and adjustments."""
 
     strength: float = Field(
         1.0, ge=0, le=1.5, description="0 keeps the image as it is, 1 is the model's result, up to 1.5 goes beyond it."
     )
 
+    luma: float = Field(1.0, ge=0, le=1, description="How much of the noise is taken out of the brightness.")
+    color: float = Field(1.0, ge=0, le=1, description="How much of the noise is taken out of the color.")
+    detail: float = Field(
+        0.0, ge=0, le=1, description="How much of the fine structure that was removed is brought back."
+    )
+    grain: float = Field(0.0, ge=0, le=1, description="Fine gray grain to add, as a share of the noise.")
+
     def to_request(self, **more: Any) -> operations.DenoiseRequest:
         """Return the options for `Operations`."""
-        return super().to_request(strength=self.strength, **more)
+        adjustments = Adjustments(self.luma, self.color, self.detail, self.grain)
+        return super().to_request(strength=self.strength, adjustments=adjustments, **more)
 
 
 class Denoising(Cleaning):

@@ -11,7 +11,8 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -36,7 +37,8 @@ def run(
     key: str | None = None,
     names: Collection[str] = (),
     engine: str | None = None,
-    announce: Callable[[str], object] = lambda _: None,
+    files: Sequence[str | Path] = (),
+    announce: Callable[[str, int], object] = lambda address, work: None,
 ) -> None:
     """Serve until a signal arrives; running requests are finished first.
 
@@ -48,15 +50,16 @@ def run(
         names: host names that requests may be addressed to, besides those of this machine; without any, a service that
             is reachable from other machines accepts every name.
         engine: inference engine, as in `denoisers.make`.
-        announce: called with the address once it is listened on.
+        files: model files that requests can name, too; see `Catalog`.
+        announce: called with the address once it is listened on, and the bytes of memory for work.
 
     Raises:
-        UnnoiseError: the address is not available.
+        UnnoiseError: the address is not available, or as `app.make`.
     """
     limits = limits or Limits()
     local = host in LOCAL
     allowed = {*LOCAL, host, *names} if local or names else set()
-    application = app.make(limits, key=key, names=allowed, engine=engine)
+    application = app.make(limits, key=key, names=allowed, engine=engine, files=files)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for logger in (log, logging.getLogger("uvicorn.error")):
@@ -78,7 +81,7 @@ def run(
     )
     with _listening(host, port) as listener:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        announce(address)
+        announce(address, application.state.service.admission.limit)
         log.info("listening", extra={"fields": {"address": address, "memory": limits.memory}})
         _Server(config, application.state.service).run([listener])
 

@@ -4,7 +4,7 @@ import { createWorker, forbidConnections, load, settle } from "./local/files.js"
 import settings from "./local/settings.js";
 
 /** Views of the page that only the service has. */
-export const LACKS = ["error"];
+export const LACKS = ["error", "adjustments"];
 
 /** A failed operation, with the status that the service would answer with. */
 export class ServiceError extends Error {

@@ -7,7 +7,7 @@ import { addChoices, addViews, showFailure, showLeft, showNoise, showSettings, s
 import { Residue } from "./residue.js";
 import { paint, sample } from "./scene.js";
 import * as service from "./service.js";
-import { newItem, optionsOf, state } from "./state.js";
+import { ADJUSTMENTS, newItem, optionsOf, state } from "./state.js";
 import { drawThumb, drawThumbs, listPictures, markCurrent, setStatus, showStates } from "./strip.js";
 import { Tiles } from "./tiles.js";
 import { STEP, View } from "./view.js";
@@ -181,7 +181,8 @@ function showBusy() {
   $("busy").textContent = opening ? text("opening") : visible;
   $("stage").setAttribute("aria-busy", missing > 0 || opening);
   $("stage").dataset.tiles = all - missing; // denoised, of those in view
-  residue.watch(item?.picture && item.report ? item : null, item?.settings.strength);
+  const grained = item?.settings.grain > 0; // which would be taken for noise that is left
+  residue.watch(item?.picture && item.report && !grained ? item : null, item?.settings.strength);
 }
 
 function showError(error) {
@@ -219,6 +220,9 @@ function listenToSettings() {
   const pageSoon = debounced(() => state.current && load(state.current, true), REST);
   $("model").addEventListener("change", () => { change({ model: $("model").value }); clean(state.current); });
   $("strength").addEventListener("input", () => change({ strength: $("strength").value / 100 }));
+  for (const name of Object.keys(ADJUSTMENTS)) {
+    $(name).addEventListener("input", () => { change({ [name]: $(name).value / 100 }); cleanSoon(); });
+  }
   $("level").addEventListener("input", () => { change({ sigma: Number($("level").value) }); cleanSoon(); });
   $("level-found").addEventListener("click", () => { change({ sigma: null }); clean(state.current); $("level").focus(); });
   $("page").addEventListener("input", () => { state.current.page = Number($("page").value); showSettings(); pageSoon(); });

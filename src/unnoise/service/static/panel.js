@@ -2,7 +2,7 @@
 
 import { $, announce, element, hideAlert } from "./dom.js";
 import { LACKS } from "./service.js";
-import { modelOf, state } from "./state.js";
+import { ADJUSTMENTS, modelOf, state } from "./state.js";
 import { VIEWS } from "./tiles.js";
 import { errorText, formatText, modelText, noiseText, number, remedyText, sizeText, text } from "./words.js";
 
@@ -53,6 +53,10 @@ export function showSettings() {
   $("about").textContent = model ? [settings.model === "auto" ? `${model.name}: ` : "", modelText(model)].join("") : "";
   $("strength").value = Math.round(100 * settings.strength);
   $("strength-said").textContent = `${$("strength").value} %`;
+  for (const name of Object.keys(ADJUSTMENTS)) {
+    $(name).value = Math.round(100 * settings[name]);
+    $(`${name}-said`).textContent = `${$(name).value} %`;
+  }
   $("level-row").hidden = !model?.wants_sigma || !report;
   $("level").value = settings.sigma ?? report?.sigma ?? 0;
   const sigma = number(settings.sigma ?? report?.sigma ?? 0);
@@ -85,6 +89,7 @@ export function addChoices() {
   const filters = models.filter((model) => !model.network && model.name !== "auto");
   const automatic = new Option(text("automatic"), "auto");
   $("model").replaceChildren(automatic, group(text("networks"), networks), group(text("filters"), filters));
+  $("fine").hidden = LACKS.includes("adjustments");
   $("format").replaceChildren(...["", ...formats].map((format) => new Option(formatText(format), format)));
 }
 

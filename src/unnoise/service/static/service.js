@@ -12,7 +12,7 @@ export class ServiceError extends Error {
   }
 }
 
-/** Views of the page that this service lacks. */
+/** Views of the page that this service lacks, and "adjustments" if it lacks these. */
 export const LACKS = [];
 
 let askForKey = async () => "";
@@ -38,8 +38,8 @@ export async function rendered(file, page, signal) {
 }
 
 /** Return a tile of an image, denoised. */
-export async function piece(blob, { model, sigma }, signal) {
-  return (await send("denoise", { model, sigma, format: "png" }, blob, signal)).blob();
+export async function piece(blob, options, signal) {
+  return (await send("denoise", { ...options, format: "png" }, blob, signal)).blob();
 }
 
 /** Return the expected error in a tile of an image, times `gain`. */
