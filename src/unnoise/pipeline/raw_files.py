@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from unnoise import denoisers
 from unnoise.denoisers import Ensemble, defects
-from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.adjusted import Adjustments
+from unnoise.denoisers.auto import Auto
 from unnoise.denoisers.base import Denoiser
 from unnoise.denoisers.mosaic import BayerNetwork, MosaicDenoiser, PlaneByPlane
 from unnoise.errors import UnnoiseError

@@ -116,6 +116,8 @@ def _name_and_path(text: str) -> tuple[str, Path]:
 
 def _open(name: str, path: Path, engine: str | None) -> AddedModel:
     denoiser = denoisers.make(path, engine=engine)
+    if denoiser.info.mosaic:
+        raise UnnoiseError(f"'{path}' denoises the mosaics of raw files, and no images")
     denoiser.name = name
     card = getattr(denoiser, "card", None) or getattr(getattr(denoiser, "network", None), "card", None)
     taken = model_memory.measure(path, engine)
