@@ -4,8 +4,8 @@
 
 Cells are `kept` (the same value), `patched` (as the clean image needs it), `named` (left out, and named in a warning),
 `refused` (the format cannot hold the image), and `lost`, of which there should be none; empty where the format has
-nothing of the kind. In the same format, the image is also written as a stream, as large images are, and the worse of
-both is shown. The files are made here, and read back with Pillow, tifffile and a few lines for segments and chunks.
+nothing of the kind. `own` is the format of the source; in that, the image is also written as a stream, as large images
+are, and the worse of both is shown. The files are made here, and read back with Pillow, tifffile and a few lines for segments and chunks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[depth]) for depth in (1, 2)
 
 import numpy as np
 from metadata_kinds import KINDS, SUFFIXES, Kind
+from metadata_science import OTHER_KINDS, OTHER_SUFFIXES
 
 from unnoise.denoisers.base import Denoiser, Sigma
 from unnoise.errors import UnnoiseError
@@ -29,6 +30,7 @@ from unnoise.evaluation import report
 from unnoise.pipeline import process, streaming
 from unnoise.pipeline.jobs import Job
 
+SOURCES = {**SUFFIXES, **OTHER_SUFFIXES}
 ORDER = ("lost", "refused", "named", "patched", "kept", "")  # from worst to best
 
 
@@ -45,6 +47,7 @@ class Row:
 
     source: str
     metadata: str
+    own: str = ""
     JPEG: str = ""
     PNG: str = ""
     TIFF: str = ""
@@ -78,7 +81,7 @@ def written(source: Path, target: Path) -> tuple[bytes, str]:
 
 def outcome(kind: Kind, data: bytes, format: str, folder: Path) -> str:
     """Return the cell of a kind of metadata and a format."""
-    source, target = folder / f"in{SUFFIXES[kind.format]}", folder / f"out{SUFFIXES[format]}"
+    source, target = folder / f"in{SOURCES[kind.format]}", folder / f"out{SOURCES[format]}"
     source.write_bytes(data)
     before = kind.find(data)
     assert before is not None, f"{kind.format} {kind.name}: not in the file that was made"
@@ -98,14 +101,15 @@ def rows() -> Iterator[Row]:
     """Yield the rows of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in KINDS:
+        for kind in (*KINDS, *OTHER_KINDS):
             data = kind.make()
-            cells = {format: outcome(kind, data, format, folder) for format in SUFFIXES}
+            cells = {format: outcome(kind, data, format, folder) for format in (*SUFFIXES, kind.format)}
             with mock.patch.object(streaming, "STREAMING_PIXELS", 100):
                 streamed = outcome(kind, data, kind.format, folder)
             if not (kind.patched is not None and kind.rotates):  # streams keep the orientation
                 cells[kind.format] = min(cells[kind.format], streamed, key=ORDER.index)
-            yield Row(kind.format, kind.name, **cells)
+            own = cells[kind.format]
+            yield Row(kind.format, kind.name, own, **{format: cells[format] for format in SUFFIXES})
 
 
 def main() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import OpenEXR
 import pillow_heif
 import pydicom
 import pyvips
@@ -104,10 +106,25 @@ def _by_codecs(flat: np.ndarray, deep: np.ndarray, real: np.ndarray) -> dict[str
         "plain.pgm": b"P2 %b 255\n" % size + b" ".join(b"%d" % value for value in flat[:, :, 0].ravel()),
         "rgb.pfm": b"PF\n%b\n-1.0\n" % size + real[::-1, :, :3].astype("<f4").tobytes(),
         "rgb.heic": heif.getvalue(),
+        "alpha.pam": b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" % (width, height)
+        + flat.tobytes(),
+        "two.mpo": _saved(rgb, "MPO", save_all=True, append_images=[rgb]),
+        "lab.tif": _saved(rgb.convert("LAB"), "TIFF"),
+        "deep.jp2": bytes(imagecodecs.jpeg2k_encode(deep[:, :, :3], level=0, reversible=True)),
+        "rgb.jxl": bytes(imagecodecs.jpegxl_encode(flat[:, :, :3], lossless=True)),
+        "half.exr": _exr(real[:, :, :3]),
+        "light.hdr": bytes(imagecodecs.rgbe_encode(np.ascontiguousarray(real[:, :, :3]), header=True, out=10**6)),
         "signed.dcm": _dicom((deep[:, :, 0] // 32).astype(np.int16)),
         "int16.fits": _fits((deep[:, :, 0] // 2).astype(np.int16)),
         "float.fits": _fits(real[:, :, :2].transpose(2, 0, 1)),
     }
+
+
+def _exr(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    colors = {name: np.ascontiguousarray(samples[:, :, at].astype(np.float16)) for at, name in enumerate("RGB")}
+    OpenEXR.File({"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}, colors).write(file)
+    return file.getvalue()
 
 
 def _dicom(samples: np.ndarray) -> bytes:

@@ -21,10 +21,10 @@ from unnoise.pipeline import process
 __all__ = ["here", "unnoise"]  # fixtures
 Call = Callable[..., tuple[int, str, str]]
 UNREADABLE = {  # name -> first bytes of images that are recognized and cannot be read, and of other files
-    "a.jxl": b"\xff\x0a\xfa\x1f",
-    "b.jxl": b"\0\0\0\x0cJXL \r\n\x87\n",
+    "a.xcf": b"gimp xcf v011\0",
+    "b.xcf": b"gimp xcf file\0",
     "layers": b"8BPS\0\1" + bytes(20),
-    "shot.exr": b"\x76\x2f\x31\x01\x02\0\0\0",
+    "shot.dds": b"DDS \x7c\0\0\0" + bytes(20),
 }
 OTHERS = {"notes.txt": b"words", "more.TXT": b"more", "README": b"read me", ".hidden.png": b"?"}
 WORDS = ("-m", "median")
@@ -48,9 +48,21 @@ def test_files_that_are_passed_over_are_counted(unnoise: Call, mixed: Path) -> N
     status, out, err = unnoise(mixed, "-o", "out", *WORDS)
     assert status == 1  # since images were passed over
     assert [line.partition(":")[0] for line in out.splitlines()] == ["out/a.png", "out/scan.jpg"]
-    assert err.startswith("unnoise: 8 files passed over: 2 jxl (convert it")
+    assert err.startswith("unnoise: 8 files passed over: 2 xcf (convert it")
     assert err.endswith("2 txt, 1 hidden, 1 without suffix\n")
-    assert "1 Photoshop (convert it" in err and "1 exr (convert it" in err
+    assert "1 Photoshop (convert it" in err and "1 dds (convert it" in err
+
+
+def test_a_zarr_store_is_one_image_that_is_passed_over(unnoise: Call, mixed: Path) -> None:
+    for name, head in (("old.zarr", ".zgroup"), ("new", "zarr.json")):
+        (mixed / "sub" / name / "0" / "c").mkdir(parents=True)
+        (mixed / "sub" / name / head).write_text("{}")
+        (mixed / "sub" / name / "0" / "c" / "0").write_bytes(encoded(".png"))
+    _, out, err = unnoise(mixed, "-o", "out", *WORDS)
+    assert "10 files passed over" in err and "1 zarr (convert it to OME-TIFF first)" in err and "1 Zarr (" in err
+    assert len(out.splitlines()) == 2
+    status, _, err = unnoise(mixed / "sub" / "new", "-o", "other", *WORDS)
+    assert status != 0 and "sub/new: Zarr is not read: convert it to OME-TIFF first" in err
 
 
 def test_json_counts_what_is_passed_over(unnoise: Call, mixed: Path) -> None:
@@ -58,7 +70,7 @@ def test_json_counts_what_is_passed_over(unnoise: Call, mixed: Path) -> None:
     counted = json.loads(out.splitlines()[-1])["passed_over"]
     assert (counted["files"], counted["pictures"]) == (8, 4)
     assert {kind["kind"]: kind["files"] for kind in counted["kinds"]} == {
-        **{"jxl": 2, "Photoshop": 1, "exr": 1, "txt": 2, "hidden": 1, "without suffix": 1},
+        **{"xcf": 2, "Photoshop": 1, "dds": 1, "txt": 2, "hidden": 1, "without suffix": 1},
     }
 
 
@@ -76,13 +88,13 @@ def test_a_folder_without_images_says_what_there_is(unnoise: Call, mixed: Path) 
     for name in ("a.png", "scan"):
         (mixed / name).unlink()
     status, out, err = unnoise(mixed, "-o", "out", *WORDS)
-    assert (status, out) == (2, "") and "no images in mixed: 8 files passed over: 2 jxl" in err
+    assert (status, out) == (2, "") and "no images in mixed: 8 files passed over: 2 xcf" in err
 
 
 def test_verbose_names_each_file(unnoise: Call, mixed: Path) -> None:
     _, out, err = unnoise(mixed, "-o", "out", *WORDS, "--verbose")
     assert (
-        "unnoise: mixed/a.jxl: passed over: jxl (" in err and "unnoise: mixed/.hidden.png: passed over: hidden" in err
+        "unnoise: mixed/a.xcf: passed over: xcf (" in err and "unnoise: mixed/.hidden.png: passed over: hidden" in err
     )
     assert all(line.endswith(" s)") and "megapixels" in line for line in out.splitlines())
     assert "out/a.png: skipped: done and unchanged" in unnoise(mixed, "-o", "out", *WORDS, "--verbose")[1]
@@ -90,7 +102,7 @@ def test_verbose_names_each_file(unnoise: Call, mixed: Path) -> None:
 
 def test_images_that_cannot_be_read_are_named_by_what_they_are(unnoise: Call, mixed: Path) -> None:
     assert "mixed/layers: Photoshop is not read" in unnoise(mixed / "layers", *WORDS)[2]
-    assert "mixed/shot.exr: OpenEXR is not read: convert" in unnoise(mixed / "shot.exr", *WORDS)[2]
+    assert "mixed/shot.dds: DDS is not read: convert" in unnoise(mixed / "shot.dds", *WORDS)[2]
 
 
 @pytest.mark.parametrize("out", ["out", None])

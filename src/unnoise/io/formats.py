@@ -247,7 +247,21 @@ FORMATS = (
         "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values() if str(dtype) != "int8"),
         alpha=False, color=False, pages=True, orientation=False, codec="fits", extra="astro", library="astropy",
     ),
+    Format(
+        "JXL", (".jxl",), re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), "jxl", "", _no_options,
+        samples=("uint8", "uint16", "float32"), orientation=False, codec="jpegxl", extra="jxl", library="imagecodecs",
+    ),
+    Format(
+        "EXR", (".exr",), re.compile(rb"\x76\x2f\x31\x01"), "exr", "", _no_options, samples=("float32",),
+        alpha=False, orientation=False, codec="exr", extra="exr", library="OpenEXR",
+    ),
+    Format(
+        "HDR", (".hdr",), re.compile(rb"#\?(?:RADIANCE|RGBE)\s"), "radiance", "", _no_options,
+        samples=("float32",), alpha=False, orientation=False, codec="radiance", extra="hdr", library="imagecodecs",
+    ),
 )  # fmt: skip
+SHARED_SUFFIXES = (".hdr",)
+"""Suffixes that files of other kinds have, too, so that the content decides."""
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
 # Animated PNG and AVIF: libvips reads only the first frame, without a sign that there are others.
 ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
@@ -333,6 +347,8 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
         alternative = ".png" if header.dtype == np.uint16 and header.pages == 1 else ".tif"
         return f"{kind.name} cannot hold {header.dtype.name} samples: write {alternative}"
     bits = header.metadata.get("bits-per-sample")
+    if kind.name == "JXL" and header.dtype != np.uint8 and "jxl" not in header.metadata:
+        return "JXL of more than 8 bits is only written of JXL: write .png or .tif"
     if kind.name in ("AVIF", "HEIC") and header.dtype == np.uint16 and bits not in (10, 12):
         return f"{kind.name} cannot hold 16 bits: write .png"
     if header.pages > 1 and not kind.pages:

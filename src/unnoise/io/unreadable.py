@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from unnoise.io import ifd
@@ -45,17 +46,24 @@ RAW = Unreadable(
 )
 UNREADABLE = (
     RAW,
-    Unreadable("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), _CONVERT),
     Unreadable("JPEG XR", re.compile(rb"II\xbc\x01"), _CONVERT),
-    Unreadable("OpenEXR", re.compile(rb"\x76\x2f\x31\x01"), _CONVERT),
-    Unreadable("Radiance HDR", re.compile(rb"#\?(?:RADIANCE|RGBE)"), _CONVERT),
     Unreadable("Photoshop", re.compile(rb"8BPS\0[\x01\x02]"), _CONVERT),
     Unreadable("GIMP", re.compile(rb"gimp xcf "), _CONVERT),
     Unreadable("NIfTI", re.compile(rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0", re.DOTALL), _CONVERT),
-    Unreadable("QOI", re.compile(rb"qoif.{8}[34][01]", re.DOTALL), _CONVERT),
+    Unreadable("QOI", re.compile(rb"qoif.{8}[\x03\x04][\0\x01]", re.DOTALL), _CONVERT),
     Unreadable("icon", re.compile(rb"\0\0\x01\0[^\0]\0|icns"), _CONVERT),
     Unreadable("DDS", re.compile(rb"DDS \x7c\0\0\0"), _CONVERT),
 )  # fmt: skip
+
+
+ZARR = Unreadable("Zarr", re.compile(rb"(?!)"), "convert it to OME-TIFF first")
+"""A folder that is one image; it has no first bytes."""
+_ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
+
+
+def is_zarr(folder: str | Path) -> bool:
+    """Tell whether a folder is a Zarr store, such as OME-Zarr (versions 2 and 3 of the format)."""
+    return any(Path(folder, name).is_file() for name in _ZARR_FILES)
 
 
 def is_raw_tiff(file: IO[bytes]) -> bool:

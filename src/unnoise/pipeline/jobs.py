@@ -14,7 +14,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import formats, remote
 from unnoise.io.formats import Format, missing_extra, output_suffix
 from unnoise.io.paths import check_folder
-from unnoise.io.unreadable import RAW
+from unnoise.io.unreadable import RAW, ZARR, is_zarr
 from unnoise.pipeline.passed_over import EARLIER, HIDDEN, PassedOver, Reason, reason_for
 
 OUTPUT_TAG = ".clean"
@@ -127,7 +127,7 @@ def find(paths: Iterable[str | Path], passed_over: PassedOver | None = None) -> 
     paths, files = list(paths), {}
     passed_over = PassedOver() if passed_over is None else passed_over
     for path in (match for given in paths for match in _expand(given)):
-        for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path):
+        for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path, passed_over):
             reason = None if inner == path else _reason_against(inner, relative)
             if reason is None:
                 files.setdefault(inner, relative)
@@ -145,7 +145,7 @@ def _reason_against(path: Path, relative: Path) -> Reason | None:
     """Return why a file of a folder is passed over, or None if it is an input."""
     if any(part.startswith(".") for part in relative.parts):
         return HIDDEN
-    if io.is_picture(path):
+    if io.is_picture(path) and (remote.is_remote(path) or path.suffix.lower() not in formats.SHARED_SUFFIXES):
         return None
     kind = None if remote.is_remote(path) else formats.kind_of_file(path)
     if kind is not None and (isinstance(kind, Format) or kind is RAW) and not missing_extra(kind):
@@ -153,8 +153,13 @@ def _reason_against(path: Path, relative: Path) -> Reason | None:
     return reason_for(path, kind)
 
 
-def _files(named: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the files in a folder, in order, with their relative paths; any other path yields itself."""
+def _files(named: Path, passed_over: PassedOver) -> Iterator[tuple[Path, Path]]:
+    """Yield the files in a folder, in order, with their relative paths; any other path yields itself.
+
+    A folder that is one image, which cannot be read, is passed over as a whole.
+    """
+    if is_zarr(named):
+        raise UnnoiseError(f"{named}: {ZARR.name} is not read: {ZARR.reason}")
     if not os.path.isdir(named):
         if os.path.exists(named) and not named.is_file():
             raise UnnoiseError(f"'{named}' is neither a file nor a folder: pipe it in (-)")
@@ -162,7 +167,14 @@ def _files(named: Path) -> Iterator[tuple[Path, Path]]:
     elif not os.access(named, os.R_OK | os.X_OK):
         raise UnnoiseError(f"no permission to read the folder '{named}'")
     else:
-        yield from ((inner, inner.relative_to(named)) for inner in sorted(named.rglob("*")) if inner.is_file())
+        found: list[Path] = []
+        for above, folders, names in os.walk(named):
+            stores = [name for name in folders if is_zarr(Path(above, name))]
+            for name in stores:
+                passed_over.add(Path(above, name), reason_for(Path(above, name), ZARR))
+            folders[:] = [name for name in folders if name not in stores]
+            found += [Path(above, name) for name in names]
+        yield from ((inner, inner.relative_to(named)) for inner in sorted(found) if inner.is_file())
 
 
 def default_output(source: Path) -> Path:

@@ -28,8 +28,9 @@ _HOLDS = {
     "AVIF": FIELDS.keys() - {"comment", "iptc-data"},
     "GIF": {"comment"},
     "HEIC": FIELDS.keys() - {"comment", "iptc-data"},
+    "JXL": {"exif-data", "xmp-data"},
 }
-_NO_RESOLUTION = ("GIF", "PNM", "PFM", "JP2", "DICOM", "FITS")
+_NO_RESOLUTION = ("GIF", "PNM", "PFM", "JP2", "DICOM", "FITS", "EXR", "HDR", "JXL")
 _BY_EXIF = ("JPEG", "PNG", "WebP")  # formats whose orientation is in the EXIF
 _TIMED = ("WebP", "GIF")  # formats of animations
 _BLOCKS = (*_BY_EXIF, "AVIF")  # formats that hold EXIF as a block
