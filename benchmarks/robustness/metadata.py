@@ -5,7 +5,8 @@
 Cells are `kept` (the same value), `patched` (as the clean image needs it), `named` (left out, and named in a warning),
 `refused` (the format cannot hold the image), and `lost`, of which there should be none; empty where the format has
 nothing of the kind. `own` is the format of the source; in that, the image is also written as a stream, as large images
-are, and the worse of both is shown. The files are made here, and read back with Pillow, tifffile and a few lines for segments and chunks.
+are, and the worse of both is shown. The files are made here, and read back with Pillow, tifffile, the libraries of the
+formats, and a few lines for segments and chunks.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io import containers
-from unnoise.io.containers import tiff_storage
-from unnoise.io.layout import ASSOCIATED, Layout
+from unnoise.io import containers, saver_options
+from unnoise.io.layout import Layout
 from unnoise.io.unreadable import RAW, UNREADABLE, Unreadable, is_raw_tiff
 
 SAMPLES = {
@@ -89,57 +88,6 @@ class Header:
         return {1: gray, 3: rgb, 4: "cmyk"}[self.layout.base]
 
 
-def _jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:
-    encoding = header.metadata.get("jpeg-encoding")
-    coarse = encoding is not None and encoding.sampling[0] >= 2 and encoding.sampling[1] >= 2
-    return {
-        "Q": quality or header.metadata.get("jpeg-quality", 95),
-        "subsample_mode": "on" if coarse else "off",
-        "optimize_coding": True,
-        "interlace": encoding is not None and encoding.progressive,
-    }
-
-
-def _png_options(header: Header, quality: int | None) -> dict[str, Any]:
-    return {"filter": "all"}  # half the default size for photographs
-
-
-def _tiff_options(header: Header, quality: int | None) -> dict[str, Any]:
-    storage: tiff_storage.Storage | None = header.metadata.get("tiff-storage")
-    # Colors that were multiplied by alpha in the file were divided by it when read.
-    common = {
-        "bigtiff": header.size > 2**31 or (storage is not None and storage.big),
-        "premultiply": header.layout.extras == (ASSOCIATED,),
-    }
-    if storage is not None:
-        return tiff_storage.saver_options(storage, header.dtype, quality) | common
-    if header.dtype.kind == "f":  # floats hardly compress, and few programs support their predictor
-        return {"compression": "none", **common}
-    return {"compression": "deflate", "predictor": "horizontal", **common}
-
-
-def _webp_options(header: Header, quality: int | None) -> dict[str, Any]:
-    if quality is None and header.metadata.get("webp-lossless"):
-        return {"lossless": True, "exact": True}
-    return {"Q": quality or 95, "smart_subsample": True, "exact": True}  # exact: keep the color of transparent pixels
-
-
-def _gif_options(header: Header, quality: int | None) -> dict[str, Any]:
-    return {"dither": 0.0, "keep_duplicate_frames": True}  # dithering would be noise
-
-
-def _avif_options(header: Header, quality: int | None) -> dict[str, Any]:
-    bits = 8 if header.dtype == np.uint8 else header.metadata["bits-per-sample"]
-    options = {"compression": "av1", "bitdepth": bits, "effort": 1}  # the default effort, 4, takes 20 times as long
-    if header.alpha:  # AVIF has one quality for color and alpha
-        return options | {"lossless": True}
-    return options | {"Q": quality or 90}
-
-
-def _no_options(header: Header, quality: int | None) -> dict[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Format:
     """An image file format.
@@ -190,73 +138,73 @@ class Format:
 FORMATS = (
     Format(
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), re.compile(rb"\xff\xd8\xff"), "jpegload_source",
-        "jpegsave", _jpeg_options, alpha=False, cmyk=True, max_side=65_500,
+        "jpegsave", saver_options.jpeg_options, alpha=False, cmyk=True, max_side=65_500,
     ),
     Format(
         "PNG", (".png",), re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source",
-        "pngsave", _png_options, samples=("uint8", "uint16"),
+        "pngsave", saver_options.png_options, samples=("uint8", "uint16"),
     ),
     Format(
         "TIFF", (".tif", ".tiff"), re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source",
-        "tiffsave", _tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()),
+        "tiffsave", saver_options.tiff_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()),
         cmyk=True, data=True, pages=True,
     ),
     Format(
         "WebP", (".webp",), re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source",
-        "webpsave", _webp_options, grey=False, pages=True, max_side=16_383,
+        "webpsave", saver_options.webp_options, grey=False, pages=True, max_side=16_383,
     ),
     Format(
         "AVIF", (".avif",), re.compile(rb"....ftyp.{,64}avi[fs]", re.DOTALL), "heifload_source",
-        "heifsave", _avif_options, samples=("uint8", "uint16"), grey=False, max_side=16_384,
+        "heifsave", saver_options.avif_options, samples=("uint8", "uint16"), grey=False, max_side=16_384,
     ),
     Format(
         "GIF", (".gif",), re.compile(rb"GIF8[79]a"), "gifload_source",
-        "gifsave", _gif_options, grey=False, pages=True, max_side=65_535,
+        "gifsave", saver_options.gif_options, grey=False, pages=True, max_side=65_535,
         orientation=False,
     ),
     Format(
         "BMP", (".bmp", ".dib"), re.compile(rb"BM.{8}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "bmp",
-        "", _no_options, max_side=2**31 - 1, orientation=False, codec="bmp",
+        "", saver_options.no_options, max_side=2**31 - 1, orientation=False, codec="bmp",
     ),
     Format(
         "PNM", (".pnm", ".ppm", ".pgm", ".pam"), re.compile(rb"P[1-6]\s|P7\n"), "pnm",
-        "", _no_options, samples=("uint8", "uint16"), orientation=False, codec="pnm",
+        "", saver_options.no_options, samples=("uint8", "uint16"), orientation=False, codec="pnm",
     ),
     Format(
         "PFM", (".pfm",), re.compile(rb"P[fF]\s"), "pfm",
-        "", _no_options, samples=("float32",), alpha=False, orientation=False, codec="pnm",
+        "", saver_options.no_options, samples=("float32",), alpha=False, orientation=False, codec="pnm",
     ),
     Format(
         "HEIC", (".heic", ".heif", ".hif"), re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
-        "heic", "", _no_options, samples=("uint8", "uint16"), max_side=16_384, codec="heif",
+        "heic", "", saver_options.no_options, samples=("uint8", "uint16"), max_side=16_384, codec="heif",
         extra="heif", library="pillow_heif",
     ),
     Format(
         "JP2", (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
-        re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), "jpeg2000", "", _no_options,
+        re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), "jpeg2000", "", saver_options.no_options,
         samples=("uint8", "int8", "uint16", "int16"), data=True, orientation=False, codec="jpeg2000",
         extra="tiff", library="imagecodecs", made_of="jpeg2000",
     ),
     Format(
         "DICOM", (".dcm", ".dicom"), re.compile(rb".{128}DICM", re.DOTALL), "dicom",
-        "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), alpha=False, pages=True,
+        "", saver_options.no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values()), alpha=False, pages=True,
         max_side=65_535, orientation=False, codec="dicom", extra="medical", library="pydicom", made_of="dicom",
     ),
     Format(
         "FITS", (".fits", ".fit", ".fts"), re.compile(rb"SIMPLE  = {20}T"), "fits",
-        "", _no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values() if str(dtype) != "int8"),
+        "", saver_options.no_options, samples=tuple(str(dtype) for dtype in SAMPLES.values() if str(dtype) != "int8"),
         alpha=False, color=False, pages=True, orientation=False, codec="fits", extra="astro", library="astropy",
     ),
     Format(
-        "JXL", (".jxl",), re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), "jxl", "", _no_options,
+        "JXL", (".jxl",), re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"), "jxl", "", saver_options.no_options,
         samples=("uint8", "uint16", "float32"), orientation=False, codec="jpegxl", extra="jxl", library="imagecodecs",
     ),
     Format(
-        "EXR", (".exr",), re.compile(rb"\x76\x2f\x31\x01"), "exr", "", _no_options, samples=("float32",),
+        "EXR", (".exr",), re.compile(rb"\x76\x2f\x31\x01"), "exr", "", saver_options.no_options, samples=("float32",),
         alpha=False, orientation=False, codec="exr", extra="exr", library="OpenEXR",
     ),
     Format(
-        "HDR", (".hdr",), re.compile(rb"#\?(?:RADIANCE|RGBE)\s"), "radiance", "", _no_options,
+        "HDR", (".hdr",), re.compile(rb"#\?(?:RADIANCE|RGBE)\s"), "radiance", "", saver_options.no_options,
         samples=("float32",), alpha=False, orientation=False, codec="radiance", extra="hdr", library="imagecodecs",
     ),
 )  # fmt: skip
