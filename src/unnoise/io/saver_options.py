@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from unnoise.io.containers import tiff_storage
+from unnoise.io.header import Header
 from unnoise.io.layout import ASSOCIATED
-
-if TYPE_CHECKING:
-    from unnoise.io.formats import Header
 
 
 def jpeg_options(header: Header, quality: int | None) -> dict[str, Any]:

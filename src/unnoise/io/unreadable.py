@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ _ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 
 def is_zarr(folder: str | Path) -> bool:
     """Tell whether a folder is a Zarr store, such as OME-Zarr (versions 2 and 3 of the format)."""
-    return any(Path(folder, name).is_file() for name in _ZARR_FILES)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in _ZARR_FILES)
 
 
 def is_raw_tiff(file: IO[bytes]) -> bool:
