@@ -140,14 +140,20 @@ def comment(data: bytes) -> Found:
 
 def timing(data: bytes) -> Found:
     image = opened(data)
-    if not getattr(image, "is_animated", False) or image.format not in ("WEBP", "GIF"):
+    if not getattr(image, "is_animated", False) or image.format not in ("PNG", "WEBP", "GIF"):
         return None
     found = []
-    for frame in range(image.n_frames):
+    for frame in range(bool(image.info.get("default_image")), image.n_frames):
         image.seek(frame)
         image.load()
         found.append(image.info.get("duration", 0))
     return found
+
+
+def default_image(data: bytes) -> Found:
+    """Return the image that an animated PNG shows where animations are not."""
+    image = opened(data)
+    return image.tobytes() if image.info.get("default_image") else None
 
 
 def segment(marker: int, start: bytes) -> Callable[[bytes], Found]:
@@ -383,6 +389,9 @@ KINDS = [
     Kind("PNG", "iTXt", png((b"iTXt", b"Title\0\0\0de\0\0Nacht")), chunk(b"iTXt"), "Title"),
     Kind("PNG", "private chunks", png((b"prVt", b"data")), chunk(b"prVt"), "prVt"),
     Kind("PNG", "private chunks of the pixels", png((b"prVT", b"data")), chunk(b"prVT"), "prVT"),
+    Kind("PNG", "timing", lambda: frames("PNG"), timing, "timing"),
+    Kind("PNG", "default image of an animation", lambda: frames("PNG", default_image=True), default_image,
+         "the image that is shown instead of the animation"),
     *shared(
         "TIFF", exif=tiff_with_exif, xmp=tagged(700, 1, len(XMP), XMP), iptc=tagged(33723, 7, len(IPTC), IPTC),
         icc=lambda: saved(photograph(), "TIFF", icc_profile=ICC),

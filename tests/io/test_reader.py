@@ -502,7 +502,7 @@ def test_size_is_checked_by_the_header(capfd: pytest.CaptureFixture) -> None:
     assert read(data, max_pixels=48 * 64).pixels.shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("format", ["PNG", "AVIF"])
+@pytest.mark.parametrize("format", ["AVIF"])
 def test_unsupported_animations_are_refused(format: str) -> None:
     pages = [Image.fromarray(photograph() // part) for part in (1, 2, 3)]
     line = refused(saved(pages[0], format, save_all=True, append_images=pages[1:]))

@@ -195,7 +195,9 @@ def read_white(paths: Sequence[Path], channels: int | None = None) -> list[np.nd
 def count_pages(path: Path) -> int:
     """Return the number of pages of a file from its header; 1 for formats without pages, and for damaged files."""
     kind = formats.by_suffix(path.suffix)
-    if kind is None or not kind.pages:
+    if kind is not None and kind.name == "PNG":  # of which few have frames
+        kind = formats.kind_of_file(path)
+    if not isinstance(kind, formats.Format) or not kind.pages:
         return 1
     try:
         return io.RowReader(path).header.pages

@@ -6,15 +6,16 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
 from unnoise.io import containers, saver_options
+from unnoise.io.containers import png
 from unnoise.io.header import SAMPLES, Header
 from unnoise.io.unreadable import RAW, UNREADABLE, Unreadable, is_raw_tiff
 
@@ -80,7 +81,7 @@ FORMATS = (
         "jpegsave", saver_options.jpeg_options, alpha=False, cmyk=True, max_side=65_500,
     ),
     Format(
-        "PNG", (".png",), re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source",
+        "PNG", (".png", ".apng"), re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source",
         "pngsave", saver_options.png_options, samples=("uint8", "uint16"),
     ),
     Format(
@@ -150,8 +151,9 @@ FORMATS = (
 SHARED_SUFFIXES = (".hdr",)
 """Suffixes that files of other kinds have, too, so that the content decides."""
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
-# Animated PNG and AVIF: libvips reads only the first frame, without a sign that there are others.
-ANIMATION = re.compile(rb"\x89PNG.*acTL|....ftypavis", re.DOTALL)
+ANIMATED_PNG = replace(_BY_SUFFIX[".png"], load="apng", codec="apng", pages=True)
+"""PNG with several frames, of which libvips reads only the first one, without a sign that there are others."""
+_ANIMATED_AVIF = re.compile(rb"....ftypavis", re.DOTALL)  # likewise
 
 
 def is_picture(path: str | Path) -> bool:
@@ -197,6 +199,20 @@ def detect(head: bytes, name: str) -> Format:
     raise UnknownKindError(f"{name}: not an image in a supported format ({known})")
 
 
+def detect_file(file: IO[bytes], name: str) -> Format:
+    """Detect the format of an open file as `detect` does, and whether a PNG is animated; the position is not restored.
+
+    Raises:
+        UnnoiseError: an animated AVIF.
+        UnknownKindError: the format is not supported.
+    """
+    head = file.read(HEAD)
+    kind = detect(head, name)
+    if _ANIMATED_AVIF.match(head):
+        raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
+    return ANIMATED_PNG if kind.name == "PNG" and png.is_animated(file) else kind
+
+
 def kind_of(head: bytes) -> Format | Unreadable | None:
     """Return the kind of image of a file with these first bytes; None if it is no image that is known here.
 
@@ -214,6 +230,8 @@ def kind_of_file(path: str | Path) -> Format | Unreadable | None:
             return None
         with open(path, "rb") as file:
             kind = kind_of(file.read(HEAD))
+            if isinstance(kind, Format) and kind.name == "PNG" and png.is_animated(file):
+                return ANIMATED_PNG
             return RAW if isinstance(kind, Format) and kind.name == "TIFF" and is_raw_tiff(file) else kind
     except OSError:
         return None
@@ -238,7 +256,7 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
         return "JXL of more than 8 bits is only written of JXL: write .png or .tif"
     if kind.name in ("AVIF", "HEIC") and header.dtype == np.uint16 and bits not in (10, 12):
         return f"{kind.name} cannot hold 16 bits: write .png"
-    if header.pages > 1 and not kind.pages:
+    if header.pages > 1 and not kind.pages and not (kind.name == "PNG" and is_animation(header)):
         return f"{kind.name} cannot hold {header.pages} pages or frames: write .tif or .webp"
     if header.layout.has_data and not kind.data:
         return f"{kind.name} cannot hold {header.colours} channels that are no color image: write .tif"
@@ -255,6 +273,22 @@ def unsupported_reason(header: Header, suffix: str) -> str | None:
     if max(header.height // header.pages, header.width) > kind.max_side:
         return f"{kind.name} cannot hold more than {kind.max_side} pixels a side: write .tif"
     return None
+
+
+def is_animation(header: Header) -> bool:
+    """Tell whether an image is an animation: frames with times, or an animated PNG of one frame."""
+    return "apng" in header.metadata or (header.pages > 1 and bool({"durations", "delay"} & header.metadata.keys()))
+
+
+def format_of(header: Header, suffix: str) -> Format:
+    """Return the format that an image is written in by a supported suffix: that of animations where it is one."""
+    kind = format_for(suffix)
+    return ANIMATED_PNG if kind.name == "PNG" and is_animation(header) else kind
+
+
+def by_loader(load: str) -> Format:
+    """Return the format of a loader, `Format.load`."""
+    return next(kind for kind in (*FORMATS, ANIMATED_PNG) if kind.load == load)
 
 
 def needs_rotation(header: Header, suffix: str) -> bool:

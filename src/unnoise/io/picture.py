@@ -279,7 +279,9 @@ def write_image(
     with _replacing(target, before_commit) as temporary, open(temporary, "r+b") as file:
         if kind.codec:
             samples = image.numpy().reshape(image.height, image.width, image.bands)
-            file.write(codecs.encode(kind, samples, header, quality))
+            data = codecs.encode(kind, samples, header, quality)
+            edit = containers.head_editor(header.metadata, kind.name)
+            file.write((edit(data) if edit is not None else None) or data)
             _complete(file, header, kind, str(target), temporary)
             return
         output = edited_target.open_target(temporary, file, containers.head_editor(header.metadata, kind.name))
@@ -331,7 +333,7 @@ def _saver(header: Header, suffix: str, quality: int | None) -> tuple[Format, di
         raise UnnoiseError(refusal)
     if quality is not None and not 1 <= quality <= 100:
         raise UnnoiseError(f"quality must be between 1 and 100, got {quality}")
-    kind = formats.format_for(suffix)
+    kind = formats.format_of(header, suffix)
     # EXIF is not left to libvips, which would rewrite it, and make it up where there is none.
     keep = {"AVIF": "xmp|icc", "GIF": "other", "WebP": "other"}.get(kind.name, "none")
     return kind, {"keep": keep, **kind.save_options(header, quality)}

@@ -34,15 +34,13 @@ from unnoise.errors import UnnoiseError
 from unnoise.io import codecs, containers, exif, exif_block, jpeg_encoder, jpeg_quality, lab, tiff_tags
 from unnoise.io.containers import tiff_storage
 from unnoise.io.formats import (
-    ANIMATION,
     COLOUR_SPACES,
-    FORMATS,
-    HEAD,
     SAMPLES,
     Format,
     Header,
     UnknownKindError,
-    detect,
+    by_loader,
+    detect_file,
     reason,
 )
 from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout
@@ -103,7 +101,7 @@ def read(
         header = _header(image, metadata, layout, rotated=rotated)
         image = _upright(image, orientation)
     samples = image.numpy().reshape(image.height, image.width, image.bands)
-    timing = () if page is None else ("page-channels", "durations", "delay")
+    timing = () if page is None else ("page-channels", "durations", "delay", "apng")
     kept = {field: value for field, value in header.metadata.items() if field not in timing}
     if page is not None and "tiff-pages" in kept:
         kept["tiff-pages"] = kept["tiff-pages"][page - 1 : page]
@@ -151,8 +149,11 @@ class RowReader:
         self._decoder = _decoder(source, self._name)
         image, layout = _open(source, self._name, max_pixels, max_pages, page, self._decoder)
         with _read_errors(self._name):
-            self.header = _header(image, _metadata(image, source, self._decoder), layout, rotated=False)
-            self.kind = next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
+            metadata = _metadata(image, source, self._decoder)
+            if page is not None:  # which is no animation
+                metadata.pop("apng", None)
+            self.header = _header(image, metadata, layout, rotated=False)
+            self.kind = by_loader(str(image.get("vips-loader")))
         self._image, self._region = image, pyvips.Region.new(image)
 
     def read_rows(self, start: int, stop: int) -> np.ndarray:
@@ -173,9 +174,9 @@ def _decoder(source: str | Path | bytes, name: str) -> Decoder | codecs.Decoder 
     """Return the decoder of a format or of a TIFF that libvips does not read, or None."""
     try:
         with _bytes_of(source) as file:
-            head = file.read(HEAD)
-            if detect(head, name).name != "TIFF":
-                return codecs.open_decoder(source, head, name)
+            kind = detect_file(file, name)
+            if kind.name != "TIFF":
+                return codecs.open_decoder(source, kind, name)
             return open_decoder(io.BytesIO(source) if isinstance(source, bytes) else source, file, name)
     except OSError:  # `_open` says it
         return None
@@ -196,16 +197,13 @@ def _open(
     tags = None
     try:
         with _bytes_of(source) as file:
-            head = file.read(HEAD)
-            kind = detect(head, name)
+            kind = detect_file(file, name)
             if kind.name == "TIFF":
                 if is_raw_tiff(file):
                     raise UnknownKindError(f"{name}: {RAW.name} is not read: {RAW.reason}")
                 tags = tiff_tags.read(file)
     except OSError as error:
         raise UnnoiseError(f"{source}: cannot be read: {reason(error)}") from error
-    if ANIMATION.match(head.partition(b"IDAT")[0]):
-        raise UnnoiseError(f"{name}: animated {kind.name} is not supported: convert it to WebP first")
 
     patched = _patched(source, tags.patches) if tags is not None and tags.patches else None
 
@@ -366,7 +364,7 @@ def _metadata(
 
 def _kind(image: pyvips.Image) -> Format:
     """Return the format of the file that an image was opened from."""
-    return next(kind for kind in FORMATS if kind.load == image.get("vips-loader"))
+    return by_loader(str(image.get("vips-loader")))
 
 
 def _orientation(image: pyvips.Image, metadata: Mapping[str, Any]) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import pyvips
 
 from unnoise.errors import UnnoiseError
-from unnoise.io.formats import SAMPLES, Format, Header, detect, reason
+from unnoise.io.formats import SAMPLES, Format, Header, reason
 from unnoise.io.layout import Layout
 from unnoise.optional import require
 
@@ -89,31 +89,30 @@ class Decoder:
             samples = samples[page * opened.height : (page + 1) * opened.height]
         height, width, bands = samples.shape
         image = pyvips.Image.new_from_memory(samples.data, width, height, bands, _vips_type(opened.dtype))
-        return self._described(image, height // opened.height)
+        return self._described(image, height // opened.height, whole=page is None)
 
-    def _described(self, image: pyvips.Image, pages: int) -> pyvips.Image:
+    def _described(self, image: pyvips.Image, pages: int, *, whole: bool = True) -> pyvips.Image:
         """Return a copy with the fields that a loader of libvips sets."""
         header = Header(image.height, image.width, self.opened.layout, self.opened.dtype, {})
         image = image.copy(interpretation=header.colour_space)
         image.set_type(pyvips.GValue.gstr_type, "vips-loader", self.kind.load)
         image.set_type(pyvips.GValue.gint_type, "n-pages", self.opened.pages)
-        if pages > 1:
+        if pages > 1 or (whole and "apng" in self.opened.metadata):  # an animation of one frame is not rotated
             image.set_type(pyvips.GValue.gint_type, "page-height", self.opened.height)
         return image
 
 
-def open_decoder(source: str | Path | bytes, head: bytes, name: str) -> Decoder | None:
+def open_decoder(source: str | Path | bytes, kind: Format, name: str) -> Decoder | None:
     """Return a decoder for a file; None if libvips reads its format.
 
     Args:
         source: the path, or the bytes.
-        head: the first bytes.
+        kind: its format.
         name: of the file, for messages.
 
     Raises:
         UnnoiseError: it is damaged, or the extra that reads it is not installed.
     """
-    kind = detect(head, name)
     if not kind.codec:
         return None
     module = _module(kind, name)

@@ -32,8 +32,9 @@ _HOLDS = {
 }
 _NO_RESOLUTION = ("GIF", "PNM", "PFM", "JP2", "DICOM", "FITS", "EXR", "HDR", "JXL")
 _BY_EXIF = ("JPEG", "PNG", "WebP")  # formats whose orientation is in the EXIF
-_TIMED = ("WebP", "GIF")  # formats of animations
+_TIMED = ("PNG", "WebP", "GIF")  # formats of animations
 _BLOCKS = (*_BY_EXIF, "AVIF")  # formats that hold EXIF as a block
+_DEFAULT = "the image that is shown instead of the animation"
 _PER_MILLIMETER = 10_000  # resolutions are written as fractions of this denominator, per centimeter
 
 
@@ -95,6 +96,8 @@ def dropped(metadata: Mapping[str, Any], kind: str) -> list[str]:
     names += ["the resolution"] if "xres" in metadata else []
     if kind not in _TIMED and len(metadata.get("durations", ())) > 1:
         names.append("the timing of the frames")
+    if kind != "PNG" and has_default_image(metadata):
+        names.append(_DEFAULT)
     if kind == "TIFF" and exif_block.thumbnail(metadata.get("exif-data", b"")) is not None:
         names.append("an EXIF thumbnail")
     if kind == "JPEG":
@@ -145,7 +148,13 @@ def _fraction(per_millimeter: float) -> tuple[int, int]:
 def noisy(metadata: Mapping[str, Any], kind: str) -> Sequence[str]:
     """Return the names of pictures that a file of a format carries as they are, with their noise."""
     blocks = native(metadata, kind)
-    return () if blocks is None else blocks.noisy
+    default = (_DEFAULT,) if kind == "PNG" and has_default_image(metadata) else ()
+    return default if blocks is None else (*blocks.noisy, *default)
+
+
+def has_default_image(metadata: Mapping[str, Any]) -> bool:
+    """Tell whether an animated PNG has an image that is no frame of it."""
+    return metadata.get("apng") is not None and metadata["apng"].default is not None
 
 
 def head_editor(metadata: Mapping[str, Any], kind: str) -> Callable[[bytes], bytes | None] | None:

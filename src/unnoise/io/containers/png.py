@@ -13,7 +13,7 @@ from unnoise.io.containers.blocks import MAX_BYTES, Block, Blocks
 from unnoise.io.exif import MARK
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_ENCODER = (b"IHDR", b"PLTE", b"tRNS")  # chunks of the encoder that describe the pixels
+_ENCODER = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL")  # chunks of the encoder that describe the pixels
 # Of the pixels as they were encoded, of an animation, or a signature of the noisy image.
 NOT_CARRIED = {"tRNS": "", "hIST": "", "acTL": "", "fcTL": "", "fdAT": "", "dSIG": "a digital signature",
                 "caBX": "content credentials (C2PA), a signature of the noisy image"}  # fmt: skip
@@ -35,7 +35,7 @@ def chunks(file: IO[bytes], *, most: int = MAX_BYTES) -> Iterator[tuple[bytes, b
     file.seek(len(SIGNATURE))
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
-        if name == b"IDAT" or length > most:
+        if name in (b"IDAT", b"fdAT") or length > most:
             file.seek(length + 4, io.SEEK_CUR)
             yield name, None
             continue
@@ -45,6 +45,12 @@ def chunks(file: IO[bytes], *, most: int = MAX_BYTES) -> Iterator[tuple[bytes, b
         yield name, data if check == struct.pack(">I", zlib.crc32(name + data)) else None
         if name == b"IEND":
             return
+
+
+def is_animated(file: IO[bytes]) -> bool:
+    """Tell whether a PNG file is an animation."""
+    names = (name for name, _ in chunks(file, most=0))
+    return next((name for name in names if name in (b"IDAT", b"acTL")), b"") == b"acTL"
 
 
 def read(file: IO[bytes]) -> tuple[dict[str, Any], Blocks]:
@@ -232,11 +238,12 @@ def edit_head(head: bytes, fields: Mapping[str, Any], blocks: Blocks | None) -> 
     else:
         contents = ((block.name.encode("latin-1"), _content(block, fields)) for block in blocks.blocks)
         own = [(name, data) for name, data in contents if data]
-    made = b"".join(map(_packed, own))
+    made = b"".join(map(packed, own))
     return SIGNATURE + kept[0] + made + b"".join(kept[1:]) + head[place:]
 
 
-def _packed(chunk: Chunk) -> bytes:
+def packed(chunk: Chunk) -> bytes:
+    """Return a chunk as it stands in a file: with its length and checksum."""
     name, data = chunk
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
