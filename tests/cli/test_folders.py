@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -34,6 +35,12 @@ def mode(path: str | Path) -> int:
     return stat.S_IMODE(Path(path).stat().st_mode)
 
 
+def without_zarr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the extra `zarr` be missing."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "zarr" else find(name))
+
+
 @pytest.fixture
 def mixed(here: Path) -> Path:
     """Change to a folder with mixed/: two images, one of which has no suffix, and files that are passed over."""
@@ -53,16 +60,19 @@ def test_files_that_are_passed_over_are_counted(unnoise: Call, mixed: Path) -> N
     assert "1 Photoshop (convert it" in err and "1 dds (convert it" in err
 
 
-def test_a_zarr_store_is_one_image_that_is_passed_over(unnoise: Call, mixed: Path) -> None:
+def test_a_zarr_store_is_one_image_that_is_passed_over_where_the_extra_is_missing(
+    unnoise: Call, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_zarr(monkeypatch)
     for name, head in (("old.zarr", ".zgroup"), ("new", "zarr.json")):
         (mixed / "sub" / name / "0" / "c").mkdir(parents=True)
         (mixed / "sub" / name / head).write_text("{}")
         (mixed / "sub" / name / "0" / "c" / "0").write_bytes(encoded(".png"))
     _, out, err = unnoise(mixed, "-o", "out", *WORDS)
-    assert "10 files passed over" in err and "1 zarr (convert it to OME-TIFF first)" in err and "1 Zarr (" in err
+    assert "10 files passed over" in err and "1 zarr (pip install 'unnoise[zarr]')" in err and "1 Zarr (" in err
     assert len(out.splitlines()) == 2
     status, _, err = unnoise(mixed / "sub" / "new", "-o", "other", *WORDS)
-    assert status != 0 and "sub/new: Zarr is not read: convert it to OME-TIFF first" in err
+    assert status != 0 and "sub/new: Zarr is not read: pip install 'unnoise[zarr]'" in err
 
 
 def test_json_counts_what_is_passed_over(unnoise: Call, mixed: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.test_folders import without_zarr
 from tests.cli.test_main import here, unnoise
 from tests.conftest import ROOT
 from unnoise import io as image_io
@@ -65,7 +66,7 @@ def specimens() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def everything(here: Path, specimens: dict[str, bytes]) -> Path:
+def everything(here: Path, specimens: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Fill a folder; images also under names that do not say what they are."""
     folder = here / "everything"
     (folder / "deep" / "er").mkdir(parents=True)
@@ -75,6 +76,7 @@ def everything(here: Path, specimens: dict[str, bytes]) -> Path:
         (folder / "deep" / name).write_bytes(data)
     (folder / "scan").write_bytes(specimens["rgb.jpg"])
     (folder / "scan.bak").write_bytes(specimens["half.exr"])
+    without_zarr(monkeypatch)
     (folder / "cells.zarr").mkdir()
     (folder / "cells.zarr" / ".zgroup").write_text("{}")
     return folder

@@ -271,11 +271,14 @@ def _clean_into_folder(
 
 def _clean_to_stdout(names: list[str], options: DenoiseOptions, *, as_json: bool) -> None:
     """Denoise one file to standard output."""
+    from unnoise.io.unreadable import is_zarr
     from unnoise.pipeline import jobs as planning
 
     sources = [job.source for job in planning.plan_jobs(names)]
     if len(sources) != 1:
         raise UnnoiseError(f"standard output takes one image, and here are {len(sources)}: name a folder with -o")
+    if is_zarr(sources[0]):
+        raise UnnoiseError(f"{sources[0]}: a Zarr store is a folder: name a .zarr with -o")
     try:
         data = sources[0].read_bytes()
     except OSError as error:

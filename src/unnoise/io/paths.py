@@ -9,16 +9,20 @@ from pathlib import Path
 from unnoise.errors import UnnoiseError, system_reason
 from unnoise.io import formats, remote
 from unnoise.io.formats import Header
+from unnoise.io.unreadable import is_zarr
 
 log = logging.getLogger(__name__)
 
 
-def check_target(target: str | Path, *, overwrite: bool = False, make_parents: bool = False) -> None:
+def check_target(
+    target: str | Path, *, overwrite: bool = False, make_parents: bool = False, store: bool = False
+) -> None:
     """Check that an output file can be written.
 
     Args:
         target: the file.
         overwrite: whether it may exist.
+        store: whether the output is a Zarr store, so that it may replace one.
         make_parents: whether its folder may be missing, because it is created later (see `make_folder`).
 
     Raises:
@@ -28,7 +32,7 @@ def check_target(target: str | Path, *, overwrite: bool = False, make_parents: b
     if make_parents and not target.parent.is_dir():
         check_folder(target.parent)
         return
-    if target.is_dir():
+    if target.is_dir() and not (store and is_zarr(target)):
         raise UnnoiseError(f"{target}: is a folder: give the name of a file")
     if target.exists() and not overwrite:
         raise UnnoiseError(f"{target}: already exists: choose another name, or allow overwriting")

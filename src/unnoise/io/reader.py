@@ -47,7 +47,7 @@ from unnoise.io.layout import ASSOCIATED, UNASSOCIATED, Layout
 from unnoise.io.picture import Picture, from_samples
 from unnoise.io.tiff_decoder import Decoder, open_decoder
 from unnoise.io.tiff_tags import SampleTags
-from unnoise.io.unreadable import RAW, is_raw_tiff
+from unnoise.io.unreadable import RAW, ZARR, is_raw_tiff, is_zarr
 
 MAX_PIXELS = 2**30
 """Default limit of the pixels of all pages."""
@@ -172,6 +172,8 @@ class RowReader:
 
 def _decoder(source: str | Path | bytes, name: str) -> Decoder | codecs.Decoder | None:
     """Return the decoder of a format or of a TIFF that libvips does not read, or None."""
+    if not isinstance(source, bytes) and is_zarr(source):
+        raise UnknownKindError(f"{name}: {ZARR.name} is not read as an image: {ZARR.reason}")
     try:
         with _bytes_of(source) as file:
             kind = detect_file(file, name)

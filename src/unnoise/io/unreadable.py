@@ -57,7 +57,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-ZARR = Unreadable("Zarr", re.compile(rb"(?!)"), "convert it to OME-TIFF first")
+ZARR = Unreadable("Zarr", re.compile(rb"(?!)"), "denoise it as a store (unnoise STORE -o STORE.zarr)", "zarr", "zarr")
 """A folder that is one image; it has no first bytes."""
 _ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from unnoise import io
 from unnoise.io import raw
 from unnoise.io.paths import check_format, check_target
-from unnoise.pipeline import raw_files
+from unnoise.io.unreadable import is_zarr
+from unnoise.pipeline import raw_files, stores
 from unnoise.pipeline.jobs import Job
 from unnoise.pipeline.manifest import Entry, Manifest
 from unnoise.pipeline.outcome import PLANNED
@@ -30,7 +31,11 @@ def check_file(
     Raises:
         UnnoiseError: as `denoise_file` before the work.
     """
-    check_target(job.target, overwrite=options.overwrite or job.replace_existing, make_parents=True)
+    overwrite = options.overwrite or job.replace_existing
+    check_target(job.target, overwrite=overwrite, make_parents=True, store=is_zarr(job.source))
+    if is_zarr(job.source):
+        store = stores.open_checked(job.source, job.target, options.max_pixels)
+        return JobResult(job, megapixels=store.pixels / 1e6, done=PLANNED)
     if raw.is_raw(job.source):
         size = raw_files.open_checked(job.source, job.target.suffix, options).mosaic.size
         return JobResult(job, megapixels=size / 1e6, done=PLANNED)

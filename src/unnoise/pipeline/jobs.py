@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unnoise import io
 from unnoise.errors import UnnoiseError
-from unnoise.io import formats, remote
+from unnoise.io import formats, remote, zarr_store
 from unnoise.io.formats import Format, missing_extra, output_suffix
 from unnoise.io.paths import check_folder
 from unnoise.io.unreadable import RAW, ZARR, is_zarr
@@ -127,7 +127,7 @@ def find(paths: Iterable[str | Path], passed_over: PassedOver | None = None) -> 
     paths, files = list(paths), {}
     passed_over = PassedOver() if passed_over is None else passed_over
     for path in (match for given in paths for match in _expand(given)):
-        for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path, passed_over):
+        for inner, relative in remote.files(path) if remote.is_remote(path) else _files(path):
             reason = None if inner == path else _reason_against(inner, relative)
             if reason is None:
                 files.setdefault(inner, relative)
@@ -145,6 +145,8 @@ def _reason_against(path: Path, relative: Path) -> Reason | None:
     """Return why a file of a folder is passed over, or None if it is an input."""
     if any(part.startswith(".") for part in relative.parts):
         return HIDDEN
+    if _is_store(path):
+        return reason_for(path, ZARR) if missing_extra(ZARR) else None
     if io.is_picture(path) and (remote.is_remote(path) or path.suffix.lower() not in formats.SHARED_SUFFIXES):
         return None
     kind = None if remote.is_remote(path) else formats.kind_of_file(path)
@@ -153,15 +155,15 @@ def _reason_against(path: Path, relative: Path) -> Reason | None:
     return reason_for(path, kind)
 
 
-def _files(named: Path, passed_over: PassedOver) -> Iterator[tuple[Path, Path]]:
+def _files(named: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the files in a folder, in order, with their relative paths; any other path yields itself.
 
-    A folder that is one image, which cannot be read, is passed over as a whole.
+    A folder that is one image, a Zarr store, stands for a file.
     """
-    if is_zarr(named):
-        raise UnnoiseError(f"{named}: {ZARR.name} is not read: {ZARR.reason}")
-    if not os.path.isdir(named):
-        if os.path.exists(named) and not named.is_file():
+    if is_zarr(named) and (missing := missing_extra(ZARR)):
+        raise UnnoiseError(f"{named}: {ZARR.name} is not read: {missing}")
+    if is_zarr(named) or not os.path.isdir(named):
+        if os.path.exists(named) and not named.is_file() and not is_zarr(named):
             raise UnnoiseError(f"'{named}' is neither a file nor a folder: pipe it in (-)")
         yield named, Path(named.name)
     elif not os.access(named, os.R_OK | os.X_OK):
@@ -170,11 +172,9 @@ def _files(named: Path, passed_over: PassedOver) -> Iterator[tuple[Path, Path]]:
         found: list[Path] = []
         for above, folders, names in os.walk(named):
             stores = [name for name in folders if is_zarr(Path(above, name))]
-            for name in stores:
-                passed_over.add(Path(above, name), reason_for(Path(above, name), ZARR))
             folders[:] = [name for name in folders if name not in stores]
-            found += [Path(above, name) for name in names]
-        yield from ((inner, inner.relative_to(named)) for inner in sorted(found) if inner.is_file())
+            found += [Path(above, name) for name in (*names, *stores)]
+        yield from ((inner, inner.relative_to(named)) for inner in sorted(found) if inner.is_file() or is_zarr(inner))
 
 
 def default_output(source: Path) -> Path:
@@ -188,6 +188,8 @@ def is_folder_target(out: str | Path | None) -> bool:
         return False
     if remote.is_remote(out):
         return True
+    if is_zarr(out):
+        return False
     return not Path(out).suffix or str(out).endswith(("/", os.sep)) or Path(out).is_dir()
 
 
@@ -219,8 +221,14 @@ def _output_beside(source: Path, stem: str) -> Path:
     return source.with_name(stem + OUTPUT_TAG + _suffix_for(source))
 
 
+def _is_store(path: Path) -> bool:
+    return not remote.is_remote(path) and is_zarr(path)
+
+
 def _suffix_for(source: Path) -> str:
     """Return the suffix of an output: that of the input, or of its content if the name does not say what it is."""
+    if _is_store(source):
+        return source.suffix if source.suffix.lower() == zarr_store.SUFFIX else zarr_store.SUFFIX
     kind = formats.by_suffix(source.suffix)
     if kind is None and not remote.is_remote(source):
         content = formats.kind_of_file(source)

@@ -13,10 +13,11 @@ from unnoise import denoisers, io
 from unnoise.denoisers import tiling
 from unnoise.denoisers.noise_level import NoiseLevelEstimator
 from unnoise.errors import UnnoiseError
-from unnoise.io import Header, Picture, RowReader, formats, raw, stream_writer
+from unnoise.io import Header, Picture, RowReader, formats, raw, stream_writer, zarr_store
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_target
 from unnoise.io.picture import from_samples
+from unnoise.io.unreadable import is_zarr
 from unnoise.io.value_range import range_of
 from unnoise.noise.estimation import NoiseEstimate
 from unnoise.pipeline import page_models, raw_files, streaming
@@ -114,11 +115,13 @@ def inspect_file(
 ) -> NoiseEstimate:
     """Estimate the noise in a file as `denoisers.inspect_picture` does; in a large one, in windows, as for denoising.
 
-    Of a raw file, it is the noise of its mosaic.
+    Of a raw file, it is the noise of its mosaic; of a Zarr store, that of its image.
 
     Raises:
         UnnoiseError: as `io.read`.
     """
+    if is_zarr(source):
+        return denoisers.inspect_picture(zarr_store.open_store(source, max_pixels=max_pixels).read(), value_range)
     if raw.is_raw(source):
         return raw_files.inspect(source, max_pixels=max_pixels)
     header = RowReader(source, max_pixels=max_pixels).header

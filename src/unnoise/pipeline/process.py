@@ -27,11 +27,13 @@ from unnoise.io.atomic import CommitHook
 from unnoise.io.formats import output_suffix
 from unnoise.io.layout import Layout
 from unnoise.io.paths import check_format, check_target, make_folder
+from unnoise.io.unreadable import is_zarr
 from unnoise.io.value_range import ValueRange, range_of
-from unnoise.pipeline import error_maps, page_models, raw_files, streaming
+from unnoise.io.zarr_store import Store
+from unnoise.pipeline import error_maps, page_models, raw_files, stores, streaming
 from unnoise.pipeline.error_maps import ErrorEstimator
 from unnoise.pipeline.jobs import Job
-from unnoise.pipeline.outcome import Outcome
+from unnoise.pipeline.outcome import COPIED, Outcome
 from unnoise.pipeline.results import DenoisedPicture, JobResult
 from unnoise.units import to_8bit
 
@@ -272,7 +274,7 @@ def denoise_file(
         options.check_own_result()
         error_maps.check(error_map, strength=options.strength, overwrite=options.overwrite)
     options = replace(options, overwrite=options.overwrite or job.replace_existing)
-    check_target(job.target, overwrite=options.overwrite, make_parents=True)
+    check_target(job.target, overwrite=options.overwrite, make_parents=True, store=is_zarr(job.source))
     pixels, denoise = _opened(job, options, error_map)
     result = JobResult(job)
 
@@ -296,6 +298,9 @@ def denoise_file(
 
 def _opened(job: Job, options: DenoiseOptions, error_map: Path | None) -> tuple[int, _Work]:
     """Check a file and its target by its header; return the number of its pixels, and what denoises it."""
+    if is_zarr(job.source):
+        store = stores.open_checked(job.source, job.target, options.max_pixels, error_map)
+        return store.pixels, functools.partial(_denoise_store, store)
     if raw.is_raw(job.source):
         image = raw_files.open_checked(job.source, job.target.suffix, options, error_map)
         return image.mosaic.size, functools.partial(_denoise_raw, image)
@@ -307,17 +312,23 @@ def _opened(job: Job, options: DenoiseOptions, error_map: Path | None) -> tuple[
 
 
 def _denoise_raw(
-    image: raw.RawImage,
-    job: Job,
-    options: DenoiseOptions,
-    progress: ProgressCallback,
-    hook_for: _HookFactory,
+    image: raw.RawImage, job: Job, options: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory,
     error_map: Path | None,
-) -> str:
+) -> str:  # fmt: skip
     """Denoise the mosaic of a raw file; there is no error map, and no caveat."""
     clean = raw_files.denoise(image, options, str(job.source), progress)
     make_folder(job.target.parent)
     clean.write(job.target, options, hook_for(clean.outcome))
+    return ""
+
+
+def _denoise_store(
+    store: Store, job: Job, options: DenoiseOptions, progress: ProgressCallback, hook_for: _HookFactory, _: Path | None
+) -> str:
+    """Denoise a Zarr store in memory; there is no error map, and no caveat."""
+    result = denoise_picture(store.read(), options, progress)
+    make_folder(job.target.parent)
+    store.write(result.picture, job.target, hook_for(result.outcome), same=result.outcome.done == COPIED)
     return ""
 
 
