@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of napari and its libraries
 @pytest.mark.parametrize("error", ["no map", "map of the expected error"])
 def test_the_widget_denoises(make_napari_viewer: Any, shape: tuple[int, ...], rgb: bool, error: str) -> None:
     viewer = make_napari_viewer()
-    data = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    data = np.clip(128 + 25 * np.random.default_rng(0).standard_normal(shape), 0, 255).astype(np.uint8)
     layer = viewer.add_image(data, rgb=rgb, name="cells", scale=(2.0,) * (2 if rgb else len(shape)))
     _, widget = viewer.window.add_plugin_dock_widget("unnoise", "Denoise")
     assert widget.image.value is layer

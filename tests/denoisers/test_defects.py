@@ -91,4 +91,4 @@ def test_a_horizon_is_no_offset() -> None:
 
 def test_small_planes_are_left() -> None:
     planes = bayer.split(np.zeros((4, 4), np.float32))
-    assert all((a == b).all() for a, b in zip(defects.removed(planes, [NOISES["low"]] * 4), planes, strict=True))
+    assert all((a == b).all() for a, b in zip(defects.corrected(planes, [NOISES["low"]] * 4), planes, strict=True))

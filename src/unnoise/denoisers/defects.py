@@ -30,7 +30,7 @@ _OUTLIER = 4.0
 """Standard deviations beyond which an offset of a row is an edge in the image: of 10,000, less than one by chance."""
 
 
-def removed(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -> list[np.ndarray]:
+def corrected(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -> list[np.ndarray]:
     """Return the planes of a Bayer sensor, four `[h, w]`, or of a monochrome one, one, without defects and offsets."""
     planes, _ = without_defects(planes, noises)
     beside = 2 if len(planes) == 4 else 1
@@ -59,7 +59,7 @@ def without_defects(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -
     """
     mosaic = np.pad(planes[0] if len(planes) == 1 else join(planes), 4, mode="reflect")
     step = 1 if len(planes) == 1 else 2  # to the next pixel of the same color
-    count, mended = 0, []
+    count, repaired = 0, []
     for place, (plane, noise) in enumerate(zip(planes, noises, strict=True)):
         rows, columns = np.nonzero(_is_far(plane, noise))
         rows, columns = 4 + step * rows + place // 2, 4 + step * columns + place % 2
@@ -72,8 +72,8 @@ def without_defects(planes: Sequence[np.ndarray], noises: Sequence[ShotNoise]) -
         rows, columns = (rows[found] - 4) // step, (columns[found] - 4) // step
         plane = plane.copy() if len(rows) else plane
         plane[rows, columns] = median[found]
-        mended.append(plane)
-    return mended, count
+        repaired.append(plane)
+    return repaired, count
 
 
 def _is_far(plane: np.ndarray, noise: ShotNoise) -> np.ndarray:

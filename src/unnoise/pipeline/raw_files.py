@@ -212,7 +212,7 @@ def denoise(source: RawImage, options: Options, name: str, progress: ProgressCal
         outcome = replace(outcome, done=COPIED, model="", reason="the strength is 0")
         return CleanRaw(source, source.mosaic, _by_color(source, found.laws), outcome)
     noisy = [plane.signal(source.mosaic) for plane in source.planes]
-    clean = denoiser(defects.removed(noisy, found.laws), found.laws, source.pattern, progress)
+    clean = denoiser(defects.corrected(noisy, found.laws), found.laws, source.pattern, progress)
     mosaic = source.mosaic.copy()
     for plane, before, after in zip(source.planes, noisy, clean, strict=True):
         plane.put(mosaic, np.where(_blown(before), before, at_strength(before, after, options.strength)))

@@ -24,7 +24,8 @@ export async function encode({ width, height, data }, grey) {
   return new Blob([signature, ...parts], { type: "image/png" });
 }
 
-function chunk(name, data) {
+/** Return a chunk of a PNG: length, name, data, checksum. */
+export function chunk(name, data) {
   const whole = new Uint8Array(12 + data.length);
   const view = new DataView(whole.buffer);
   view.setUint32(0, data.length);

@@ -1,6 +1,6 @@
 // Samples of 8 or 16 bits to a PNG file, with the chunks of metadata that belong to it.
 
-import { crc32 } from "../zip.js";
+import { chunk } from "../png.js";
 import { SIGNATURE, predicted } from "./png_reader.js";
 
 const KINDS = { "1false": 0, "3false": 2, "1true": 4, "3true": 6 }; // channels and alpha -> color type
@@ -15,22 +15,12 @@ export async function writePng(picture, chunks = []) {
   head.setUint8(9, KINDS[`${channels}${alpha}`]);
   const packed = await deflate(filtered(picture));
   const all = [{ name: "IHDR", data: new Uint8Array(head.buffer) }, ...chunks, { name: "IDAT", data: packed }, { name: "IEND", data: new Uint8Array(0) }];
-  return new Blob([Uint8Array.from(SIGNATURE), ...all.map(chunk)], { type: "image/png" });
+  return new Blob([Uint8Array.from(SIGNATURE), ...all.map(({ name, data }) => chunk(name, data))], { type: "image/png" });
 }
 
 export async function deflate(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-function chunk({ name, data }) {
-  const whole = new Uint8Array(12 + data.length);
-  const view = new DataView(whole.buffer);
-  view.setUint32(0, data.length);
-  whole.set(new TextEncoder().encode(name), 4);
-  whole.set(data, 8);
-  view.setUint32(8 + data.length, crc32(whole.subarray(4, 8 + data.length)));
-  return whole;
 }
 
 /** Return rows of bytes, each with the filter that makes it smallest by the usual rule, the sum of absolute values. */
